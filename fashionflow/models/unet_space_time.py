@@ -1,0 +1,540 @@
+"""The denoiser: a U-Net over video latents that factorises space and time (FashionFlow, arXiv 2310.00106, section 3).
+
+Shape letters used in this file:
+    B batch   C channels   F frames   H, W latent height and width, in cells of the resolution at hand
+    N tokens  M context tokens   A attention heads   D channels of one head   T channels of the time embedding
+
+Outside, latents are [B, C, F, H, W]. Inside, hidden states are [B, F, H, W, C]: linear layers, norms and attention work on
+them as they lie, and both kinds of convolution see them as `channels_last` pictures, so nothing is transposed in memory.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from diffusers import CacheMixin, ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from diffusers.models.attention import AttentionMixin, AttentionModuleMixin
+from diffusers.models.attention_dispatch import dispatch_attention_fn
+from diffusers.models.embeddings import Timesteps
+from diffusers.utils import BaseOutput
+from torch import nn
+
+
+@dataclass
+class SpaceTimeUNetOutput(BaseOutput):
+    """sample: the prediction (noise, velocity or clean latents, as the scheduler's config says), [B, C, F, H, W]."""
+
+    sample: torch.Tensor
+
+
+class PseudoConv3d(nn.Module):
+    """A 2D convolution over each frame followed by a 1D convolution over time at each pixel.
+
+    The temporal kernel starts as the identity, so an untrained layer treats a video as independent frames.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, temporal_kernel_size: int = 3):
+        super().__init__()
+        self.spatial = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
+        # A (k, 1) kernel over [F, H*W] pictures is a 1D convolution over time without moving a number.
+        self.temporal = nn.Conv2d(
+            out_channels, out_channels, (temporal_kernel_size, 1), padding=(temporal_kernel_size // 2, 0)
+        )
+        nn.init.dirac_(self.temporal.weight)
+        nn.init.zeros_(self.temporal.bias)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        batch, frames, height, width, _ = hidden_states.shape
+        hidden_states = hidden_states.flatten(0, 1).permute(0, 3, 1, 2)  # [B*F, C, H, W]
+        hidden_states = self.spatial(hidden_states).permute(0, 2, 3, 1)  # [B*F, H, W, C]
+        hidden_states = hidden_states.reshape(batch, frames, height * width, -1).permute(0, 3, 1, 2)  # [B, C, F, H*W]
+        hidden_states = self.temporal(hidden_states).permute(0, 2, 3, 1)  # [B, F, H*W, C]
+        return hidden_states.reshape(batch, frames, height, width, -1)
+
+
+class ChannelsLastGroupNorm(nn.GroupNorm):
+    """GroupNorm over frames, height and width of [B, F, H, W, C]."""
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return super().forward(hidden_states.permute(0, 4, 1, 2, 3)).permute(0, 2, 3, 4, 1)
+
+
+class ResnetBlock(nn.Module):
+    """Two pseudo-3D convolutions, each normalised, added to the input. `time_channels=None` leaves the timestep out."""
+
+    def __init__(self, in_channels: int, out_channels: int, norm_groups: int, time_channels: int | None = None):
+        super().__init__()
+        self.conv1 = PseudoConv3d(in_channels, out_channels)
+        self.norm1 = ChannelsLastGroupNorm(norm_groups, out_channels)
+        self.conv2 = PseudoConv3d(out_channels, out_channels)
+        self.norm2 = ChannelsLastGroupNorm(norm_groups, out_channels)
+        self.time_proj = nn.Linear(time_channels, 2 * out_channels) if time_channels else None
+        self.shortcut = nn.Linear(in_channels, out_channels) if in_channels != out_channels else nn.Identity()
+
+    def forward(self, hidden_states: torch.Tensor, time_embedding: torch.Tensor | None = None) -> torch.Tensor:
+        residual = self.shortcut(hidden_states)
+        hidden_states = self.norm1(self.conv1(hidden_states))
+        if self.time_proj is not None:
+            scale, shift = self.time_proj(F.silu(time_embedding))[:, :, None, None].chunk(2, dim=-1)  # [B, 1|F, 1, 1, C]
+            hidden_states = hidden_states * (scale + 1) + shift
+        hidden_states = self.norm2(self.conv2(F.silu(hidden_states)))
+        return F.silu(hidden_states) + residual
+
+
+class RelativePositionBias(nn.Module):
+    """An additive attention bias, [1, A, N, N]: a small network of the offset between two positions, in cells or frames."""
+
+    def __init__(self, num_axes: int, channels: int, num_heads: int):
+        super().__init__()
+        self.linear_1 = nn.Linear(num_axes, channels)
+        self.linear_2 = nn.Linear(channels, channels)
+        self.linear_3 = nn.Linear(channels, num_heads)
+
+    def forward(self, sizes: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+        # Many pairs share one offset, so the network runs once for each of the 2n - 1 offsets along an axis.
+        axes = [torch.arange(1 - size, size, device=like.device, dtype=torch.float32) for size in sizes]
+        offsets = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).flatten(0, -2)  # [all offsets, axes]
+        hidden_states = F.silu(self.linear_1(offsets.to(self.linear_1.weight.dtype)))
+        table = self.linear_3(F.silu(self.linear_2(hidden_states)))  # [all offsets, A]
+
+        index = torch.zeros((), dtype=torch.long, device=like.device)
+        for size in sizes:
+            positions = torch.arange(size, device=like.device)
+            along_axis = positions[:, None] - positions[None] + size - 1  # [size, size]
+            index = index[..., None, None] * (2 * size - 1) + along_axis  # [n1, n1, n2, n2 ...]
+        if len(sizes) == 2:
+            index = index.transpose(1, 2).reshape(sizes[0] * sizes[1], -1)  # [N, N]
+        bias = table[index].permute(2, 0, 1)[None].to(like.dtype)  # [1, A, N, N]
+        # Fused kernels read the last axis in groups of 8. Padding the storage and handing out a view keeps them usable
+        # for token counts such as 35 or 70; xFormers refuses an unpadded bias outright. It is always 4-D, because a 2-D
+        # one would be taken for a padding mask whenever the batch happens to equal the number of tokens.
+        num_tokens = bias.shape[-1]
+        return F.pad(bias, (0, -num_tokens % 8))[..., :num_tokens]
+
+
+class SpaceTimeAttnProcessor:
+    """Scaled dot-product attention through whichever backend diffusers was told to use; native by default."""
+
+    _attention_backend = None
+    _parallel_config = None
+
+    def __call__(
+        self,
+        attn: "SpaceTimeAttention",
+        hidden_states: torch.Tensor,
+        context: torch.Tensor | None = None,
+        attention_bias: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        context = hidden_states if context is None else context
+        query = attn.to_q(hidden_states).unflatten(-1, (attn.heads, -1))  # [B, N, A, D]
+        key = attn.to_k(context).unflatten(-1, (attn.heads, -1))  # [B, M, A, D]
+        value = attn.to_v(context).unflatten(-1, (attn.heads, -1))  # [B, M, A, D]
+        hidden_states = dispatch_attention_fn(
+            query, key, value, attn_mask=attention_bias, backend=self._attention_backend
+        )
+        return attn.to_out(hidden_states.flatten(-2))
+
+
+class SpaceTimeAttention(nn.Module, AttentionModuleMixin):
+    """Multi-head attention of tokens [B, N, C] to themselves, or to a context [B, M, context_channels]."""
+
+    _default_processor_cls = SpaceTimeAttnProcessor
+    _available_processors = [SpaceTimeAttnProcessor]
+
+    def __init__(
+        self,
+        channels: int,
+        heads: int,
+        head_channels: int,
+        context_channels: int | None = None,
+        out_bias: bool = False,
+    ):
+        super().__init__()
+        self.heads = heads
+        self.is_cross_attention = context_channels is not None
+        self.to_q = nn.Linear(channels, heads * head_channels, bias=False)
+        self.to_k = nn.Linear(context_channels or channels, heads * head_channels, bias=False)
+        self.to_v = nn.Linear(context_channels or channels, heads * head_channels, bias=False)
+        self.to_out = nn.Linear(heads * head_channels, channels, bias=out_bias)
+        self.set_processor(SpaceTimeAttnProcessor())
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        context: torch.Tensor | None = None,
+        attention_bias: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        return self.processor(self, hidden_states, context, attention_bias)
+
+
+class ChannelNorm(nn.Module):
+    """Layer norm over channels with a gain and no offset. The variance is kept above a floor rather than added to."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(channels))
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        floor = 1e-5 if hidden_states.dtype == torch.float32 else 1e-3
+        variance, mean = torch.var_mean(hidden_states, dim=-1, correction=0, keepdim=True)
+        return (hidden_states - mean) * variance.clamp_min(floor).rsqrt() * self.gain
+
+
+class FeedForward(nn.Module):
+    """A gated feed-forward layer in which half of the hidden channels look one frame back."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        hidden_channels = int(channels * 4 * 2 / 3)
+        self.proj_in = nn.Linear(channels, 2 * hidden_channels, bias=False)
+        self.norm = ChannelNorm(hidden_channels)
+        self.proj_out = nn.Linear(hidden_channels, channels, bias=False)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        hidden_states, gate = self.proj_in(hidden_states).chunk(2, dim=-1)
+        now, before = (hidden_states * F.gelu(gate)).chunk(2, dim=-1)  # [B, F, H, W, n/2] each
+        before = torch.cat([torch.zeros_like(before[:, :1]), before[:, :-1]], dim=1)
+        return self.proj_out(self.norm(torch.cat([now, before], dim=-1)))
+
+
+class SpaceTimeTransformerBlock(nn.Module):
+    """Attention within each frame, attention along time at each pixel, feed-forward; each added to its input."""
+
+    def __init__(self, channels: int, heads: int, head_channels: int):
+        super().__init__()
+        self.spatial_norm = nn.LayerNorm(channels)
+        self.spatial_attn = SpaceTimeAttention(channels, heads, head_channels)
+        self.spatial_bias = RelativePositionBias(2, channels // 2, heads)
+        self.temporal_norm = nn.LayerNorm(channels)
+        self.temporal_attn = SpaceTimeAttention(channels, heads, head_channels)
+        self.temporal_bias = RelativePositionBias(1, channels // 2, heads)
+        self.feed_forward = FeedForward(channels)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        batch, frames, height, width, _ = hidden_states.shape
+        tokens = hidden_states.flatten(2, 3).flatten(0, 1)  # [B*F, H*W, C]
+        bias = self.spatial_bias((height, width), tokens)
+        tokens = tokens + self.spatial_attn(self.spatial_norm(tokens), attention_bias=bias)
+
+        tokens = tokens.unflatten(0, (batch, frames)).transpose(1, 2).flatten(0, 1)  # [B*H*W, F, C]
+        bias = self.temporal_bias((frames,), tokens)
+        tokens = tokens + self.temporal_attn(self.temporal_norm(tokens), attention_bias=bias)
+
+        tokens = tokens.unflatten(0, (batch, height * width)).transpose(1, 2)  # [B, F, H*W, C]
+        hidden_states = tokens.reshape(batch, frames, height, width, -1)
+        return hidden_states + self.feed_forward(hidden_states)
+
+
+class CrossAttentionBlock(nn.Module):
+    """Lets every cell of every frame read the garment's tokens; then a gated feed-forward and a 1 x 1 convolution."""
+
+    def __init__(self, channels: int, heads: int, context_channels: int):
+        super().__init__()
+        self.cross_norm = nn.LayerNorm(channels)
+        self.cross_attn = SpaceTimeAttention(
+            channels, heads, channels // heads, context_channels=context_channels, out_bias=True
+        )
+        self.feed_forward_norm = nn.LayerNorm(channels)
+        self.feed_forward_in = nn.Linear(channels, 8 * channels)
+        self.feed_forward_out = nn.Linear(4 * channels, channels)
+        self.proj_out = nn.Linear(channels, channels)
+
+    def forward(self, hidden_states: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        tokens = hidden_states.flatten(1, 3)  # [B, F*H*W, C]
+        tokens = tokens + self.cross_attn(self.cross_norm(tokens), context)
+        value, gate = self.feed_forward_in(self.feed_forward_norm(tokens)).chunk(2, dim=-1)
+        tokens = tokens + self.feed_forward_out(value * F.gelu(gate))
+        return self.proj_out(tokens).reshape(hidden_states.shape)
+
+
+class Downsample(nn.Module):
+    """Folds each 2 x 2 cells into channels; with `time`, then each pair of frames too."""
+
+    def __init__(self, channels: int, time: bool):
+        super().__init__()
+        self.space = nn.Linear(4 * channels, channels, bias=False)
+        self.time = nn.Linear(2 * channels, channels, bias=False) if time else None
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        hidden_states = hidden_states.unflatten(3, (-1, 2)).unflatten(2, (-1, 2))  # [B, F, H/2, 2, W/2, 2, C]
+        hidden_states = hidden_states.permute(0, 1, 2, 4, 6, 3, 5).flatten(4)  # [B, F, H/2, W/2, C*2*2]
+        hidden_states = self.space(hidden_states)
+        if self.time is not None:
+            hidden_states = hidden_states.unflatten(1, (-1, 2)).permute(0, 1, 3, 4, 5, 2).flatten(4)  # [B, F/2, H, W, C*2]
+            hidden_states = self.time(hidden_states)
+        return hidden_states
+
+
+class Upsample(nn.Module):
+    """Unfolds channels into 2 x 2 cells; with `time`, then into pairs of frames too."""
+
+    def __init__(self, channels: int, time: bool):
+        super().__init__()
+        self.space = nn.Linear(channels, 4 * channels)
+        self.time = nn.Linear(channels, 2 * channels) if time else None
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        hidden_states = self.space(hidden_states).unflatten(-1, (-1, 2, 2))  # [B, F, H, W, C, 2, 2]
+        hidden_states = hidden_states.permute(0, 1, 2, 5, 3, 6, 4).flatten(4, 5).flatten(2, 3)  # [B, F, 2H, 2W, C]
+        if self.time is not None:
+            hidden_states = self.time(hidden_states).unflatten(-1, (-1, 2))  # [B, F, H, W, C, 2]
+            hidden_states = hidden_states.permute(0, 1, 5, 2, 3, 4).flatten(1, 2)  # [B, 2F, H, W, C]
+        return hidden_states
+
+
+class DownBlock(nn.Module):
+    """One resolution on the way down. Returns the features and the two skips that the way up will read."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        time_channels: int,
+        norm_groups: int,
+        attention: tuple[int, int] | None,
+        halve_time: bool,
+        cross_attention_heads: int,
+        context_channels: int,
+    ):
+        super().__init__()
+        self.resnet_1 = ResnetBlock(in_channels, out_channels, norm_groups, time_channels)
+        self.resnet_2 = ResnetBlock(out_channels, out_channels, norm_groups)
+        self.resnet_3 = ResnetBlock(out_channels, out_channels, norm_groups)
+        self.transformer = SpaceTimeTransformerBlock(out_channels, *attention) if attention else nn.Identity()
+        self.downsample = Downsample(out_channels, halve_time)
+        self.cross_attention = CrossAttentionBlock(out_channels, cross_attention_heads, context_channels)
+
+    def forward(
+        self, hidden_states: torch.Tensor, time_embedding: torch.Tensor, context: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        early_skip = self.resnet_1(hidden_states, time_embedding)
+        hidden_states = self.resnet_3(self.resnet_2(early_skip))
+        late_skip = self.transformer(hidden_states)
+        hidden_states = self.cross_attention(self.downsample(late_skip), context)
+        return hidden_states, early_skip, late_skip
+
+
+class MidBlock(nn.Module):
+    """The coarsest resolution: attention between two ResNet blocks."""
+
+    def __init__(self, channels: int, time_channels: int, norm_groups: int, attention: tuple[int, int]):
+        super().__init__()
+        self.resnet_1 = ResnetBlock(channels, channels, norm_groups, time_channels)
+        self.transformer = SpaceTimeTransformerBlock(channels, *attention)
+        self.resnet_2 = ResnetBlock(channels, channels, norm_groups, time_channels)
+
+    def forward(self, hidden_states: torch.Tensor, time_embedding: torch.Tensor) -> torch.Tensor:
+        hidden_states = self.transformer(self.resnet_1(hidden_states, time_embedding))
+        return self.resnet_2(hidden_states, time_embedding)
+
+
+class UpBlock(nn.Module):
+    """One resolution on the way up; reads the two skips of its level, the later one first."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        time_channels: int,
+        norm_groups: int,
+        attention: tuple[int, int] | None,
+        double_time: bool,
+        cross_attention_heads: int,
+        context_channels: int,
+    ):
+        super().__init__()
+        self.upsample = Upsample(in_channels, double_time)
+        self.resnet_1 = ResnetBlock(2 * in_channels, out_channels, norm_groups, time_channels)
+        self.resnet_2 = ResnetBlock(in_channels + out_channels, out_channels, norm_groups)
+        self.resnet_3 = ResnetBlock(out_channels, out_channels, norm_groups)
+        self.transformer = SpaceTimeTransformerBlock(out_channels, *attention) if attention else nn.Identity()
+        self.cross_attention = CrossAttentionBlock(out_channels, cross_attention_heads, context_channels)
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        early_skip: torch.Tensor,
+        late_skip: torch.Tensor,
+        time_embedding: torch.Tensor,
+        context: torch.Tensor,
+    ) -> torch.Tensor:
+        hidden_states = self.upsample(hidden_states)
+        hidden_states = self.resnet_1(torch.cat([late_skip * 2**-0.5, hidden_states], dim=-1), time_embedding)
+        hidden_states = self.resnet_2(torch.cat([early_skip * 2**-0.5, hidden_states], dim=-1))
+        hidden_states = self.transformer(self.resnet_3(hidden_states))
+        return self.cross_attention(hidden_states, context)
+
+
+class SpaceTimeUNet(ModelMixin, AttentionMixin, ConfigMixin, CacheMixin):
+    """Predicts a clean video latent, or its noise, from the noisy latent, the timestep and the garment's tokens.
+
+    The defaults are the released model's. Frame 0 of the input is always the clean latent of the photo.
+
+    Args:
+        in_channels: channels of one latent frame.
+        stem_channels: channels after the first convolution; the time embedding has four times as many.
+        block_channels: channels at each level, finest first. Every level halves height and width.
+        attention_levels: levels with attention over space and over time; the middle always has it.
+        time_levels: levels that also halve the number of frames.
+        attention_heads: heads of that attention.
+        attention_head_channels: channels of each of those heads.
+        cross_attention_heads: heads of each level's cross-attention; they share the channels of the features.
+        context_channels: channels of one context token.
+        norm_groups: groups of every group norm.
+        motion_channels: numbers that say where the body should be in one frame; 0 for a model without this input. A row of
+            zeros leaves that frame to the model.
+        first_frame_everywhere: give frame 0 to every frame as further input channels, so that the garment need not be
+            carried through time by small temporal kernels.
+        add_first_frame: add frame 0 to the output in every frame, so that an untrained model repeats the photo. Only
+            sensible for a scheduler with `prediction_type="sample"`.
+    """
+
+    _supports_gradient_checkpointing = True
+    _repeated_blocks = ["ResnetBlock", "SpaceTimeTransformerBlock", "CrossAttentionBlock"]
+    _no_split_modules = ["DownBlock", "MidBlock", "UpBlock"]
+    _skip_layerwise_casting_patterns = ["norm", "time_embed", "motion_embed", "bias"]
+
+    @register_to_config
+    def __init__(
+        self,
+        in_channels: int = 4,
+        stem_channels: int = 64,
+        block_channels: tuple[int, ...] = (64, 128, 256, 512),
+        attention_levels: tuple[int, ...] = (3,),
+        time_levels: tuple[int, ...] = (3,),
+        attention_heads: int = 8,
+        attention_head_channels: int = 64,
+        cross_attention_heads: tuple[int, ...] = (1, 1, 2, 4),
+        context_channels: int = 768,
+        norm_groups: int = 8,
+        motion_channels: int = 0,
+        first_frame_everywhere: bool = False,
+        add_first_frame: bool = False,
+    ):
+        super().__init__()
+        num_levels = len(block_channels)
+        if len(cross_attention_heads) != num_levels:
+            raise ValueError(
+                f"`cross_attention_heads` must have one entry for each of the {num_levels} `block_channels`, "
+                f"got {list(cross_attention_heads)}."
+            )
+        for name, levels in (("attention_levels", attention_levels), ("time_levels", time_levels)):
+            if any(level not in range(num_levels) for level in levels):
+                raise ValueError(f"`{name}` must be levels from 0 to {num_levels - 1}, got {list(levels)}.")
+        if any(channels % norm_groups for channels in (stem_channels, *block_channels)):
+            raise ValueError(
+                f"`stem_channels` and every entry of `block_channels` must be a multiple of norm_groups={norm_groups}, "
+                f"got {stem_channels} and {list(block_channels)}."
+            )
+        time_channels = 4 * stem_channels
+        self.time_proj = Timesteps(stem_channels, flip_sin_to_cos=False, downscale_freq_shift=1)
+        self.time_embed = nn.Linear(stem_channels, time_channels)
+        self.motion_embed = None
+        if motion_channels:
+            self.motion_embed = nn.Sequential(
+                nn.Linear(motion_channels, time_channels), nn.SiLU(), nn.Linear(time_channels, time_channels)
+            )
+        self.conv_in = PseudoConv3d(in_channels * (1 + first_frame_everywhere), stem_channels, kernel_size=7)
+
+        attention = (attention_heads, attention_head_channels)
+        self.down_blocks = nn.ModuleList()
+        self.up_blocks = nn.ModuleList()  # coarsest first, in the order in which they run
+        for level, channels in enumerate(block_channels):
+            finer_channels = block_channels[level - 1] if level else stem_channels
+            shared = {
+                "time_channels": time_channels,
+                "norm_groups": norm_groups,
+                "attention": attention if level in attention_levels else None,
+                "cross_attention_heads": cross_attention_heads[level],
+                "context_channels": context_channels,
+            }
+            self.down_blocks.append(DownBlock(finer_channels, channels, halve_time=level in time_levels, **shared))
+            self.up_blocks.insert(0, UpBlock(channels, finer_channels, double_time=level in time_levels, **shared))
+        self.mid_block = MidBlock(block_channels[-1], time_channels, norm_groups, attention)
+        self.conv_out = PseudoConv3d(stem_channels, in_channels)
+        if add_first_frame:
+            nn.init.zeros_(self.conv_out.spatial.weight)
+            nn.init.zeros_(self.conv_out.spatial.bias)
+        self.gradient_checkpointing = False
+
+    @property
+    def frame_multiple(self) -> int:
+        """The number of frames must be a multiple of this."""
+        return 2 ** len(self.config.time_levels)
+
+    def forward(
+        self,
+        sample: torch.Tensor,
+        timestep: torch.Tensor | float | int,
+        encoder_hidden_states: torch.Tensor,
+        motion: torch.Tensor | None = None,
+        return_dict: bool = True,
+    ) -> SpaceTimeUNetOutput | tuple[torch.Tensor]:
+        """
+        Args:
+            sample: latents whose frame 0 is clean and whose other frames are noisy, [B, C, F, H, W].
+            timestep: training timestep in [0, 1000), one for all or one a batch entry, [B].
+            encoder_hidden_states: the garment's tokens, [B, M, context_channels].
+            motion: where the body should be in each frame, [B, F, motion_channels]; `None` leaves it to the model.
+            return_dict: return a `SpaceTimeUNetOutput` rather than a one-element tuple.
+
+        Raises:
+            ValueError: if frames, height or width cannot be halved as often as the levels ask, or `motion` does not fit.
+        """
+        batch, _, frames, height, width = sample.shape
+        multiple = 2 ** len(self.down_blocks)
+        if height % multiple or width % multiple:
+            raise ValueError(
+                f"The latent height and width of `sample` must be multiples of {multiple}, got {height} x {width}."
+            )
+        if frames % self.frame_multiple:
+            raise ValueError(
+                f"The number of frames of `sample` must be a multiple of {self.frame_multiple}, got {frames}."
+            )
+        first_frame = sample[:, :, :1]  # [B, C, 1, H, W]
+        hidden_states = sample
+        if self.config.first_frame_everywhere:
+            hidden_states = torch.cat([sample, first_frame.expand_as(sample)], dim=1)  # [B, 2C, F, H, W]
+        hidden_states = hidden_states.permute(0, 2, 3, 4, 1).contiguous()  # [B, F, H, W, C]
+
+        timestep = torch.as_tensor(timestep, device=sample.device).expand(batch)
+        time_embedding = self.embed_time(timestep, motion, sample)  # [B, 1|F, T]
+
+        hidden_states = self.conv_in(hidden_states)
+        time_embeddings, skips = [], []
+        for level, block in enumerate(self.down_blocks):
+            time_embeddings.append(time_embedding)
+            hidden_states, *level_skips = self._run(block, hidden_states, time_embedding, encoder_hidden_states)
+            skips.append(level_skips)
+            if level in self.config.time_levels and time_embedding.shape[1] > 1:
+                time_embedding = time_embedding.unflatten(1, (-1, 2)).mean(2)  # [B, F/2, T]
+        hidden_states = self._run(self.mid_block, hidden_states, time_embedding)
+        for block in self.up_blocks:
+            early_skip, late_skip = skips.pop()
+            hidden_states = self._run(
+                block, hidden_states, early_skip, late_skip, time_embeddings.pop(), encoder_hidden_states
+            )
+        sample = self.conv_out(hidden_states).permute(0, 4, 1, 2, 3)  # [B, C, F, H, W]
+        if self.config.add_first_frame:
+            sample = sample + first_frame
+        return SpaceTimeUNetOutput(sample=sample) if return_dict else (sample,)
+
+    def embed_time(self, timestep: torch.Tensor, motion: torch.Tensor | None, sample: torch.Tensor) -> torch.Tensor:
+        """The embedding of the timestep, [B, 1, T], or of the timestep and each frame's motion, [B, F, T]."""
+        time_embedding = F.silu(self.time_embed(self.time_proj(timestep).to(sample.dtype)))[:, None]  # [B, 1, T]
+        if self.motion_embed is None:
+            if motion is not None:
+                raise ValueError(f"`motion` must be None for a model without a motion input, got {tuple(motion.shape)}.")
+            return time_embedding
+        expected = (sample.shape[0], sample.shape[2], self.config.motion_channels)
+        if motion is None:
+            motion = sample.new_zeros(expected)
+        if tuple(motion.shape) != expected:
+            raise ValueError(f"`motion` must have shape {expected}, got {tuple(motion.shape)}.")
+        return time_embedding + self.motion_embed(motion.to(sample.dtype))
+
+    def _run(self, block: nn.Module, *inputs: torch.Tensor):
+        if torch.is_grad_enabled() and self.gradient_checkpointing:
+            return self._gradient_checkpointing_func(block, *inputs)
+        return block(*inputs)

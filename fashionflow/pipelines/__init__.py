@@ -1,0 +1,4 @@
+from .pipeline_fashionflow import FashionFlowPipeline, FashionFlowPipelineOutput
+
+
+__all__ = ["FashionFlowPipeline", "FashionFlowPipelineOutput"]

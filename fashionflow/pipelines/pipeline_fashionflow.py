@@ -1,0 +1,270 @@
+"""From one garment photo to a short clip of it in motion (FashionFlow, arXiv 2310.00106)."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DiffusionPipeline, SchedulerMixin
+from diffusers.utils import BaseOutput
+from diffusers.utils.torch_utils import randn_tensor
+from PIL import Image
+from transformers import CLIPImageProcessorPil, CLIPVisionModel
+
+from ..models import GarmentAutoencoder, GarmentConditioner, SpaceTimeUNet
+from ..motion import motion_rows
+from ..photo import fit
+from ..schedulers import make_scheduler
+
+
+OUTPUT_TYPES = ("np", "pt", "pil", "latent")
+
+
+@dataclass
+class FashionFlowPipelineOutput(BaseOutput):
+    """frames: `output_type="np"` float32 in [0, 1], [B, F, height, width, 3]; `"pt"` [B, F, 3, height, width];
+    `"pil"` a list of lists of images; `"latent"` [B, C, F, H, W]."""
+
+    frames: torch.Tensor | np.ndarray | list[list[Image.Image]]
+
+
+class FashionFlowPipeline(DiffusionPipeline):
+    """Turns one photo into a clip whose first frame is that photo.
+
+    Args:
+        image_encoder: CLIP's vision tower; its tokens describe the garment.
+        image_processor: what CLIP's pixels go through.
+        conditioner: merges CLIP's tokens with the photo's latent.
+        unet: the denoiser.
+        vae: pictures to latents and back; diffusers' `AutoencoderKL` or our `GarmentAutoencoder`.
+        scheduler: the noise schedule that the denoiser was trained on, and the default sampler.
+        frame_rate: frames a second of the clips that the denoiser was trained on.
+        default_num_frames: frames of a clip unless the caller asks for another number.
+        signed_pixels: the autoencoder takes pixels in [-1, 1]; the released weights were trained with [0, 1] instead.
+        photo_fit: how a photo gets the clip's aspect: "crop", "pad" or "stretch" (the released weights: "stretch").
+    """
+
+    model_cpu_offload_seq = "image_encoder->conditioner->unet->vae"
+    _callback_tensor_inputs = ["latents"]
+
+    def __init__(
+        self,
+        image_encoder: CLIPVisionModel,
+        image_processor: CLIPImageProcessorPil,
+        conditioner: GarmentConditioner,
+        unet: SpaceTimeUNet,
+        vae: AutoencoderKL | GarmentAutoencoder,
+        scheduler: SchedulerMixin,
+        frame_rate: float = 25.0,
+        default_num_frames: int = 70,
+        signed_pixels: bool = False,
+        photo_fit: str = "stretch",
+    ):
+        super().__init__()
+        self.register_modules(
+            image_encoder=image_encoder,
+            image_processor=image_processor,
+            conditioner=conditioner,
+            unet=unet,
+            vae=vae,
+            scheduler=scheduler,
+        )
+        self.register_to_config(
+            frame_rate=frame_rate,
+            default_num_frames=default_num_frames,
+            signed_pixels=signed_pixels,
+            photo_fit=photo_fit,
+        )
+        if isinstance(vae, GarmentAutoencoder):
+            self.vae_scale_factor = vae.config.block_size
+        else:
+            self.vae_scale_factor = 2 ** (len(vae.config.block_out_channels) - 1)
+        # Pixels. The conditioner's linear layers fix them, so they are no arguments of `__call__`.
+        self.height, self.width = (side * self.vae_scale_factor for side in conditioner.config.latent_size)
+        self._interrupt = False
+
+    @property
+    def has_motion(self) -> bool:
+        """Whether the denoiser can be told how to move."""
+        return self.unet.config.motion_channels > 0
+
+    @property
+    def interrupt(self) -> bool:
+        """Set `pipe._interrupt = True` in a callback to stop after that step; the clip so far is decoded."""
+        return self._interrupt
+
+    @property
+    def current_timestep(self) -> int | None:
+        """The timestep at work, for diffusers' caches; `None` between calls."""
+        return getattr(self, "_current_timestep", None)
+
+    def check_inputs(
+        self, image, num_frames, num_inference_steps, motion, turn_angle, output_type, callback_tensor_inputs
+    ) -> None:
+        """Raises a `TypeError` or `ValueError` of one sentence for arguments that the pipeline cannot use."""
+        if not isinstance(image, Image.Image):
+            raise TypeError(f"`image` must be a PIL image, got {type(image).__name__}.")
+        multiple = self.unet.frame_multiple
+        if not isinstance(num_frames, int) or num_frames < 2 or num_frames % multiple:
+            what = f"a multiple of {multiple} and at least 2" if multiple > 1 else "at least 2"
+            raise ValueError(f"`num_frames` must be {what}, got {num_frames!r}.")
+        num_train_timesteps = self.scheduler.config.num_train_timesteps
+        if not isinstance(num_inference_steps, int) or not 1 <= num_inference_steps <= num_train_timesteps:
+            raise ValueError(
+                f"`num_inference_steps` must be between 1 and {num_train_timesteps}, got {num_inference_steps!r}."
+            )
+        if motion is not None and not self.has_motion:
+            raise ValueError("`motion` must be None for a model without a motion input, as the released one is.")
+        if turn_angle is not None and not isinstance(motion, str):
+            raise ValueError(f"`turn_angle` needs `motion` to be the name of a motion, got {motion!r}.")
+        if isinstance(motion, torch.Tensor) and motion.shape != (num_frames, self.unet.config.motion_channels):
+            expected = (num_frames, self.unet.config.motion_channels)
+            raise ValueError(f"`motion` must have shape {expected}, got {tuple(motion.shape)}.")
+        if output_type not in OUTPUT_TYPES:
+            raise ValueError(f"`output_type` must be one of {', '.join(OUTPUT_TYPES)}, got {output_type!r}.")
+        unknown = set(callback_tensor_inputs) - set(self._callback_tensor_inputs)
+        if unknown:
+            raise ValueError(
+                f"`callback_on_step_end_tensor_inputs` must be among {self._callback_tensor_inputs}, "
+                f"got {sorted(unknown)}."
+            )
+
+    def fit_photo(self, image: Image.Image) -> Image.Image:
+        """The photo at the clip's size, as frame 0 will show it."""
+        return fit(image.convert("RGB"), self.width, self.height, self.config.photo_fit)
+
+    def encode_image(
+        self, image: Image.Image, generator: torch.Generator | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The garment's tokens, [1, N, context_channels], and the first frame's latent, [1, C, 1, H, W]."""
+        device, dtype = self._execution_device, self.unet.dtype
+        image = self.fit_photo(image)
+        photo = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255  # [1, 3, height, width] in [0, 1]
+        if self.config.signed_pixels:
+            photo = photo * 2 - 1
+        encoded = self.vae.encode(photo.to(device, self.vae.dtype))
+        if isinstance(self.vae, GarmentAutoencoder):
+            first_frame = seen_by_conditioner = encoded.latents
+        else:  # frame 0 and the conditioner were trained on two independent samples of the posterior
+            first_frame = encoded.latent_dist.sample(generator)
+            seen_by_conditioner = encoded.latent_dist.sample(generator)
+        scale = self.vae.config.scaling_factor
+        pixel_values = self.image_processor(images=image, return_tensors="pt").pixel_values
+        clip_tokens = self.image_encoder(pixel_values.to(device, self.image_encoder.dtype)).last_hidden_state
+        context = self.conditioner(clip_tokens.to(dtype), (seen_by_conditioner * scale).to(dtype))
+        return context, (first_frame * scale).float()[:, :, None]
+
+    def prepare_latents(
+        self,
+        first_frame: torch.Tensor,
+        num_frames: int,
+        scheduler: SchedulerMixin,
+        generator: torch.Generator | None = None,
+        latents: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Noise for every frame but the first, [B, C, F - 1, H, W]."""
+        batch, channels, _, height, width = first_frame.shape
+        shape = (batch, channels, num_frames - 1, height, width)
+        if latents is None:
+            latents = randn_tensor(shape, generator=generator, device=first_frame.device, dtype=torch.float32)
+        elif latents.shape != shape:
+            raise ValueError(f"`latents` must have shape {shape}, got {tuple(latents.shape)}.")
+        return latents.to(first_frame) * scheduler.init_noise_sigma
+
+    @torch.no_grad()
+    def decode_latents(self, latents: torch.Tensor, chunk_frames: int = 4) -> Iterator[torch.Tensor]:
+        """Yields pixels in [0, 1], [B, 3, f, height, width], at most `chunk_frames` frames at a time."""
+        for chunk in latents.split(chunk_frames, dim=2):
+            frames = chunk.transpose(1, 2).flatten(0, 1) / self.vae.config.scaling_factor  # [B*f, C, H, W]
+            frames = self.vae.decode(frames.to(self.vae.dtype), return_dict=False)[0].float()
+            if self.config.signed_pixels:
+                frames = (frames + 1) / 2
+            yield frames.clamp(0, 1).unflatten(0, (chunk.shape[0], chunk.shape[2])).transpose(1, 2)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        image: Image.Image,
+        num_frames: int | None = None,
+        num_inference_steps: int = 20,
+        motion: str | torch.Tensor | None = None,
+        turn_angle: float | None = None,
+        sampler: str | None = None,
+        generator: torch.Generator | None = None,
+        latents: torch.Tensor | None = None,
+        output_type: str = "np",
+        return_dict: bool = True,
+        callback_on_step_end: Callable[[DiffusionPipeline, int, int, dict], dict] | None = None,
+        callback_on_step_end_tensor_inputs: tuple[str, ...] = ("latents",),
+    ) -> FashionFlowPipelineOutput | tuple:
+        """
+        Args:
+            image: the garment photo. It is fitted to the clip's size and becomes frame 0.
+            num_frames: frames of the clip, the photo included; the model's own number by default.
+            num_inference_steps: denoising steps, from 1 to 1000.
+            motion: a name from `fashionflow.motion.MOTIONS`, or rows of numbers, [F, motion_channels]; `None` leaves the
+                motion to the model.
+            turn_angle: degrees for a named motion, in [-360, 360]; its own angle by default.
+            sampler: a name from `fashionflow.schedulers.SAMPLERS`; the pipeline's scheduler by default.
+            generator: makes the clip reproducible.
+            latents: starting noise, [1, C, F - 1, H, W]; drawn from `generator` by default.
+            output_type: "np", "pt", "pil" or "latent".
+            return_dict: return a `FashionFlowPipelineOutput` rather than a one-element tuple.
+            callback_on_step_end: called after every step with `(pipeline, step, timestep, tensors)`; returns `tensors`.
+                "latents" are the noisy frames only, [1, C, F - 1, H, W].
+            callback_on_step_end_tensor_inputs: names of the tensors handed to the callback.
+
+        Raises:
+            TypeError, ValueError: one sentence that names the argument, its value and what is allowed.
+        """
+        num_frames = self.config.default_num_frames if num_frames is None else num_frames
+        self.check_inputs(
+            image, num_frames, num_inference_steps, motion, turn_angle, output_type, callback_on_step_end_tensor_inputs
+        )
+        scheduler = make_scheduler(sampler, self.scheduler.config) if sampler else self.scheduler
+        if isinstance(motion, str):
+            seed = generator.initial_seed() if generator is not None else torch.seed()
+            motion = motion_rows(motion, num_frames, turn_angle, seed % 2**63)
+        device = self._execution_device
+        self._interrupt = False
+        try:
+            context, first_frame = self.encode_image(image, generator)
+            latents = self.prepare_latents(first_frame, num_frames, scheduler, generator, latents)
+            motion = None if motion is None else motion.to(device, self.unet.dtype)[None]  # [1, F, motion_channels]
+
+            # The scheduler only ever sees the frames that carry noise. Frame 0 stays clean, so any scheduler can be used.
+            scheduler.set_timesteps(num_inference_steps, device=device)
+            accepts_generator = "generator" in inspect.signature(scheduler.step).parameters
+            step_kwargs = {"generator": generator} if accepts_generator else {}
+            with self.progress_bar(total=len(scheduler.timesteps)) as progress:
+                for step, timestep in enumerate(scheduler.timesteps):
+                    self._current_timestep = timestep
+                    noisy_frames = scheduler.scale_model_input(latents, timestep)
+                    clip = torch.cat([first_frame, noisy_frames], dim=2).to(self.unet.dtype)  # [B, C, F, H, W]
+                    prediction = self.unet(clip, timestep, context, motion=motion, return_dict=False)[0][:, :, 1:]
+                    latents = scheduler.step(prediction.float(), timestep, latents, **step_kwargs).prev_sample
+                    if callback_on_step_end is not None:
+                        tensors = {}
+                        for name in callback_on_step_end_tensor_inputs:
+                            tensors[name] = locals()[name]
+                        latents = callback_on_step_end(self, step, timestep, tensors).pop("latents", latents)
+                    progress.update()
+                    if self._interrupt:
+                        break
+
+            latents = torch.cat([first_frame, latents], dim=2)
+            frames = latents if output_type == "latent" else self._postprocess(latents, output_type)
+        finally:
+            self._current_timestep = None
+            self.maybe_free_model_hooks()
+        return FashionFlowPipelineOutput(frames=frames) if return_dict else (frames,)
+
+    def _postprocess(self, latents: torch.Tensor, output_type: str) -> torch.Tensor | np.ndarray | list:
+        video = torch.cat(list(self.decode_latents(latents)), dim=2).transpose(1, 2)  # [B, F, 3, height, width]
+        if output_type == "pt":
+            return video
+        video = video.permute(0, 1, 3, 4, 2).cpu().numpy()  # [B, F, height, width, 3]
+        if output_type == "np":
+            return video
+        return [[Image.fromarray(frame) for frame in clip] for clip in (video * 255).round().astype(np.uint8)]
