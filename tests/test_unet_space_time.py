@@ -71,10 +71,20 @@ def test_feed_forward_looks_one_frame_back_and_no_further():
 
 def test_untrained_model_repeats_the_photo():
     torch.manual_seed(0)
-    config = {"in_channels": 4, "stem_channels": 8, "block_channels": (8, 16), "attention_levels": (), "time_levels": ()}
-    unet = SpaceTimeUNet(**config, cross_attention_heads=(1, 1), context_channels=16, add_first_frame=True)
+    config = {
+        "in_channels": 4,
+        "stem_channels": 8,
+        "block_channels": (8, 16),
+        "attention_levels": (),
+        "time_levels": (),
+    }
+    unet = SpaceTimeUNet(**config, cross_attention_heads=(1, 1), context_channels=16, gated_skips=True)
     sample = torch.randn(1, 4, 3, 8, 8)
-    torch.testing.assert_close(unet(sample, 500, torch.randn(1, 5, 16)).sample, sample[:, :, :1].expand_as(sample))
+    context = torch.randn(1, 5, 16)
+    torch.testing.assert_close(unet(sample, 500, context).sample, sample[:, :, :1].expand_as(sample))
+    nn.init.constant_(unet.skip_gates.bias[:4], 0.25)  # of the noisy latents
+    nn.init.constant_(unet.skip_gates.bias[4:], -0.5)  # of the photo, beside the 1 that it starts with
+    torch.testing.assert_close(unet(sample, 500, context).sample, 0.25 * sample + 0.5 * sample[:, :, :1])
 
 
 def test_photo_reaches_a_far_frame_without_layers_over_time():
@@ -84,7 +94,7 @@ def test_photo_reaches_a_far_frame_without_layers_over_time():
     other[:, :, 0] += 1
     context = torch.randn(1, 5, tiny.CONTEXT_CHANNELS)
     for everywhere in (True, False):
-        unet = tiny.unet(first_frame_everywhere=everywhere, add_first_frame=False, attention_levels=())
+        unet = tiny.unet(first_frame_everywhere=everywhere, gated_skips=False, attention_levels=())
         for module in unet.modules():
             if isinstance(module, PseudoConv3d):
                 nn.init.dirac_(module.temporal.weight)
@@ -136,7 +146,7 @@ def test_group_offload_reaches_every_stage():
 def test_compile_traces_without_a_graph_break():
     unet, motion = tiny.unet(), torch.randn(2, 6, 3)
     plain = call(unet, motion=motion).sample
-    unet.compile(fullgraph=True, backend="aot_eager")
+    unet.compile(fullgraph=True, backend="eager")
     torch.testing.assert_close(call(unet, motion=motion).sample, plain, atol=1e-5, rtol=1e-4)
 
 

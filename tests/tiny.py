@@ -27,7 +27,7 @@ def unet(**overrides) -> SpaceTimeUNet:
         "context_channels": CONTEXT_CHANNELS,
         "motion_channels": 3,
         "first_frame_everywhere": True,
-        "add_first_frame": True,
+        "gated_skips": True,
     }
     unet = SpaceTimeUNet(**config | overrides).eval()
     torch.nn.init.normal_(unet.conv_out.spatial.weight, std=0.1)  # a trained model's output is not zero either
@@ -42,7 +42,7 @@ def released_unet(**overrides) -> SpaceTimeUNet:
             "time_levels": (1,),
             "motion_channels": 0,
             "first_frame_everywhere": False,
-            "add_first_frame": False,
+            "gated_skips": False,
         }
         | overrides
     )
@@ -51,7 +51,11 @@ def released_unet(**overrides) -> SpaceTimeUNet:
 def autoencoder() -> GarmentAutoencoder:
     torch.manual_seed(0)
     vae = GarmentAutoencoder(
-        latent_channels=LATENT_CHANNELS, block_size=8, block_channels=(8, 8), num_encoder_blocks=1, num_decoder_blocks=1
+        latent_channels=LATENT_CHANNELS,
+        block_size=8,
+        block_channels=(8, 8),
+        num_encoder_blocks=1,
+        num_decoder_blocks=1,
     )
     vae.start_from_principal_components(torch.rand(64, 3, 16, 16) * 2 - 1)
     return vae.eval()
@@ -85,9 +89,7 @@ def pipeline(**overrides) -> FashionFlowPipeline:
     torch.manual_seed(0)
     components = {
         "image_encoder": image_encoder(),
-        "image_processor": CLIPImageProcessorPil(
-            size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
-        ),
+        "image_processor": CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}),
         "conditioner": GarmentConditioner(5, CONTEXT_CHANNELS, LATENT_CHANNELS, (HEIGHT // 8, WIDTH // 8)).eval(),
         "unet": unet(),
         "vae": autoencoder(),
@@ -104,7 +106,7 @@ def pipeline(**overrides) -> FashionFlowPipeline:
 
 def released_pipeline() -> FashionFlowPipeline:
     """The released pipeline's structure and quirks: SD's kind of autoencoder, pixels in [0, 1], a stretched photo."""
-    pipe = pipeline(
+    return pipeline(
         image_processor=CLIPImageProcessorPil(
             size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}, rescale_factor=1 / 255**2
         ),
@@ -116,7 +118,6 @@ def released_pipeline() -> FashionFlowPipeline:
         signed_pixels=False,
         photo_fit="stretch",
     )
-    return pipe
 
 
 def photo() -> Image.Image:

@@ -45,10 +45,14 @@ class GarmentConditioner(ModelMixin, ConfigMixin):
         config = self.config
         expected = (config.num_clip_tokens, config.clip_channels)
         if tuple(clip_tokens.shape[1:]) != expected:
-            raise ValueError(f"`clip_tokens` must have shape [B, {expected[0]}, {expected[1]}], got {list(clip_tokens.shape)}.")
+            raise ValueError(
+                f"`clip_tokens` must have shape [B, {expected[0]}, {expected[1]}], got {list(clip_tokens.shape)}."
+            )
         expected = (config.latent_channels, *config.latent_size)
         if tuple(latents.shape[1:]) != expected:
-            raise ValueError(f"`latents` must have shape [B, {', '.join(map(str, expected))}], got {list(latents.shape)}.")
+            raise ValueError(
+                f"`latents` must have shape [B, {', '.join(map(str, expected))}], got {list(latents.shape)}."
+            )
         latent_tokens = self.latent_proj(self.pool(latents).flatten(2))  # [B, C, D]
         tokens = torch.cat([clip_tokens, latent_tokens], dim=1)  # [B, N + C, D]
         return self.token_mix(tokens.transpose(1, 2)).transpose(1, 2)

@@ -76,7 +76,9 @@ class ResnetBlock(nn.Module):
         residual = self.shortcut(hidden_states)
         hidden_states = self.norm1(self.conv1(hidden_states))
         if self.time_proj is not None:
-            scale, shift = self.time_proj(F.silu(time_embedding))[:, :, None, None].chunk(2, dim=-1)  # [B, 1|F, 1, 1, C]
+            scale, shift = self.time_proj(F.silu(time_embedding))[:, :, None, None].chunk(
+                2, dim=-1
+            )  # [B, 1|F, 1, 1, C]
             hidden_states = hidden_states * (scale + 1) + shift
         hidden_states = self.norm2(self.conv2(F.silu(hidden_states)))
         return F.silu(hidden_states) + residual
@@ -261,7 +263,9 @@ class Downsample(nn.Module):
         hidden_states = hidden_states.permute(0, 1, 2, 4, 6, 3, 5).flatten(4)  # [B, F, H/2, W/2, C*2*2]
         hidden_states = self.space(hidden_states)
         if self.time is not None:
-            hidden_states = hidden_states.unflatten(1, (-1, 2)).permute(0, 1, 3, 4, 5, 2).flatten(4)  # [B, F/2, H, W, C*2]
+            hidden_states = (
+                hidden_states.unflatten(1, (-1, 2)).permute(0, 1, 3, 4, 5, 2).flatten(4)
+            )  # [B, F/2, H, W, C*2]
             hidden_states = self.time(hidden_states)
         return hidden_states
 
@@ -386,14 +390,15 @@ class SpaceTimeUNet(ModelMixin, AttentionMixin, ConfigMixin, CacheMixin):
             zeros leaves that frame to the model.
         first_frame_everywhere: give frame 0 to every frame as further input channels, so that the garment need not be
             carried through time by small temporal kernels.
-        add_first_frame: add frame 0 to the output in every frame, so that an untrained model repeats the photo. Only
+        gated_skips: add the noisy latents and frame 0 to the output, each times a gate per channel that is learnt from the
+            timestep. An untrained model repeats the photo, and details need not pass through the narrow first layers. Only
             sensible for a scheduler with `prediction_type="sample"`.
     """
 
     _supports_gradient_checkpointing = True
     _repeated_blocks = ["ResnetBlock", "SpaceTimeTransformerBlock", "CrossAttentionBlock"]
     _no_split_modules = ["DownBlock", "MidBlock", "UpBlock"]
-    _skip_layerwise_casting_patterns = ["norm", "time_embed", "motion_embed", "bias"]
+    _skip_layerwise_casting_patterns = ["norm", "time_embed", "motion_embed", "skip_gates", "bias"]
 
     @register_to_config
     def __init__(
@@ -410,7 +415,7 @@ class SpaceTimeUNet(ModelMixin, AttentionMixin, ConfigMixin, CacheMixin):
         norm_groups: int = 8,
         motion_channels: int = 0,
         first_frame_everywhere: bool = False,
-        add_first_frame: bool = False,
+        gated_skips: bool = False,
     ):
         super().__init__()
         num_levels = len(block_channels)
@@ -453,7 +458,11 @@ class SpaceTimeUNet(ModelMixin, AttentionMixin, ConfigMixin, CacheMixin):
             self.up_blocks.insert(0, UpBlock(channels, finer_channels, double_time=level in time_levels, **shared))
         self.mid_block = MidBlock(block_channels[-1], time_channels, norm_groups, attention)
         self.conv_out = PseudoConv3d(stem_channels, in_channels)
-        if add_first_frame:
+        self.skip_gates = None
+        if gated_skips:
+            self.skip_gates = nn.Linear(time_channels, 2 * in_channels)
+            nn.init.zeros_(self.skip_gates.weight)
+            nn.init.zeros_(self.skip_gates.bias)
             nn.init.zeros_(self.conv_out.spatial.weight)
             nn.init.zeros_(self.conv_out.spatial.bias)
         self.gradient_checkpointing = False
@@ -492,6 +501,8 @@ class SpaceTimeUNet(ModelMixin, AttentionMixin, ConfigMixin, CacheMixin):
             raise ValueError(
                 f"The number of frames of `sample` must be a multiple of {self.frame_multiple}, got {frames}."
             )
+        if motion is not None:
+            self._check_motion(motion, (batch, frames, self.config.motion_channels))
         first_frame = sample[:, :, :1]  # [B, C, 1, H, W]
         hidden_states = sample
         if self.config.first_frame_everywhere:
@@ -499,7 +510,11 @@ class SpaceTimeUNet(ModelMixin, AttentionMixin, ConfigMixin, CacheMixin):
         hidden_states = hidden_states.permute(0, 2, 3, 4, 1).contiguous()  # [B, F, H, W, C]
 
         timestep = torch.as_tensor(timestep, device=sample.device).expand(batch)
-        time_embedding = self.embed_time(timestep, motion, sample)  # [B, 1|F, T]
+        time_embedding = self.embed_time(timestep, sample.dtype)[:, None]  # [B, 1, T]
+        skip_gates = None if self.skip_gates is None else self.skip_gates(time_embedding).chunk(2, dim=-1)  # [B, 1, C]
+        if self.motion_embed is not None:
+            motion = sample.new_zeros(batch, frames, self.config.motion_channels) if motion is None else motion
+            time_embedding = time_embedding + self.motion_embed(motion.to(sample.dtype))  # [B, F, T]
 
         hidden_states = self.conv_in(hidden_states)
         time_embeddings, skips = [], []
@@ -515,24 +530,21 @@ class SpaceTimeUNet(ModelMixin, AttentionMixin, ConfigMixin, CacheMixin):
             hidden_states = self._run(
                 block, hidden_states, early_skip, late_skip, time_embeddings.pop(), encoder_hidden_states
             )
-        sample = self.conv_out(hidden_states).permute(0, 4, 1, 2, 3)  # [B, C, F, H, W]
-        if self.config.add_first_frame:
-            sample = sample + first_frame
-        return SpaceTimeUNetOutput(sample=sample) if return_dict else (sample,)
+        output = self.conv_out(hidden_states).permute(0, 4, 1, 2, 3)  # [B, C, F, H, W]
+        if skip_gates is not None:
+            noisy_gate, photo_gate = (gate[:, 0, :, None, None, None] for gate in skip_gates)  # [B, C, 1, 1, 1]
+            output = output + noisy_gate * sample + (1 + photo_gate) * first_frame
+        return SpaceTimeUNetOutput(sample=output) if return_dict else (output,)
 
-    def embed_time(self, timestep: torch.Tensor, motion: torch.Tensor | None, sample: torch.Tensor) -> torch.Tensor:
-        """The embedding of the timestep, [B, 1, T], or of the timestep and each frame's motion, [B, F, T]."""
-        time_embedding = F.silu(self.time_embed(self.time_proj(timestep).to(sample.dtype)))[:, None]  # [B, 1, T]
+    def embed_time(self, timestep: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """The embedding of the timestep, [B, T]."""
+        return F.silu(self.time_embed(self.time_proj(timestep).to(dtype)))
+
+    def _check_motion(self, motion: torch.Tensor, expected: tuple[int, int, int]) -> None:
         if self.motion_embed is None:
-            if motion is not None:
-                raise ValueError(f"`motion` must be None for a model without a motion input, got {tuple(motion.shape)}.")
-            return time_embedding
-        expected = (sample.shape[0], sample.shape[2], self.config.motion_channels)
-        if motion is None:
-            motion = sample.new_zeros(expected)
+            raise ValueError(f"`motion` must be None for a model without a motion input, got {tuple(motion.shape)}.")
         if tuple(motion.shape) != expected:
             raise ValueError(f"`motion` must have shape {expected}, got {tuple(motion.shape)}.")
-        return time_embedding + self.motion_embed(motion.to(sample.dtype))
 
     def _run(self, block: nn.Module, *inputs: torch.Tensor):
         if torch.is_grad_enabled() and self.gradient_checkpointing:

@@ -140,7 +140,9 @@ class FashionFlowPipeline(DiffusionPipeline):
         """The garment's tokens, [1, N, context_channels], and the first frame's latent, [1, C, 1, H, W]."""
         device, dtype = self._execution_device, self.unet.dtype
         image = self.fit_photo(image)
-        photo = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255  # [1, 3, height, width] in [0, 1]
+        photo = (
+            torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
+        )  # [1, 3, height, width] in [0, 1]
         if self.config.signed_pixels:
             photo = photo * 2 - 1
         encoded = self.vae.encode(photo.to(device, self.vae.dtype))

@@ -5,13 +5,11 @@
 Run it again with the same `--out` to go on where it stopped. The weights are in `OUT/vae`.
 """
 
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from diffusers.training_utils import EMAModel
@@ -28,6 +26,12 @@ class AutoencoderConfig:
     clips: str = field(metadata={"help": "folder of .mp4 clips; those whose name ends in 7 are held out"})
     photos: str = field(default="", metadata={"help": "folder of .jpg photos of garments; none by default"})
     out: str = field(default="runs/autoencoder", metadata={"help": "where weights, checkpoint and samples go"})
+    start: str = field(
+        default="", metadata={"help": "folder of an autoencoder to go on from; from scratch by default"}
+    )
+    decoder_only: bool = field(
+        default=False, metadata={"help": "keep the code, so that latents made with it stay valid"}
+    )
     latent_channels: int = field(default=48)
     block_channels: list[int] = field(default_factory=lambda: [48, 96, 192])
     steps: int = field(default=3000, metadata={"help": "optimiser steps"})
@@ -35,7 +39,9 @@ class AutoencoderConfig:
     batch_size: int = field(default=12, metadata={"help": "crops per process per step"})
     crop: int = field(default=160, metadata={"help": "side of a training crop, pixels"})
     photo_fraction: float = field(default=0.35, metadata={"help": "share of crops that come from the photos"})
-    latent_noise: float = field(default=0.1, metadata={"help": "noise on the latents, so that decoding forgives errors"})
+    latent_noise: float = field(
+        default=0.1, metadata={"help": "noise on the latents, so that decoding forgives errors"}
+    )
     learning_rate: float = field(default=8e-4)
     warmup: int = field(default=50, metadata={"help": "steps"})
     decay_fraction: float = field(default=0.6, metadata={"help": "last share of the steps, over which the rate falls"})
@@ -52,6 +58,8 @@ class AutoencoderConfig:
             raise ValueError(f"`clips` must be a folder of .mp4 files, got {self.clips!r}.")
         if self.photos and not sorted(Path(self.photos).glob("*.jpg")):
             raise ValueError(f"`photos` must be a folder of .jpg files, got {self.photos!r}.")
+        if self.decoder_only and not self.start:
+            raise ValueError("`decoder_only` needs `start`, the autoencoder whose code is kept, got none.")
 
 
 def to_pixels(pictures: list[np.ndarray]) -> torch.Tensor:
@@ -86,7 +94,7 @@ def psnr(decoded: torch.Tensor, pixels: torch.Tensor) -> float:
 
 def main(config: AutoencoderConfig) -> None:
     set_seed(config.seed)
-    random = np.random.default_rng([config.seed, int(time.time())])  # a resumed part must not see the same crops again
+    random = np.random.default_rng(config.seed)
     accelerator = Accelerator(mixed_precision=config.mixed_precision)
     out = Path(config.out)
 
@@ -98,21 +106,28 @@ def main(config: AutoencoderConfig) -> None:
     num_photos = round(config.batch_size * config.photo_fraction) if photos else 0
     accelerator.print(f"{len(frames)} frames, {len(photos)} photos")
 
-    vae = GarmentAutoencoder(latent_channels=config.latent_channels, block_channels=config.block_channels)
-    examples = [random_crops(frames, 300, config.crop, random)]
-    if photos:
-        examples.append(random_crops(photos, 150, config.crop, random))
-    vae.start_from_principal_components(torch.cat(examples))
+    if config.start:
+        vae = GarmentAutoencoder.from_pretrained(config.start)
+    else:
+        vae = GarmentAutoencoder(latent_channels=config.latent_channels, block_channels=config.block_channels)
+        examples = [random_crops(frames, 300, config.crop, random)]
+        if photos:
+            examples.append(random_crops(photos, 150, config.crop, random))
+        vae.start_from_principal_components(torch.cat(examples))
     vae = vae.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=config.learning_rate, weight_decay=0)
+    for part in (vae.linear_encoder, vae.encoder):
+        part.requires_grad_(not config.decoder_only)
+    trained = [parameter for parameter in vae.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=0)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: learning_rate_factor(step, config.steps, config.warmup, config.decay_fraction)
     )
     ema = EMAModel(vae.parameters(), decay=config.ema_decay, use_ema_warmup=True, power=0.75)
-    model, optimizer, schedule = accelerator.prepare(vae, optimizer, schedule)
+    vae, optimizer, schedule = accelerator.prepare(vae, optimizer, schedule)
     accelerator.register_for_checkpointing(ema)
     loop = TrainingLoop(accelerator, out, config.steps, config.time_limit, config.save_every)
-    loop.resume()
+    if loop.resume():
+        random = np.random.default_rng([config.seed, loop.step])  # go on with crops that were not seen before
     ema.to(accelerator.device)
 
     def write_weights_and_samples() -> None:
@@ -135,10 +150,12 @@ def main(config: AutoencoderConfig) -> None:
         pixels = crops.to(accelerator.device, memory_format=torch.channels_last)
         with accelerator.autocast():
             latents = vae.encode(pixels).latents
-            decoded = vae.decode(latents + config.latent_noise * torch.rand(1).item() * torch.randn_like(latents)).sample
+            decoded = vae.decode(
+                latents + config.latent_noise * torch.rand(1).item() * torch.randn_like(latents)
+            ).sample
         loss = reconstruction_loss(decoded.float(), pixels)
         accelerator.backward(loss)
-        accelerator.clip_grad_norm_(model.parameters(), config.max_grad_norm)
+        accelerator.clip_grad_norm_(trained, config.max_grad_norm)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()

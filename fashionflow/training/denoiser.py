@@ -9,7 +9,6 @@ can load with `--model`.
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
@@ -34,6 +33,9 @@ class DenoiserConfig:
     latents: str = field(metadata={"help": "folder written by fashionflow.training.prepare"})
     vae: str = field(metadata={"help": "folder of the autoencoder that made the latents"})
     out: str = field(default="runs/denoiser", metadata={"help": "where the pipeline, checkpoint and samples go"})
+    start: str = field(
+        default="", metadata={"help": "pipeline folder whose weights to go on from; from scratch by default"}
+    )
     stem_channels: int = field(default=96)
     block_channels: list[int] = field(default_factory=lambda: [96, 192])
     attention_levels: list[int] = field(default_factory=lambda: [1])
@@ -42,7 +44,9 @@ class DenoiserConfig:
     attention_head_channels: int = field(default=48)
     context_channels: int = field(default=192, metadata={"help": "width of the image encoder and of its tokens"})
     num_frames: int = field(default=12, metadata={"help": "frames of a training window"})
-    strides: list[int] = field(default_factory=lambda: [1, 2], metadata={"help": "frame steps of a window, drawn at random"})
+    strides: list[int] = field(
+        default_factory=lambda: [1, 2], metadata={"help": "frame steps of a window, drawn at random"}
+    )
     frame_rate: float = field(default=8.0, metadata={"help": "frames a second of the clips"})
     steps: int = field(default=10_000, metadata={"help": "optimiser steps"})
     time_limit: float = field(default=0, metadata={"help": "minutes after which the run ends cleanly; 0 for none"})
@@ -60,12 +64,21 @@ class DenoiserConfig:
     seed: int = field(default=0)
 
 
+def load_start(trained: nn.Module, folder: str) -> None:
+    """Takes over the weights of a pipeline folder, whatever fits."""
+    start = FashionFlowPipeline.from_pretrained(folder)
+    for name, part in trained.named_children():
+        part.load_state_dict(getattr(start, name).state_dict())
+
+
 class LatentWindows(Dataset):
     """Random windows of latent clips: a clip a row, another window of it each time, half of them mirrored."""
 
     def __init__(self, paths: list[Path], num_frames: int, strides: list[int]):
         if not paths:
-            raise ValueError("`latents` must hold .safetensors files; write them with `python -m fashionflow.training.prepare`.")
+            raise ValueError(
+                "`latents` must hold .safetensors files; write them with `python -m fashionflow.training.prepare`."
+            )
         self.clips = [load_file(path) for path in paths]
         self.num_frames = num_frames
         self.strides = strides
@@ -83,7 +96,9 @@ class LatentWindows(Dataset):
         return window(clip, start, self.num_frames, stride, mirrored=torch.rand(()).item() < 0.5)
 
 
-def window(clip: dict[str, torch.Tensor], start: int, num_frames: int, stride: int, mirrored: bool) -> dict[str, torch.Tensor]:
+def window(
+    clip: dict[str, torch.Tensor], start: int, num_frames: int, stride: int, mirrored: bool
+) -> dict[str, torch.Tensor]:
     """Frames `start`, `start + stride` ... of a clip. A mirrored body turns the other way."""
     frames = slice(start, start + (num_frames - 1) * stride + 1, stride)
     latents = clip["mirrored" if mirrored else "latents"][frames].transpose(0, 1)
@@ -124,7 +139,7 @@ class GarmentDenoiser(nn.Module):
             context_channels=config.context_channels,
             motion_channels=MOTION_CHANNELS,
             first_frame_everywhere=True,
-            add_first_frame=True,
+            gated_skips=True,
         )
 
     def forward(
@@ -134,6 +149,31 @@ class GarmentDenoiser(nn.Module):
         clip_tokens = self.image_encoder(pixel_values).last_hidden_state
         context = self.conditioner(clip_tokens, noisy[:, :, 0])
         return self.unet(noisy, timesteps, context, motion=motion, return_dict=False)[0]
+
+
+@torch.no_grad()
+def start_from_linear_denoiser(unet: SpaceTimeUNet, scheduler: DDPMScheduler, variances: torch.Tensor) -> None:
+    """Sets the U-Net's skip gates to the best guess that is linear in the noisy latents and the photo.
+
+    With x = a * clean + s * noise and clean = photo + change, where the change has mean 0 and `variances`, [C], that guess is
+    photo + g * (x - a * photo) with g = a * variance / (a^2 * variance + s^2). Training begins there instead of having to
+    carry every detail of nearly clean latents through the network.
+    """
+    kept = scheduler.alphas_cumprod[:, None]  # a^2, [1000, 1]
+    noisy_gate = kept.sqrt() * variances / (kept * variances + 1 - kept)  # [1000, C]
+    targets = torch.cat([noisy_gate, -kept.sqrt() * noisy_gate], dim=1)
+    features = unet.embed_time(torch.arange(len(kept)), torch.float32)  # [1000, T]
+    features = torch.cat([features, torch.ones(len(features), 1)], dim=1).double()
+    ridge = 1e-4 * torch.eye(features.shape[1], dtype=torch.float64)
+    solution = torch.linalg.solve(features.T @ features + ridge, features.T @ targets.double())
+    unet.skip_gates.weight.copy_(solution[:-1].T)
+    unet.skip_gates.bias.copy_(solution[-1])
+
+
+def variances_of_change(clips: list[dict[str, torch.Tensor]]) -> torch.Tensor:
+    """How far the latents of later frames stray from those of frame 0, mean square over clips, frames and cells, [C]."""
+    changes = [(clip["latents"][1:].float() - clip["latents"][:1].float()).square().mean((0, 2, 3)) for clip in clips]
+    return torch.stack(changes).mean(0)
 
 
 def denoising_loss(
@@ -156,7 +196,9 @@ def main(config: DenoiserConfig) -> None:
     out = Path(config.out)
     vae = GarmentAutoencoder.from_pretrained(config.vae).eval()
     processor = image_processor()
-    mean, deviation = (torch.tensor(v, device=accelerator.device).view(3, 1, 1) for v in (processor.image_mean, processor.image_std))
+    mean, deviation = (
+        torch.tensor(v, device=accelerator.device).view(3, 1, 1) for v in (processor.image_mean, processor.image_std)
+    )
 
     def normalise(pictures: torch.Tensor) -> torch.Tensor:
         return (pictures.float() / 255 - mean) / deviation  # [B, 3, size, size]
@@ -168,8 +210,16 @@ def main(config: DenoiserConfig) -> None:
     _, channels, height, width = windows.clips[0]["latents"].shape
 
     trained = GarmentDenoiser(config, channels, (height, width))
-    accelerator.print(", ".join(f"{name} {sum(p.numel() for p in part.parameters()) / 1e6:.2f} M" for name, part in trained.named_children()))
+    accelerator.print(
+        ", ".join(
+            f"{name} {sum(p.numel() for p in part.parameters()) / 1e6:.2f} M"
+            for name, part in trained.named_children()
+        )
+    )
     scheduler = training_scheduler("sample")
+    start_from_linear_denoiser(trained.unet, scheduler, variances_of_change(windows.clips))
+    if config.start:
+        load_start(trained, config.start)
     optimizer = torch.optim.AdamW(trained.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: learning_rate_factor(step, config.steps, config.warmup, config.decay_fraction)
@@ -244,10 +294,14 @@ def main(config: DenoiserConfig) -> None:
 
 
 @torch.no_grad()
-def sample_strip(pipeline: FashionFlowPipeline, windows: dict[str, torch.Tensor], normalise, clips: int = 4) -> Image.Image:
+def sample_strip(
+    pipeline: FashionFlowPipeline, windows: dict[str, torch.Tensor], normalise, clips: int = 4
+) -> Image.Image:
     """True and sampled frames of held-out windows, one above the other, six of each clip."""
     clean = windows["latents"][:clips]
-    context = pipeline.conditioner(pipeline.image_encoder(normalise(windows["picture"][:clips])).last_hidden_state, clean[:, :, 0])
+    context = pipeline.conditioner(
+        pipeline.image_encoder(normalise(windows["picture"][:clips])).last_hidden_state, clean[:, :, 0]
+    )
     scheduler = make_scheduler("dpm++", pipeline.scheduler.config)
     scheduler.set_timesteps(12, device=clean.device)
     latents = torch.randn_like(clean[:, :, 1:])
@@ -257,7 +311,7 @@ def sample_strip(pipeline: FashionFlowPipeline, windows: dict[str, torch.Tensor]
         latents = scheduler.step(predicted, timestep, latents).prev_sample
     sampled = torch.cat([clean[:, :, :1], latents], dim=2)
     strips = []
-    for index in range(clips):
+    for index in range(len(clean)):
         for clip in (clean, sampled):
             picked = clip[index : index + 1, :, :: max(1, (clip.shape[2] - 1) // 5)][:, :, :6]
             pixels = torch.cat(list(pipeline.decode_latents(picked)), dim=2)[0]  # [3, f, height, width]

@@ -52,7 +52,10 @@ def walked_distance(label: dict, num_frames: int) -> np.ndarray:
 
 
 @torch.inference_mode()
-def encode_clip(frames: np.ndarray, vae: GarmentAutoencoder, processor: CLIPImageProcessorPil) -> dict[str, torch.Tensor]:
+@torch.autocast("cpu", torch.bfloat16)
+def encode_clip(
+    frames: np.ndarray, vae: GarmentAutoencoder, processor: CLIPImageProcessorPil
+) -> dict[str, torch.Tensor]:
     """The latents of a clip, uint8 [F, height, width, 3], and of its mirror image, and what the image encoder sees.
 
     Returns:
@@ -60,7 +63,9 @@ def encode_clip(frames: np.ndarray, vae: GarmentAutoencoder, processor: CLIPImag
     """
     pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1  # [F, 3, height, width]
     scale = vae.config.scaling_factor
-    latents, mirrored = (vae.encode(p.contiguous(memory_format=torch.channels_last)).latents * scale for p in (pixels, pixels.flip(-1)))
+    latents, mirrored = (
+        vae.encode(p.contiguous(memory_format=torch.channels_last)).latents * scale for p in (pixels, pixels.flip(-1))
+    )
     pictures = processor(
         images=[Image.fromarray(frame) for frame in frames], do_rescale=False, do_normalize=False, return_tensors="pt"
     ).pixel_values

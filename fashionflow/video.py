@@ -1,0 +1,186 @@
+"""Clips on disk, read and written through moviepy's ffmpeg.
+
+Frames are uint8 RGB, [height, width, 3], in the colours of the photo (sRGB). F is the number of frames of a clip.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from moviepy.config import FFMPEG_BINARY
+from moviepy.tools import ffmpeg_escape_filename
+from moviepy.video.io.ffmpeg_reader import FFMPEG_VideoReader
+from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
+from PIL import Image
+
+
+# Browsers take the colour matrix from the file's tags and guess where there are none. So the pixels are converted by the
+# matrix of BT.709 and the file says so: the filter's tags reach newer ffmpegs, the encoder's options older ones. `format`
+# keeps the alpha plane that moviepy asks for out of the conversion; H.264 for browsers has none.
+COLOUR_ARGUMENTS = (
+    "-vf",
+    "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int,format=yuv420p,"
+    "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709",
+    *("-color_range", "tv", "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"),
+)
+
+
+def read_frames(path: Path | str) -> np.ndarray:
+    """Every frame of a video file, uint8 RGB, [F, height, width, 3].
+
+    Raises:
+        ValueError: if the file is missing, or no video that ffmpeg can read.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"There is no video at {str(path)!r}.")
+    try:
+        # moviepy's own frame count comes from a duration rounded to 0.01 s, which loses frames at 30 a second. So the
+        # duration is not asked for, and the frames are read until they end.
+        reader = FFMPEG_VideoReader(str(path), decode_file=False, check_duration=False)
+    except Exception as error:  # moviepy raises OSError, KeyError or IndexError, by the kind of damage
+        raise ValueError(f"{str(path)!r} is not a video that ffmpeg can read.") from error
+    try:
+        first = reader.last_read  # opening the reader reads the first frame
+        frames = [first]
+        while len(pixels := reader.proc.stdout.read(first.nbytes)) == first.nbytes:
+            frames.append(np.frombuffer(pixels, np.uint8).reshape(first.shape))
+    finally:
+        reader.close()
+    return np.stack(frames)
+
+
+def write_clip(
+    path: Path | str, frames: Iterable[np.ndarray], fps: float, settings: dict | None = None, quality: int = 18
+) -> Path:
+    """Writes an H.264 clip that every browser plays, frame by frame, so that a long clip needs no more memory.
+
+    Args:
+        path: where the clip goes, a name ending in .mp4. Whatever goes wrong, no half-written file is left there.
+        frames: uint8 RGB frames, [height, width, 3], all of one even size.
+        fps: frames a second.
+        settings: what the clip was made with, as JSON allows; `read_settings` gives it back.
+        quality: x264's CRF, 0 (lossless) to 51; 18 looks like the frames themselves.
+
+    Raises:
+        ValueError: if the name, a frame or its size is wrong, or there are no frames.
+        OSError: if ffmpeg cannot write the file.
+    """
+    path = Path(path)
+    if path.suffix != ".mp4":
+        raise ValueError(f"`path` must end in .mp4, got {path.name!r}.")
+    tags = {"title": "FashionFlow", "description": "AI-generated"}
+    if settings is not None:
+        tags["comment"] = json.dumps(settings)  # pure ASCII on one line, which every program shows as it is
+    arguments = ["-crf", str(quality), "-movflags", "+faststart"]
+    for name, value in tags.items():
+        arguments += ["-metadata", f"{name}={value}"]
+    return _encode(path, frames, fps, "medium", arguments)
+
+
+def write_segment(path: Path | str, frames: Sequence[np.ndarray], fps: float) -> Path:
+    """Writes one piece of a live stream: it starts with a keyframe, needs no other piece, and is quick to write.
+
+    Args:
+        path: where the piece goes, a name ending in .mp4 or .ts.
+        frames: uint8 RGB frames, [height, width, 3], all of one even size.
+        fps: frames a second.
+
+    Raises:
+        ValueError: if the name, a frame or its size is wrong, or there are no frames.
+        OSError: if ffmpeg cannot write the file.
+    """
+    path = Path(path)
+    if path.suffix not in (".mp4", ".ts"):
+        raise ValueError(f"`path` must end in .mp4 or .ts, got {path.name!r}.")
+    # Without B-frames the pieces join at the first frame: nothing is shown before it is decoded.
+    return _encode(path, frames, fps, "veryfast", ["-crf", "18", "-bf", "0"])
+
+
+def read_settings(path: Path | str) -> dict | None:
+    """What `write_clip` was told the clip was made with, or None if the file says nothing of the kind.
+
+    Raises:
+        ValueError: if the file is missing, or nothing that ffmpeg can read.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"There is no video at {str(path)!r}.")
+    # ffmpeg's report, which moviepy parses, cuts a tag after 255 characters. Its metadata format has all of it.
+    command = [FFMPEG_BINARY, "-v", "error", "-i", ffmpeg_escape_filename(str(path)), "-f", "ffmetadata", "-"]
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if result.returncode != 0:
+        raise ValueError(f"{str(path)!r} is not a video that ffmpeg can read.")
+    # A tag's line ends at the first line break without a backslash before it.
+    tag = re.search(
+        r"^comment=((?:[^\\\n]|\\.)*)$", result.stdout.decode("utf-8", "replace"), re.MULTILINE | re.DOTALL
+    )
+    try:
+        settings = json.loads(re.sub(r"\\(.)", r"\1", tag[1], flags=re.DOTALL)) if tag else None
+    except json.JSONDecodeError:
+        return None  # somebody else's comment
+    return settings if isinstance(settings, dict) else None
+
+
+def ffmpeg_on_path() -> bool:
+    """Whether `ffmpeg` and `ffprobe` can be started by name, which Gradio needs for streaming video. moviepy's copy of
+    ffmpeg does not count."""
+    return all(shutil.which(program) for program in ("ffmpeg", "ffprobe"))
+
+
+def contact_sheet(frames: np.ndarray, columns: int) -> Image.Image:
+    """Frames of a clip side by side, evenly spaced in time, the first and the last among them.
+
+    Args:
+        frames: a clip, uint8 RGB, [F, height, width, 3].
+        columns: how many frames to show; a shorter clip shows all it has.
+
+    Raises:
+        ValueError: if `columns` is below 1.
+    """
+    if columns < 1:
+        raise ValueError(f"`columns` must be at least 1, got {columns}.")
+    chosen = np.linspace(0, len(frames) - 1, min(columns, len(frames))).round().astype(int)
+    return Image.fromarray(np.concatenate(list(frames[chosen]), axis=1))
+
+
+def _encode(path: Path, frames: Iterable[np.ndarray], fps: float, preset: str, arguments: list[str]) -> Path:
+    """Writes frames beside `path` and moves the finished file there."""
+    frames = iter(frames)
+    first = next(frames, None)
+    if first is None:
+        raise ValueError("`frames` must hold at least one frame, got none.")
+    height, width = first.shape[:2]
+    if height % 2 or width % 2:
+        raise ValueError(f"`frames` must have an even width and height, got {width} x {height}.")
+    unfinished = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
+    writer = None
+    try:
+        writer = FFMPEG_VideoWriter(
+            str(unfinished), (width, height), fps, preset=preset, ffmpeg_params=[*COLOUR_ARGUMENTS, *arguments]
+        )
+        for frame in chain([first], frames):
+            if frame.dtype != np.uint8 or frame.shape != (height, width, 3):
+                expected = f"uint8 [{height}, {width}, 3]"
+                raise ValueError(f"`frames` must all be {expected}, got {frame.dtype} {list(frame.shape)}.")
+            try:
+                writer.write_frame(frame)
+            except OSError as error:  # ffmpeg has given up; moviepy's error has its report
+                raise OSError(f"ffmpeg cannot write {str(path)!r}.") from error
+        # moviepy closes the file without asking whether ffmpeg could finish it.
+        _, report = writer.proc.communicate()
+        if writer.proc.returncode != 0:
+            reason = report.decode("utf-8", "replace").strip()
+            raise OSError(f"ffmpeg cannot write {str(path)!r}.") from OSError(reason)
+        os.replace(unfinished, path)
+    finally:
+        if writer is not None:
+            writer.proc.kill()
+            writer.close()
+        unfinished.unlink(missing_ok=True)
+    return path
