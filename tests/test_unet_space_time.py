@@ -4,7 +4,7 @@ from diffusers import PyramidAttentionBroadcastConfig
 from torch import nn
 
 from fashionflow import SpaceTimeUNet
-from fashionflow.models.unet_space_time import FeedForward, PseudoConv3d, RelativePositionBias
+from fashionflow.models.unet_space_time import FeedForward, PseudoConv3d, RelativePositionBias, SpaceTimeAttention
 
 from . import tiny
 
@@ -58,7 +58,30 @@ def test_position_bias_is_the_network_of_every_offset():
     silu = nn.functional.silu
     expected = module.linear_3(silu(module.linear_2(silu(module.linear_1(offsets))))).permute(2, 0, 1)[None]
     torch.testing.assert_close(bias, expected)
-    assert bias.stride(-2) == 16, "xFormers wants rows padded to a multiple of 8"
+    assert bias.stride()[-2:] == (16, 1), "xFormers wants rows padded to a multiple of 8"
+    assert module((4, 4), torch.zeros(1)).stride()[-2:] == (16, 1)
+
+
+def test_xformers_can_be_switched_off_again():
+    unet = tiny.unet()
+    for layer in unet.modules():
+        if isinstance(layer, SpaceTimeAttention):
+            layer.set_attention_backend("xformers")
+    unet.disable_xformers_memory_efficient_attention()
+    assert {processor._attention_backend for processor in unet.attn_processors.values()} == {None}
+    call(unet)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_xformers_on_a_gpu_equals_native_attention():
+    unet = tiny.unet(attention_head_channels=8).to("cuda", torch.float16)
+    sample = torch.randn(1, tiny.LATENT_CHANNELS, 6, 8, 8, device="cuda", dtype=torch.float16)
+    context = torch.randn(1, 5, tiny.CONTEXT_CHANNELS, device="cuda", dtype=torch.float16)
+    with torch.no_grad():
+        native = unet(sample, 500, context).sample
+        unet.enable_xformers_memory_efficient_attention()
+        torch.testing.assert_close(unet(sample, 500, context).sample, native, atol=1e-2, rtol=1e-2)
 
 
 def test_feed_forward_looks_one_frame_back_and_no_further():

@@ -8,6 +8,7 @@ Outside, latents are [B, C, F, H, W]. Inside, hidden states are [B, F, H, W, C]:
 them as they lie, and both kinds of convolution see them as `channels_last` pictures, so nothing is transposed in memory.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -107,7 +108,7 @@ class RelativePositionBias(nn.Module):
             index = index[..., None, None] * (2 * size - 1) + along_axis  # [n1, n1, n2, n2 ...]
         if len(sizes) == 2:
             index = index.transpose(1, 2).reshape(sizes[0] * sizes[1], -1)  # [N, N]
-        bias = table[index].permute(2, 0, 1)[None].to(like.dtype)  # [1, A, N, N]
+        bias = table[index].permute(2, 0, 1)[None].to(like.dtype).contiguous()  # [1, A, N, N]
         # Fused kernels read the last axis in groups of 8. Padding the storage and handing out a view keeps them usable
         # for token counts such as 35 or 70; xFormers refuses an unpadded bias outright. It is always 4-D, because a 2-D
         # one would be taken for a padding mask whenever the batch happens to equal the number of tokens.
@@ -168,6 +169,14 @@ class SpaceTimeAttention(nn.Module, AttentionModuleMixin):
         attention_bias: torch.Tensor | None = None,
     ) -> torch.Tensor:
         return self.processor(self, hidden_states, context, attention_bias)
+
+    def set_use_memory_efficient_attention_xformers(
+        self, use_memory_efficient_attention_xformers: bool, attention_op: Callable | None = None
+    ) -> None:
+        """What the pipeline's `enable_` and `disable_xformers_memory_efficient_attention` call on every attention layer."""
+        super().set_use_memory_efficient_attention_xformers(use_memory_efficient_attention_xformers, attention_op)
+        if not use_memory_efficient_attention_xformers:  # diffusers' own leaves the layer as it was
+            self.processor._attention_backend = None
 
 
 class ChannelNorm(nn.Module):

@@ -1,0 +1,29 @@
+# A GPU Docker Space, or any server. PyTorch's Linux wheels bring CUDA along, so a slim base is enough;
+# without a GPU the same image runs on the processor.
+FROM python:3.11-slim
+
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends ffmpeg \
+    && rm -rf /var/lib/apt/lists/*
+
+# Spaces run as user 1000.
+RUN useradd --create-home --uid 1000 user
+USER user
+WORKDIR /home/user/app
+ENV PATH=/home/user/.local/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    GRADIO_ANALYTICS_ENABLED=False \
+    GRADIO_SERVER_NAME=0.0.0.0 \
+    GRADIO_SERVER_PORT=7860
+
+COPY --chown=user requirements.txt constraints.txt ./
+RUN pip install --no-cache-dir --constraint constraints.txt --requirement requirements.txt
+
+COPY --chown=user assets ./assets
+COPY --chown=user fashionflow ./fashionflow
+COPY --chown=user app.py ./
+
+EXPOSE 7860
+HEALTHCHECK --interval=30s --timeout=5s --start-period=120s \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:7860/', timeout=4)"]
+CMD ["python", "app.py"]

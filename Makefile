@@ -1,0 +1,59 @@
+# make run: everything that the page needs, then the page.   make test: everything that the tests need, then the tests.
+
+PYTHON ?= python3
+# Without an NVIDIA GPU, PyTorch comes from here: PyPI's wheels for Linux bring several GB of CUDA along.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+export PIP_ROOT_USER_ACTION := ignore
+
+.PHONY: run test check programs test-programs
+
+run: $(VENV)/ready programs
+	$(BIN)/python app.py
+
+test: $(VENV)/ready-for-tests programs test-programs check
+	$(BIN)/python -m pytest
+
+check: $(VENV)/ready-for-tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+$(BIN)/python:
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" \
+		|| { echo "Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# The stamps depend on the lists, so a changed list is installed.
+$(VENV)/ready: requirements.txt constraints.txt | $(BIN)/python
+	@if [ "$$(uname -s)" = Linux ] && ! nvidia-smi > /dev/null 2>&1; then \
+		echo "No NVIDIA GPU: installing PyTorch for the processor."; \
+		if $(BIN)/python -c "import urllib.request; urllib.request.urlopen('$(TORCH_INDEX)/torch/', timeout=3)" 2> /dev/null; \
+		then index="--extra-index-url $(TORCH_INDEX)"; else index=; fi; \
+		$(PIP) $$index torch; \
+	fi
+	$(PIP) --requirement requirements.txt
+	@touch $@
+
+$(VENV)/ready-for-tests: $(VENV)/ready requirements-dev.txt
+	$(PIP) --requirement requirements-dev.txt
+	@touch $@
+
+programs:
+	@$(call install,ffmpeg ffprobe,ffmpeg)
+	@command -v ffmpeg > /dev/null && command -v ffprobe > /dev/null \
+		|| echo "ffmpeg and ffprobe are not on PATH, so clips will not play while they are made." \
+		"To have that, install ffmpeg: sudo apt install ffmpeg, or brew install ffmpeg."
+
+test-programs:
+	@$(call install,chromium,chromium)
+	@command -v chromium > /dev/null || echo "chromium is not on PATH, which the browser tests need."
+
+# Programs wanted, Debian package: installs the package if a program is absent and this is root on Debian or the like.
+define install
+if ! command -v $(1) > /dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(2) > /dev/null || true; \
+fi
+endef

@@ -1,0 +1,142 @@
+"""A clip from the command line.
+
+python -m fashionflow dress.jpg dress.mp4
+"""
+
+import argparse
+import random
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from . import __version__
+from .animation import LARGEST_SEED, MOST_FRAMES, MOST_STEPS, AnimationRequest
+from .hub import MODEL_VARIABLE, device_report, load_pipeline, model_name
+from .motion import MOTIONS
+from .photo import read_photo
+from .playback import playing_frames, playing_rate
+from .schedulers import SAMPLERS
+from .video import write_clip
+
+
+DEFAULT_STEPS = 12
+DEFAULT_QUALITY = 18
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:
+        """One sentence, as for every other mistake; `--help` has the rest."""
+        self.exit(2, f"{message[0].upper()}{message[1:]}; see --help.\n")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m fashionflow", description="Turns the photo of a garment into a short clip of it in motion."
+    )
+    parser.add_argument("photo", nargs="?", help="a picture of one person or garment: JPEG, PNG, WebP ...")
+    parser.add_argument("clip", nargs="?", help="where the clip goes; a name ending in .mp4 in a folder that exists")
+    parser.add_argument(
+        "--frames", type=int, help=f"frames that the model makes, 2 to {MOST_FRAMES}; the model's own number"
+    )
+    parser.add_argument(
+        "--steps", type=int, default=DEFAULT_STEPS, help=f"denoising steps, 1 to {MOST_STEPS}; {DEFAULT_STEPS}"
+    )
+    parser.add_argument(
+        "--seed", type=int, help=f"0 to {LARGEST_SEED}; the same seed gives the same clip; drawn, and printed"
+    )
+    parser.add_argument(
+        "--motion", choices=MOTIONS, help=f"what the person does, for a model that can be told; {MOTIONS[0]}"
+    )
+    parser.add_argument("--turn-angle", type=float, help="degrees of the turn, -360 to 360; the motion's own")
+    parser.add_argument("--sampler", choices=SAMPLERS, default=next(iter(SAMPLERS)), help=next(iter(SAMPLERS)))
+    parser.add_argument("--model", help=f"a model folder or a Hub id; ${MODEL_VARIABLE}, or else the model that ships")
+    parser.add_argument("--device", default="auto", help="cuda, mps or cpu; the best there is")
+    parser.add_argument(
+        "--quality", type=int, default=DEFAULT_QUALITY, help=f"1 (best, largest) to 51 (smallest); {DEFAULT_QUALITY}"
+    )
+    parser.add_argument("--device-report", action="store_true", help="say what the model would run on, and end")
+    parser.epilog = "What follows each semicolon is the default."
+    return parser
+
+
+def animate(arguments: argparse.Namespace) -> Path:
+    """Makes the clip and returns its path; a progress bar goes to the terminal.
+
+    Raises:
+        ValueError, OSError: one sentence that says what is wrong with an argument, the photo or the model.
+    """
+    clip = Path(arguments.clip)
+    # What costs nothing to find out comes before the model is loaded, and all of it before anybody waits for a clip.
+    if clip.suffix != ".mp4" or clip.is_dir():
+        raise ValueError(f"The clip's name must end in .mp4, got {arguments.clip!r}.")
+    if not clip.parent.is_dir():
+        raise ValueError(f"The clip's folder must exist, got {str(clip.parent)!r}.")
+    if not 1 <= arguments.quality <= 51:
+        raise ValueError(f"`quality` must be from 1 to 51, got {arguments.quality}.")
+    photo = read_photo(arguments.photo)
+    pipe = load_pipeline(arguments.model, arguments.device)
+    request = AnimationRequest(
+        photo=photo,
+        frames=pipe.config.default_num_frames if arguments.frames is None else arguments.frames,
+        steps=arguments.steps,
+        seed=random.SystemRandom().randint(0, LARGEST_SEED) if arguments.seed is None else arguments.seed,
+        motion=MOTIONS[0] if arguments.motion is None and pipe.has_motion else arguments.motion,
+        turn_angle=arguments.turn_angle,
+        sampler=arguments.sampler,
+    )
+    request.check(pipe)
+    if arguments.seed is None:
+        print(f"Seed {request.seed}", file=sys.stderr)
+
+    pipe.set_progress_bar_config(desc="Denoising", unit="step")
+    latents = pipe(
+        request.photo,
+        num_frames=request.frames,
+        num_inference_steps=request.steps,
+        motion=request.motion,
+        turn_angle=request.turn_angle,
+        sampler=request.sampler,
+        # On the processor, whatever the device, so that a seed means the same clip everywhere.
+        generator=torch.Generator().manual_seed(request.seed),
+        output_type="latent",
+    ).frames
+    settings = {
+        name: getattr(request, name) for name in ("motion", "turn_angle", "frames", "steps", "seed", "sampler")
+    }
+    settings |= {
+        "model": model_name(arguments.model),
+        "version": __version__,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    factor, fps = playing_rate(pipe)
+    frames = tqdm(playing_frames(pipe, latents), total=factor * (request.frames - 1) + 1, desc="Writing", unit="frame")
+    return write_clip(clip, frames, fps, settings=settings, quality=arguments.quality)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = make_parser()
+    arguments = parser.parse_args(argv)
+    try:
+        if arguments.device_report:
+            print(device_report(arguments.device))
+            return 0
+        if arguments.photo is None or arguments.clip is None:
+            parser.error("a photo and a name for the clip are needed")
+        print(animate(arguments))
+    except torch.OutOfMemoryError:
+        print("The device ran out of memory; choose fewer --frames, or --device cpu.", file=sys.stderr)
+        return 2
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped; no clip was written.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

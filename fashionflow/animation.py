@@ -1,0 +1,107 @@
+"""What can be asked of a studio, and what it tells while it works."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from .motion import LARGEST_TURN, MOTIONS
+from .pipelines import FashionFlowPipeline
+from .schedulers import SAMPLERS
+
+
+MOST_FRAMES = 280
+MOST_STEPS = 1000
+LARGEST_SEED = 2**32 - 1
+
+
+@dataclass(frozen=True)
+class AnimationRequest:
+    """What one visitor wants.
+
+    Args:
+        photo: the garment photo, upright, mode "RGB".
+        frames: frames that the denoiser makes, the photo included.
+        steps: denoising steps.
+        seed: makes the clip reproducible.
+        motion: a name from `fashionflow.motion.MOTIONS`; `None` leaves the motion to the model.
+        turn_angle: degrees, in [-360, 360]; `None` takes the motion's own.
+        sampler: a name from `fashionflow.schedulers.SAMPLERS`.
+    """
+
+    photo: Image.Image
+    frames: int
+    steps: int
+    seed: int
+    motion: str | None = None
+    turn_angle: float | None = None
+    sampler: str = next(iter(SAMPLERS))
+
+    def check(self, pipe: FashionFlowPipeline) -> None:
+        """Raises a `ValueError` of one sentence for what this pipeline cannot do, before anybody waits for it."""
+        multiple = pipe.unet.frame_multiple
+        fewest = max(2, multiple)
+        if not _is_whole(self.frames, fewest, MOST_FRAMES) or self.frames % multiple:
+            kind = "a whole number" if multiple == 1 else f"a multiple of {multiple}"
+            raise ValueError(f"`frames` must be {kind} from {fewest} to {MOST_FRAMES}, got {self.frames!r}.")
+        if not _is_whole(self.steps, 1, MOST_STEPS):
+            raise ValueError(f"`steps` must be a whole number from 1 to {MOST_STEPS}, got {self.steps!r}.")
+        if not _is_whole(self.seed, 0, LARGEST_SEED):
+            raise ValueError(f"`seed` must be a whole number from 0 to {LARGEST_SEED}, got {self.seed!r}.")
+        if self.motion is not None and not pipe.has_motion:
+            raise ValueError(f"`motion` must be empty for this model, which moves as it likes, got {self.motion!r}.")
+        if self.motion is not None and self.motion not in MOTIONS:
+            raise ValueError(f"`motion` must be one of {', '.join(MOTIONS)}, got {self.motion!r}.")
+        if self.turn_angle is not None:
+            if self.motion is None:
+                raise ValueError(f"`turn_angle` must be empty where no motion is chosen, got {self.turn_angle!r}.")
+            number = isinstance(self.turn_angle, (int, float)) and not isinstance(self.turn_angle, bool)
+            if not number or not -LARGEST_TURN <= self.turn_angle <= LARGEST_TURN:
+                raise ValueError(f"`turn_angle` must be between -360 and 360 degrees, got {self.turn_angle!r}.")
+        if self.sampler not in tuple(SAMPLERS):
+            raise ValueError(f"`sampler` must be one of {', '.join(SAMPLERS)}, got {self.sampler!r}.")
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """`ahead` jobs have the device first; 0 says that this one begins."""
+
+    ahead: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """Step `index` of `total` is done. `elapsed` and `remaining` are seconds; `preview` is the clip as it looks now."""
+
+    index: int
+    total: int
+    elapsed: float
+    remaining: float
+    preview: Image.Image
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Piece `index` of the finished clip is at `path`, `elapsed` seconds after the start; it can be played by itself."""
+
+    path: Path
+    index: int
+    elapsed: float
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The clip is at `path`: `frames` frames at `fps`, made in `seconds` from `seed`."""
+
+    path: Path
+    seed: int
+    seconds: float
+    fps: float
+    frames: int
+
+
+Event = Waiting | Step | Segment | Finished
+
+
+def _is_whole(number: object, smallest: int, largest: int) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and smallest <= number <= largest

@@ -1,0 +1,179 @@
+"""python -m fashionflow photo.jpg clip.mp4"""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from moviepy.config import FFMPEG_BINARY
+from PIL import Image
+
+from fashionflow.__main__ import main
+from fashionflow.playback import playing_rate
+from fashionflow.video import read_frames, read_settings
+
+from . import tiny
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    tiny.pipeline().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "dress.jpg"
+    tiny.photo().save(path, quality=95)
+    return path
+
+
+@pytest.fixture
+def run(model, photo, tmp_path, capsys):
+    """Runs the command on the photo; gives the exit status, what it printed, and the clip's path."""
+
+    def run(*options, source=photo, clip=tmp_path / "dress.mp4", fast=True):
+        options = ("--steps", "2", *options) if fast else options
+        try:
+            status = main([str(source), str(clip), "--model", str(model), "--device", "cpu", *map(str, options)])
+        except SystemExit as ended:  # argparse's own way out
+            status = ended.code
+        return status, capsys.readouterr(), clip
+
+    return run
+
+
+def test_python_m_makes_a_clip_that_browsers_play(model, photo, tmp_path):
+    clip = tmp_path / "dress.mp4"
+    command = [sys.executable, "-m", "fashionflow", photo, clip, "--model", model, "--steps", "2", "--device", "cpu"]
+    result = subprocess.run([*map(str, command)], capture_output=True, text=True, check=True)
+    assert result.stdout == f"{clip}\n"
+    assert "Denoising: 100%" in result.stderr and "xformers" not in result.stderr.lower()
+
+    probe = subprocess.run(
+        [FFMPEG_BINARY, "-hide_banner", "-i", str(clip)], capture_output=True, text=True, check=False
+    )
+    assert "Video: h264" in probe.stderr and "yuv420p" in probe.stderr and "64x96" in probe.stderr
+    content = clip.read_bytes()
+    assert 0 < content.index(b"moov") < content.index(b"mdat")  # so that playing starts before all has arrived
+    seed = read_settings(clip)["seed"]
+    assert f"Seed {seed}\n" in result.stderr
+
+
+def test_the_clip_starts_with_the_photo_and_plays_at_the_playing_rate(run):
+    status, _, clip = run("--seed", 3)
+    assert status == 0
+    frames = read_frames(clip)
+    pipe = tiny.pipeline()
+    factor, fps = playing_rate(pipe)
+    assert (factor, fps) == (3, 24)
+    assert len(frames) > tiny.FRAMES
+    shown = np.array(pipe.fit_photo(tiny.photo()), dtype=float)
+    decoded = next(pipe.decode_latents(pipe.encode_image(tiny.photo())[1]))[0, :, 0].permute(1, 2, 0).numpy() * 255
+    assert np.abs(frames[0] - decoded).mean() < 8  # what the toy autoencoder can show of it
+    assert shown.shape == frames[0].shape
+
+
+def test_the_settings_are_in_the_file_and_make_the_same_clip_again(run, tmp_path):
+    _, _, first = run("--motion", "sway", "--turn-angle", 20, "--sampler", "euler", "--frames", 4, "--quality", 10)
+    settings = read_settings(first)
+    assert settings | {"seed": 0, "date": ""} == {
+        "motion": "sway",
+        "turn_angle": 20.0,
+        "frames": 4,
+        "steps": 2,
+        "seed": 0,
+        "sampler": "euler",
+        "model": "tiny",
+        "version": "0.1.0",
+        "date": "",
+    }
+    assert settings["date"].startswith("20") and settings["date"].endswith("+00:00")
+    options = [
+        f"--{name.replace('_', '-')}={settings[name]}"
+        for name in ("motion", "turn_angle", "frames", "sampler", "seed")
+    ]
+    _, _, again = run(*options, "--quality", 10, clip=tmp_path / "again.mp4")
+    assert np.array_equal(read_frames(first), read_frames(again))
+    _, _, other = run(*options, "--seed", 1, "--quality", 10, clip=tmp_path / "other.mp4")
+    assert not np.array_equal(read_frames(first), read_frames(other))
+
+
+def test_the_environment_variable_names_the_model(photo, model, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FASHIONFLOW_MODEL", str(model))
+    assert main([str(photo), str(tmp_path / "a.mp4"), "--steps", "1", "--frames", "2", "--device", "cpu"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'a.mp4'}\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--frames", 1], "`frames` must be a whole number from 2 to 280, got 1."),
+        (["--frames", 281], "`frames` must be a whole number from 2 to 280, got 281."),
+        (["--steps", 0], "`steps` must be a whole number from 1 to 1000, got 0."),
+        (["--steps", 1001], "`steps` must be a whole number from 1 to 1000, got 1001."),
+        (["--steps", "many"], "Argument --steps: invalid int value: 'many'; see --help."),
+        (["--seed", -1], "`seed` must be a whole number from 0 to 4294967295, got -1."),
+        (["--seed", 2**32], "`seed` must be a whole number from 0 to 4294967295, got 4294967296."),
+        (["--motion", "fly"], "Argument --motion: invalid choice: 'fly'"),
+        (["--turn-angle", 361], "`turn_angle` must be between -360 and 360 degrees, got 361.0."),
+        (["--turn-angle", "nan"], "`turn_angle` must be between -360 and 360 degrees, got nan."),
+        (["--sampler", "fast"], "Argument --sampler: invalid choice: 'fast'"),
+        (["--quality", 0], "`quality` must be from 1 to 51, got 0."),
+        (["--device", "gpu"], "`device` must be auto, cuda, mps or cpu, got 'gpu'."),
+        (["--model", "/absent"], "There is no model folder at '/absent'"),
+    ],
+)
+def test_a_wrong_option_gets_one_sentence_and_no_clip(run, options, message):
+    status, printed, clip = run(*options)
+    assert status == 2
+    assert printed.err.startswith(message) and printed.err.count("\n") == 1
+    assert printed.out == "" and not clip.exists()
+
+
+def test_a_wrong_photo_or_name_gets_one_sentence_and_leaves_nothing(run, tmp_path):
+    text = tmp_path / "notes.jpg"
+    text.write_text("no picture")
+    small = tmp_path / "small.png"
+    Image.new("RGB", (1, 1)).save(small)
+    before = sorted(tmp_path.iterdir())
+    for options, message in (
+        ({"source": tmp_path / "absent.jpg"}, "There is no photo at"),
+        ({"source": text}, "The file is not a picture"),
+        ({"source": small}, "too small"),
+        ({"clip": tmp_path / "dress.gif"}, "must end in .mp4"),
+        ({"clip": tmp_path / "absent" / "dress.mp4"}, "The clip's folder must exist"),
+    ):
+        status, printed, _ = run(**options)
+        assert status == 2
+        assert message in printed.err and printed.err.count("\n") == 1
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_model_that_is_half_there_gets_one_sentence(run, model, tmp_path):
+    half = tmp_path / "half"
+    half.mkdir()
+    (half / "model_index.json").write_text(json.dumps({"_class_name": "FashionFlowPipeline"}))
+    status, printed, _ = run("--model", half)
+    assert status == 2 and str(half) in printed.err and printed.err.count("\n") == 1
+
+
+def test_without_a_photo_the_command_says_what_it_needs(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "A photo and a name for the clip are needed; see --help.\n"
+
+
+def test_the_device_report_needs_no_photo(capsys):
+    assert main(["--device-report", "--device", "cpu"]) == 0
+    assert "Attention:" in capsys.readouterr().out
+
+
+def test_help_tells_the_defaults(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert all(default in text for default in ("; 12", "dpm++", "turn-left", "fashionflow", "FASHIONFLOW_MODEL"))

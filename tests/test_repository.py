@@ -1,0 +1,76 @@
+"""What lies in the repository: small files, no pickles, and lists that agree with each other."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+
+ROOT = Path(__file__).parents[1]
+MEGABYTE = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def files() -> list[Path]:
+    """All that is tracked, or would be."""
+    command = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False)
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout")
+    return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+def test_no_file_is_large(files):
+    assert [path.name for path in files if path.stat().st_size >= 10 * MEGABYTE] == []
+
+
+def test_the_models_that_ship_are_small(files):
+    models = ROOT / "assets" / "models"
+    assert sum(path.stat().st_size for path in files if models in path.parents) <= 32 * MEGABYTE
+
+
+def test_no_weights_are_pickled(files):
+    """A pickle can hold code; safetensors cannot."""
+    pickled = []
+    for path in files:
+        with path.open("rb") as file:
+            start = file.read(256)
+        is_torch_archive = start[:4] == b"PK\x03\x04" and b"data.pkl" in start
+        if (
+            path.suffix in (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth")
+            or start[:1] == b"\x80"
+            or is_torch_archive
+        ):
+            pickled.append(path.name)
+    assert pickled == []
+
+
+def test_ci_runs_what_everybody_runs():
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    assert "make test" in script.read_text().splitlines()
+
+
+def requirements(name: str) -> list[Requirement]:
+    lines = (line.split("#")[0].strip() for line in (ROOT / name).read_text().splitlines())
+    return [Requirement(line) for line in lines if line]
+
+
+def test_every_requirement_is_pinned_within_its_range():
+    pinned = {pin.name.lower().replace("_", "-"): next(iter(pin.specifier)) for pin in requirements("constraints.txt")}
+    assert {pin.operator for pin in pinned.values()} == {"=="}
+    assert "+" not in pinned["torch"].version  # so that machines with and without CUDA find their own build
+    for requirement in [*requirements("requirements.txt"), *requirements("requirements-dev.txt")]:
+        pin = pinned[requirement.name.lower().replace("_", "-")]
+        assert requirement.specifier.contains(pin.version), requirement
+
+
+def test_the_image_copies_what_is_there():
+    ignore = (ROOT / ".dockerignore").read_text().split()
+    for sources in re.findall(r"^COPY --chown=user (.*) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE):
+        for source in sources.split():
+            assert (ROOT / source).exists(), source
+            assert f"!{source}" in ignore
