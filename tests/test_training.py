@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator
 
 from fashionflow import FashionFlowPipeline, GarmentAutoencoder
+from fashionflow.schedulers import training_scheduler
 from fashionflow.training import autoencoder, denoiser, export, prepare
 from fashionflow.training.loop import TrainingLoop, is_held_out, learning_rate_factor
 from fashionflow.video import read_frames
@@ -169,8 +170,32 @@ def test_first_frame_carries_no_loss():
         "picture": torch.zeros(2, 3, 8, 8, dtype=torch.uint8),
         "motion": torch.zeros(2, 3, 3),
     }
-    loss = denoiser.denoising_loss(Clean(), denoiser.training_scheduler("sample"), batch, torch.Tensor.float, 0.1)
-    assert loss.item() == 0
+    scheduler, weights = training_scheduler("sample"), torch.ones(1000)
+    assert denoiser.denoising_loss(Clean(), scheduler, weights, batch, torch.Tensor.float, 0.1).item() == 0
+
+
+def test_an_untrained_denoiser_is_the_best_linear_guess():
+    """Checked by drawing: no other pair of factors for noisy latents and photo does better on fresh data."""
+    scheduler, variances = training_scheduler("sample"), torch.tensor([0.2, 3.0])
+    unet = tiny.unet(in_channels=2)
+    torch.nn.init.zeros_(unet.conv_out.spatial.weight)
+    denoiser.start_from_linear_denoiser(unet, scheduler, variances)
+    _, _, errors = denoiser.linear_denoiser(scheduler, variances)
+    weights = denoiser.loss_weights(scheduler, variances)
+    generator = torch.Generator().manual_seed(0)
+    photo = torch.randn(1, 2, 1, 32, 32, generator=generator)
+    clean = photo + variances.sqrt().view(1, 2, 1, 1, 1) * torch.randn(1, 2, 9, 32, 32, generator=generator)
+    noise = torch.randn(clean.shape, generator=generator)
+    for timestep in (100, 400, 700, 999):
+        noisy = scheduler.add_noise(clean, noise, torch.tensor([timestep]))
+        clip = torch.cat([photo, noisy], dim=2)
+        guess = unet(clip, timestep, torch.zeros(1, 5, tiny.CONTEXT_CHANNELS)).sample[:, :, 1:]
+        error = (guess - clean).square().mean((0, 2, 3, 4))  # [C]
+        torch.testing.assert_close(error, errors[timestep], rtol=0.1, atol=0.002)
+        basis = torch.stack([noisy[0, 1].flatten(), photo.expand_as(clean)[0, 1].flatten()], dim=1)
+        best = torch.linalg.lstsq(basis, clean[0, 1].flatten()[:, None]).solution
+        assert error[1] <= 1.05 * (basis @ best - clean[0, 1].flatten()[:, None]).square().mean()
+        assert weights[timestep] == pytest.approx(1 / max(errors[timestep].mean().item(), 0.02))
 
 
 def test_clips_that_end_in_7_are_never_trained_on(latents, trained_autoencoder, tmp_path):

@@ -106,8 +106,14 @@ def test_untrained_model_repeats_the_photo():
     context = torch.randn(1, 5, 16)
     torch.testing.assert_close(unet(sample, 500, context).sample, sample[:, :, :1].expand_as(sample))
     nn.init.constant_(unet.skip_gates.bias[:4], 0.25)  # of the noisy latents
-    nn.init.constant_(unet.skip_gates.bias[4:], -0.5)  # of the photo, beside the 1 that it starts with
+    nn.init.constant_(unet.skip_gates.bias[4:8], -0.5)  # of the photo, beside the 1 that it starts with
     torch.testing.assert_close(unet(sample, 500, context).sample, 0.25 * sample + 0.5 * sample[:, :, :1])
+    nn.init.normal_(unet.conv_out.spatial.weight)
+    change = unet(sample, 500, context).sample - 0.25 * sample - 0.5 * sample[:, :, :1]
+    nn.init.constant_(unet.skip_gates.bias[8:], 1)  # beside the 1 that it starts with
+    torch.testing.assert_close(
+        unet(sample, 500, context).sample, 0.25 * sample + 0.5 * sample[:, :, :1] + 2 * change, atol=1e-4, rtol=1e-4
+    )
 
 
 def test_photo_reaches_a_far_frame_without_layers_over_time():

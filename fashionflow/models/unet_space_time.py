@@ -399,9 +399,10 @@ class SpaceTimeUNet(ModelMixin, AttentionMixin, ConfigMixin, CacheMixin):
             zeros leaves that frame to the model.
         first_frame_everywhere: give frame 0 to every frame as further input channels, so that the garment need not be
             carried through time by small temporal kernels.
-        gated_skips: add the noisy latents and frame 0 to the output, each times a gate per channel that is learnt from the
-            timestep. An untrained model repeats the photo, and details need not pass through the narrow first layers. Only
-            sensible for a scheduler with `prediction_type="sample"`.
+        gated_skips: the output is the sum of the noisy latents, frame 0 and what the layers say, each times a gate per channel
+            that is learnt from the timestep (preconditioning as in Karras et al. 2022, section 5, learnt). An untrained model
+            repeats the photo, and details need not pass through the narrow first layers. Only sensible for a scheduler with
+            `prediction_type="sample"`.
     """
 
     _supports_gradient_checkpointing = True
@@ -469,7 +470,7 @@ class SpaceTimeUNet(ModelMixin, AttentionMixin, ConfigMixin, CacheMixin):
         self.conv_out = PseudoConv3d(stem_channels, in_channels)
         self.skip_gates = None
         if gated_skips:
-            self.skip_gates = nn.Linear(time_channels, 2 * in_channels)
+            self.skip_gates = nn.Linear(time_channels, 3 * in_channels)
             nn.init.zeros_(self.skip_gates.weight)
             nn.init.zeros_(self.skip_gates.bias)
             nn.init.zeros_(self.conv_out.spatial.weight)
@@ -520,7 +521,7 @@ class SpaceTimeUNet(ModelMixin, AttentionMixin, ConfigMixin, CacheMixin):
 
         timestep = torch.as_tensor(timestep, device=sample.device).expand(batch)
         time_embedding = self.embed_time(timestep, sample.dtype)[:, None]  # [B, 1, T]
-        skip_gates = None if self.skip_gates is None else self.skip_gates(time_embedding).chunk(2, dim=-1)  # [B, 1, C]
+        skip_gates = None if self.skip_gates is None else self.skip_gates(time_embedding).chunk(3, dim=-1)  # [B, 1, C]
         if self.motion_embed is not None:
             motion = sample.new_zeros(batch, frames, self.config.motion_channels) if motion is None else motion
             time_embedding = time_embedding + self.motion_embed(motion.to(sample.dtype))  # [B, F, T]
@@ -541,8 +542,10 @@ class SpaceTimeUNet(ModelMixin, AttentionMixin, ConfigMixin, CacheMixin):
             )
         output = self.conv_out(hidden_states).permute(0, 4, 1, 2, 3)  # [B, C, F, H, W]
         if skip_gates is not None:
-            noisy_gate, photo_gate = (gate[:, 0, :, None, None, None] for gate in skip_gates)  # [B, C, 1, 1, 1]
-            output = output + noisy_gate * sample + (1 + photo_gate) * first_frame
+            noisy_gate, photo_gate, change_gate = (
+                gate[:, 0, :, None, None, None] for gate in skip_gates
+            )  # [B, C, 1, 1, 1]
+            output = noisy_gate * sample + (1 + photo_gate) * first_frame + (1 + change_gate) * output
         return SpaceTimeUNetOutput(sample=output) if return_dict else (output,)
 
     def embed_time(self, timestep: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

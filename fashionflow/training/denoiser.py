@@ -6,6 +6,7 @@ Run it again with the same `--out` to go on where it stopped. `OUT/pipeline` is 
 can load with `--model`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -151,18 +152,32 @@ class GarmentDenoiser(nn.Module):
         return self.unet(noisy, timesteps, context, motion=motion, return_dict=False)[0]
 
 
-@torch.no_grad()
-def start_from_linear_denoiser(unet: SpaceTimeUNet, scheduler: DDPMScheduler, variances: torch.Tensor) -> None:
-    """Sets the U-Net's skip gates to the best guess that is linear in the noisy latents and the photo.
+def linear_denoiser(
+    scheduler: DDPMScheduler, variances: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The best guess of clean latents that is linear in the noisy ones and the photo, for every timestep and channel.
 
     With x = a * clean + s * noise and clean = photo + change, where the change has mean 0 and `variances`, [C], that guess is
-    photo + g * (x - a * photo) with g = a * variance / (a^2 * variance + s^2). Training begins there instead of having to
-    carry every detail of nearly clean latents through the network.
+    photo + g * (x - a * photo) with g = a * variance / (a^2 * variance + s^2).
+
+    Returns:
+        what to multiply the noisy latents by, what to multiply the photo by, and the guess's mean squared error; [1000, C].
     """
     kept = scheduler.alphas_cumprod[:, None]  # a^2, [1000, 1]
-    noisy_gate = kept.sqrt() * variances / (kept * variances + 1 - kept)  # [1000, C]
-    targets = torch.cat([noisy_gate, -kept.sqrt() * noisy_gate], dim=1)
-    features = unet.embed_time(torch.arange(len(kept)), torch.float32)  # [1000, T]
+    noisy_gate = kept.sqrt() * variances / (kept * variances + 1 - kept)
+    error = (1 - kept) * variances / (kept * variances + 1 - kept)
+    return noisy_gate, 1 - kept.sqrt() * noisy_gate, error
+
+
+@torch.no_grad()
+def start_from_linear_denoiser(unet: SpaceTimeUNet, scheduler: DDPMScheduler, variances: torch.Tensor) -> None:
+    """Sets the U-Net's gates so that it begins as `linear_denoiser` and its layers only have to say what that one misses.
+
+    The gates are linear in the time embedding, so they are fitted to the wanted values by least squares.
+    """
+    noisy_gate, photo_gate, error = linear_denoiser(scheduler, variances)
+    targets = torch.cat([noisy_gate, photo_gate - 1, error.sqrt() - 1], dim=1)  # [1000, 3C]
+    features = unet.embed_time(torch.arange(len(targets)), torch.float32)  # [1000, T]
     features = torch.cat([features, torch.ones(len(features), 1)], dim=1).double()
     ridge = 1e-4 * torch.eye(features.shape[1], dtype=torch.float64)
     solution = torch.linalg.solve(features.T @ features + ridge, features.T @ targets.double())
@@ -176,10 +191,24 @@ def variances_of_change(clips: list[dict[str, torch.Tensor]]) -> torch.Tensor:
     return torch.stack(changes).mean(0)
 
 
+def loss_weights(scheduler: DDPMScheduler, variances: torch.Tensor, smallest_error: float = 0.02) -> torch.Tensor:
+    """One weight a timestep, [1000]: the inverse of `linear_denoiser`'s error, so that every noise level counts alike.
+
+    Without it the last, nearly clean steps would hardly be learnt, and their noise stays on plain backgrounds. The floor
+    keeps the rounding errors of half precision from being trained on.
+    """
+    return 1 / linear_denoiser(scheduler, variances)[2].mean(1).clamp_min(smallest_error)
+
+
 def denoising_loss(
-    model: nn.Module, scheduler: DDPMScheduler, batch: dict[str, torch.Tensor], normalise, motion_dropout: float
+    model: nn.Module,
+    scheduler: DDPMScheduler,
+    weights: torch.Tensor,
+    batch: dict[str, torch.Tensor],
+    normalise: Callable[[torch.Tensor], torch.Tensor],
+    motion_dropout: float,
 ) -> torch.Tensor:
-    """Mean squared error of the predicted clean latents on frames 1.. ; frame 0 is given clean and carries no loss."""
+    """Weighted squared error of the predicted clean latents on frames 1.. ; frame 0 is given clean and carries no loss."""
     clean = batch["latents"]  # [B, C, F, H, W]
     noise = torch.randn_like(clean)
     timesteps = torch.randint(scheduler.config.num_train_timesteps, clean.shape[:1], device=clean.device)
@@ -187,7 +216,8 @@ def denoising_loss(
     noisy = torch.cat([clean[:, :, :1], noisy[:, :, 1:]], dim=2)
     keep_motion = torch.rand(len(clean), 1, 1, device=clean.device) >= motion_dropout
     predicted = model(noisy, timesteps, normalise(batch["picture"]), batch["motion"] * keep_motion)
-    return (predicted[:, :, 1:].float() - clean[:, :, 1:]).square().mean()
+    errors = (predicted[:, :, 1:].float() - clean[:, :, 1:]).square().mean((1, 2, 3, 4))  # [B]
+    return (weights[timesteps] * errors).mean()
 
 
 def main(config: DenoiserConfig) -> None:
@@ -217,7 +247,9 @@ def main(config: DenoiserConfig) -> None:
         )
     )
     scheduler = training_scheduler("sample")
-    start_from_linear_denoiser(trained.unet, scheduler, variances_of_change(windows.clips))
+    variances = variances_of_change(windows.clips)
+    start_from_linear_denoiser(trained.unet, scheduler, variances)
+    weights = loss_weights(scheduler, variances).to(accelerator.device)
     if config.start:
         load_start(trained, config.start)
     optimizer = torch.optim.AdamW(trained.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
@@ -279,7 +311,7 @@ def main(config: DenoiserConfig) -> None:
             batches = iter(loader)
             batch = next(batches)
         with accelerator.autocast():
-            loss = denoising_loss(model, scheduler, batch, normalise, config.motion_dropout)
+            loss = denoising_loss(model, scheduler, weights, batch, normalise, config.motion_dropout)
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(model.parameters(), config.max_grad_norm)
         optimizer.step()
