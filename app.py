@@ -1,0 +1,46 @@
+"""The page's entry, on a laptop and in a Space: load a model, build the page, serve it."""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+
+from fashionflow.hub import load_pipeline
+from fashionflow.page import LAUNCH_SETTINGS, QUEUE_SETTINGS, build_page
+from fashionflow.studio import Studio
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Serve the FashionFlow page.")
+    parser.add_argument("--model", help="model folder or Hub id; by default FASHIONFLOW_MODEL or the shipped weights")
+    parser.add_argument("--device", help="such as cpu or cuda; by default the best there is")
+    parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
+    parser.add_argument("--port", type=int, default=int(os.environ.get("GRADIO_SERVER_PORT", "7860")))
+    return parser.parse_args(argv)
+
+
+def end(*_) -> None:
+    """Ends the server as Ctrl+C does, so that its visitors' files are deleted. Asking twice does not cut that short."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    signal.signal(signal.SIGTERM, end)
+    try:
+        pipe = load_pipeline(args.model, args.device)
+    except ValueError as error:
+        sys.exit(str(error))
+    studio = Studio(pipe)
+    # Gradio's copies go into the studio's folder, because Gradio leaves them behind if a page is open when it ends.
+    os.environ.setdefault("GRADIO_TEMP_DIR", str(studio.folder / "page"))
+    page = build_page(studio)
+    page.queue(**QUEUE_SETTINGS).launch(server_name=args.host, server_port=args.port, **LAUNCH_SETTINGS)
+
+
+if __name__ == "__main__":
+    main()

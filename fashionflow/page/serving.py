@@ -1,0 +1,40 @@
+"""How the page is served: its look, its limits, and nothing fetched from or told to anybody else."""
+
+from pathlib import Path
+
+import gradio as gr
+
+
+MOST_AT_ONCE = 12
+"""Visitors whose jobs stand in the studio's line, each on a thread of its own; the rest wait in Gradio's queue."""
+
+# Fonts that every machine has. Gradio's own themes name web fonts.
+FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif"]
+FIXED_WIDTH_FONTS = ["ui-monospace", "Menlo", "Consolas", "monospace"]
+
+THEME = gr.themes.Base(
+    primary_hue=gr.themes.colors.stone,
+    neutral_hue=gr.themes.colors.stone,
+    radius_size=gr.themes.sizes.radius_md,
+    font=[gr.themes.Font(name) for name in FONTS],
+    font_mono=[gr.themes.Font(name) for name in FIXED_WIDTH_FONTS],
+).set(
+    button_primary_background_fill="*neutral_900",
+    button_primary_background_fill_hover="*neutral_700",
+    button_primary_background_fill_dark="*neutral_100",
+    button_primary_background_fill_hover_dark="*neutral_300",
+    button_primary_text_color="white",
+    button_primary_text_color_dark="*neutral_900",
+)
+
+QUEUE_SETTINGS = {"max_size": 2 * MOST_AT_ONCE}
+
+LAUNCH_SETTINGS = {
+    "theme": THEME,
+    "css_paths": Path(__file__).with_name("style.css"),
+    "footer_links": ["api"],
+    "max_file_size": "40mb",  # a phone's largest photo, twice over
+    "run_history": False,  # an unreleased collection leaves no trace in the browser
+    "enable_monitoring": False,
+    "ssr_mode": False,
+}

@@ -1,0 +1,75 @@
+"""What the denoiser has in mind, as a small picture after every step."""
+
+import numpy as np
+import torch
+from PIL import Image
+
+from .models import GarmentAutoencoder
+from .pipelines import FashionFlowPipeline
+
+
+MOMENTS = 4
+"""How many frames of the clip a preview shows: two rows of two, so that it has the clip's own shape."""
+
+# Red, green and blue in about [-1, 1] from the four channels of Stable Diffusion's latents: a published linear fit, good
+# enough to see what is happening without running the decoder.
+COLOURS_OF_STABLE_DIFFUSION = (
+    (0.3512, 0.2297, 0.3227),
+    (0.3250, 0.4974, 0.2350),
+    (-0.2829, 0.1762, 0.2721),
+    (-0.2120, -0.2616, -0.7177),
+)
+
+
+class Preview:
+    """Listens to a pipeline's denoiser while it is open, and shows the clean clip that its last answer means.
+
+    Use it as a context manager, on the thread that runs the pipeline.
+    """
+
+    def __init__(self, pipe: FashionFlowPipeline):
+        self.pipe = pipe
+        self._last_answer = None
+        self._hook = None
+
+    def __enter__(self) -> "Preview":
+        self._hook = self.pipe.unet.register_forward_hook(self._listen)
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._hook.remove()
+        self._last_answer = None
+
+    @torch.no_grad()
+    def picture(self) -> Image.Image:
+        """`MOMENTS` frames, evenly spaced in time, the photo first, left to right and top to bottom."""
+        sample, timestep, prediction = self._last_answer
+        moments = torch.linspace(0, sample.shape[2] - 1, MOMENTS).round().long().tolist()
+        seen = sample[:1, :, moments].float()  # [1, C, MOMENTS, H, W]
+        clean = self._clean(seen, timestep, prediction[:1, :, moments].float())
+        clean[:, :, 0] = seen[:, :, 0]  # frame 0 is never noisy
+        frames = self._pixels(clean)[0].permute(1, 2, 3, 0)  # [MOMENTS, height, width, 3]
+        frames = (frames * 255).round().byte().cpu().numpy()
+        picture = Image.fromarray(np.concatenate([np.concatenate(list(row), 1) for row in np.split(frames, 2)], 0))
+        return picture if picture.height >= self.pipe.height else picture.resize((self.pipe.width, self.pipe.height))
+
+    def _listen(self, unet: torch.nn.Module, inputs: tuple, output: tuple) -> None:
+        self._last_answer = inputs[0], inputs[1], output[0]
+
+    def _clean(self, seen: torch.Tensor, timestep: torch.Tensor, prediction: torch.Tensor) -> torch.Tensor:
+        """The clean latents behind noisy ones, by what the scheduler's config says that the denoiser predicts."""
+        scheduler = self.pipe.scheduler
+        if scheduler.config.prediction_type == "sample":
+            return prediction.clone()
+        # The denoiser sees latents whose variance is kept, whatever scale the sampler itself works on.
+        kept = scheduler.alphas_cumprod[int(timestep)].to(seen)
+        if scheduler.config.prediction_type == "v_prediction":
+            return kept.sqrt() * seen - (1 - kept).sqrt() * prediction
+        return (seen - (1 - kept).sqrt() * prediction) / kept.sqrt()
+
+    def _pixels(self, latents: torch.Tensor) -> torch.Tensor:
+        """Latents, [1, C, f, H, W], as colours in [0, 1], [1, 3, f, height, width]: exact where that is cheap."""
+        if isinstance(self.pipe.vae, GarmentAutoencoder):
+            return torch.cat(list(self.pipe.decode_latents(latents, latents.shape[2])), dim=2)
+        colours = torch.einsum("bcfhw,cr->brfhw", latents, latents.new_tensor(COLOURS_OF_STABLE_DIFFUSION))
+        return (colours / 2 + 0.5 if self.pipe.config.signed_pixels else colours).clamp(0, 1)

@@ -1,0 +1,297 @@
+"""The page's server as programs see it: one public endpoint, plain sentences for whatever is wrong, no network."""
+
+import logging
+import os
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from fashionflow.studio import Studio
+from fashionflow.video import read_frames, read_settings
+
+from . import tiny
+from .serve import serve
+
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def studio():
+    return Studio(tiny.pipeline())
+
+
+@pytest.fixture(scope="module")
+def url(studio):
+    with serve(studio) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def connect(url, tmp_path_factory):
+    """A new visitor's client."""
+    return lambda: Client(url, verbose=False, download_files=tmp_path_factory.mktemp("downloads"))
+
+
+@pytest.fixture(scope="module")
+def client(connect):
+    return connect()
+
+
+@pytest.fixture
+def photo(tmp_path) -> Path:
+    path = tmp_path / "photo.png"
+    tiny.photo().save(path)
+    return path
+
+
+def animate(client, photo, **changes) -> tuple[str, int]:
+    inputs = {"frames": 4, "steps": 1, "seed": 3} | changes
+    return client.predict(photo and handle_file(photo), **inputs, api_name="/animate")
+
+
+def refusal(client, photo, **changes) -> str:
+    """The sentence that a program gets, after checking that it is one."""
+    with pytest.raises(AppError) as caught:
+        animate(client, photo, **changes)
+    sentence = str(caught.value)
+    assert sentence.endswith(".") and "\n" not in sentence and "Error" not in sentence
+    assert "/gradio" not in sentence, "a path on the server is nobody's business"
+    return sentence
+
+
+def test_a_program_gets_the_clip_and_the_seed(client, photo):
+    clip, seed = animate(client, photo, motion="walk", seed=11)
+    assert seed == 11
+    assert Path(clip).suffix == ".mp4" and len(read_frames(clip)) >= 4
+    assert read_settings(clip)["seed"] == 11 and read_settings(clip)["motion"] == "walk"
+
+
+def test_only_the_photo_must_be_given_and_the_seed_that_was_drawn_comes_back(client, photo):
+    clip, seed = client.predict(handle_file(photo), api_name="/animate")
+    settings = read_settings(clip)
+    assert settings["seed"] == seed and settings["frames"] == tiny.FRAMES
+    assert settings["motion"] == "turn-left" and settings["turn_angle"] is None
+
+
+def test_only_animate_is_public_and_it_is_documented(client):
+    endpoints = client.view_api(return_format="dict")
+    assert list(endpoints["named_endpoints"]) == ["/animate"] and not endpoints["unnamed_endpoints"]
+    names = [parameter["parameter_name"] for parameter in endpoints["named_endpoints"]["/animate"]["parameters"]]
+    assert names == ["photo", "motion", "turn_angle", "steps", "frames", "seed", "sampler"]
+    described = endpoints["named_endpoints"]["/animate"]["description"]
+    assert "the seed" in described and "1 to 1000" in described
+
+
+def png_of_20000_pixels() -> bytes:
+    header = b"IHDR" + (20_000).to_bytes(4, "big") * 2 + b"\x08\x02\x00\x00\x00"
+    start = b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0d" + header + zlib.crc32(header).to_bytes(4, "big")
+    return start + b"\x00\x00\x03\xe8IDAT"
+
+
+def bad_upload(kind: str, path: Path) -> Path:
+    if kind == "not an image":
+        path.write_text("This is a letter, not a picture.")
+    elif kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "too large":
+        path.write_bytes(png_of_20000_pixels())
+    elif kind == "too small":
+        Image.new("RGB", (1, 1)).save(path)
+    else:
+        tiny.photo().save(path)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return path
+
+
+BAD_UPLOADS = {
+    "not an image": "not a picture",
+    "empty": "file is empty",
+    "too large": "50 million is the most",
+    "too small": "too small",
+    "truncated": "damaged",
+}
+
+
+@pytest.mark.parametrize("kind", BAD_UPLOADS)
+def test_bad_uploads_get_one_sentence_and_the_next_job_works(client, photo, tmp_path, capfd, kind):
+    sentence = refusal(client, bad_upload(kind, tmp_path / "upload.png"))
+    assert BAD_UPLOADS[kind] in sentence
+    assert "Traceback" not in capfd.readouterr().err
+    animate(client, photo)
+
+
+def test_no_photo_gets_one_sentence(client, capfd):
+    assert "choose a photo" in refusal(client, None)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"frames": 1}, "`frames`"),
+        ({"frames": 1000}, "`frames`"),
+        ({"frames": 4.5}, "`frames`"),
+        ({"steps": 0}, "`steps`"),
+        ({"steps": 100_000}, "`steps`"),
+        ({"seed": -1}, "`seed`"),
+        ({"seed": 2**40}, "`seed`"),
+        ({"seed": "first"}, "`seed`"),
+        ({"motion": "fly"}, "`motion`"),
+        ({"motion": 5}, "`motion`"),
+        ({"turn_angle": 1e9}, "`turn_angle`"),
+        ({"sampler": "magic"}, "`sampler`"),
+        ({"sampler": ["ddim"]}, "`sampler`"),
+    ],
+)
+def test_values_out_of_range_get_one_sentence(client, photo, capfd, changes, named):
+    assert named in refusal(client, photo, **changes)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def good_upload(kind: str, folder: Path) -> Path:
+    picture = tiny.photo()
+    if kind == "wrong extension":
+        picture.save(folder / "photo.png")
+        return (folder / "photo.png").rename(folder / "photo.jpg")
+    if kind == "no extension":
+        picture.save(folder / "photo.png")
+        return (folder / "photo.png").rename(folder / "photo")
+    if kind == "16 bits":
+        Image.new("I;16", (96, 128), 40_000).save(folder / "photo.png")
+    elif kind == "palette with alpha":
+        picture.quantize(16).save(folder / "photo.png", transparency=3)
+    elif kind == "CMYK":
+        picture.convert("CMYK").save(folder / "photo.jpg")
+    elif kind == "animated":
+        picture.save(folder / "photo.gif", save_all=True, append_images=[picture.rotate(180)])
+    else:
+        exif = Image.Exif()
+        exif[274] = 6
+        picture.save(folder / "photo.jpg", exif=exif)
+    return next(folder.glob("photo*"))
+
+
+@pytest.mark.parametrize(
+    "kind", ["wrong extension", "no extension", "16 bits", "palette with alpha", "CMYK", "animated", "rotated"]
+)
+def test_unusual_photos_become_clips(client, tmp_path, kind):
+    clip, _ = animate(client, good_upload(kind, tmp_path))
+    assert len(read_frames(clip)) >= 4
+
+
+def test_two_clients_at_once_get_their_own_clips(connect, photo):
+    jobs = [
+        connect().submit(handle_file(photo), motion=motion, frames=12, steps=20, seed=seed, api_name="/animate")
+        for motion, seed in (("spin", 21), ("walk", 22))
+    ]
+    (first, first_seed), (second, second_seed) = (job.result(timeout=120) for job in jobs)
+    assert (first_seed, second_seed) == (21, 22)
+    assert read_settings(first)["motion"] == "spin" and read_settings(second)["motion"] == "walk"
+
+
+def test_a_cancelled_job_frees_the_device(studio, connect, client, photo):
+    job = connect().submit(handle_file(photo), frames=12, steps=1000, seed=1, api_name="/animate")
+    while not job.outputs():
+        assert not job.done()
+    job.cancel()
+    animate(client, photo)  # would take a minute behind a thousand steps
+    assert not studio._line
+
+
+def test_an_error_of_ours_is_logged_and_told_without_its_details(studio, client, photo, caplog):
+    def fail(*_):
+        raise RuntimeError("secret detail")
+
+    hook = studio.pipe.unet.register_forward_pre_hook(fail)
+    try:
+        with caplog.at_level(logging.ERROR):
+            assert "secret" not in refusal(client, photo)
+    finally:
+        hook.remove()
+    assert "secret detail" in caplog.text
+    animate(client, photo)
+
+
+# Runs app.py as it is started for visitors, in a process that may reach nothing but itself, and visits it.
+WITHOUT_NETWORK = """
+import fcntl, ipaddress, os, signal, socket, struct, sys, threading, time, urllib.request
+
+def refuse(event, arguments):
+    if event == "socket.getaddrinfo":
+        host = arguments[0]
+    elif event in ("socket.connect", "socket.sendto"):
+        address = arguments[1]
+        host = address[0] if isinstance(address, tuple) else None
+    else:
+        return
+    host = host.decode() if isinstance(host, bytes) else host
+    if host in (None, "", "localhost", "0.0.0.0") or host.startswith("127.") or host in ("::", "::1"):
+        return
+    print("REACHED FOR", event, host, flush=True)
+    raise OSError("There is no network.")
+
+sys.addaudithook(refuse)
+with socket.socket() as probe:  # in a network of our own, this machine's address to itself is still switched off
+    request = struct.pack("16sh14x", b"lo", 0x1 | 0x40)
+    try:
+        fcntl.ioctl(probe, 0x8914, request)
+    except PermissionError:
+        pass
+    probe.bind(("127.0.0.1", 0))
+    port = probe.getsockname()[1]
+
+def visit():
+    try:
+        from gradio_client import Client, handle_file
+        url = f"http://127.0.0.1:{port}"
+        while True:
+            try:
+                html = urllib.request.urlopen(url, timeout=10).read().decode()
+                break
+            except OSError:
+                time.sleep(0.5)
+        assert "FashionFlow" in html
+        clip, seed = Client(url, verbose=False, download_files=sys.argv[3]).predict(
+            handle_file(sys.argv[2]), frames=4, steps=1, seed=5, api_name="/animate"
+        )
+        print("MADE", clip, seed, flush=True)
+    finally:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+threading.Thread(target=visit).start()
+import app
+app.main(["--model", sys.argv[1], "--device", "cpu", "--port", str(port)])
+"""
+
+
+def test_nothing_is_fetched_at_run_time_and_nothing_stays_behind(photo, tmp_path):
+    model, temporary, downloads = (tmp_path / name for name in ("model", "temporary", "downloads"))
+    tiny.pipeline().save_pretrained(model)
+    for folder in (temporary, downloads):
+        folder.mkdir()
+    environment = {name: value for name, value in os.environ.items() if name != "GRADIO_TEMP_DIR"}
+    environment |= {"TMPDIR": str(temporary), "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "0"}
+    unshare = ["unshare", "--map-root-user", "--net"]  # where the kernel allows it, no program of ours has a network
+    try:
+        subprocess.run([*unshare, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        unshare = []
+    result = subprocess.run(
+        [*unshare, sys.executable, "-c", WITHOUT_NETWORK, str(model), str(photo), str(downloads)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert "MADE" in result.stdout, result.stdout + result.stderr
+    assert "REACHED FOR" not in result.stdout
+    assert "photo.png" not in result.stdout + result.stderr  # logs name no visitor's files
+    assert [path for path in temporary.rglob("*") if path.suffix in (".mp4", ".png", ".ts")] == []

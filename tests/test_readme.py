@@ -1,0 +1,64 @@
+"""What the README tells people to type."""
+
+import re
+import runpy
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from transformers import HfArgumentParser
+
+from fashionflow import __main__ as command
+from fashionflow.training.autoencoder import AutoencoderConfig
+from fashionflow.training.denoiser import DenoiserConfig
+from fashionflow.video import read_frames
+
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
+COMMANDS = [
+    shlex.split(line, comments=True) for language, block in BLOCKS if not language for line in block.splitlines() if line
+]
+
+
+def test_command_line_example_parses():
+    (arguments,) = [words[3:] for words in COMMANDS if words[:3] == ["python", "-m", "fashionflow"]]
+    parsed = command.make_parser().parse_args(arguments)
+    assert (parsed.photo, parsed.clip, parsed.motion, parsed.seed) == ("dress.jpg", "dress.mp4", "spin", 7)
+
+
+@pytest.mark.parametrize("program", ["autoencoder", "denoiser", "prepare", "export"])
+def test_training_examples_name_real_programs(program):
+    assert any(f"fashionflow.training.{program}" in words for words in COMMANDS)
+    assert (ROOT / "fashionflow" / "training" / f"{program}.py").is_file()
+
+
+@pytest.mark.parametrize(("program", "config"), [("autoencoder", AutoencoderConfig), ("denoiser", DenoiserConfig)])
+def test_training_examples_parse(program, config, tmp_path, monkeypatch):
+    clips = tmp_path / "runway" / "clips"
+    clips.mkdir(parents=True)
+    (clips / "000001.mp4").touch()
+    monkeypatch.chdir(tmp_path)
+    (arguments,) = [words[4:] for words in COMMANDS if words[3:4] == [f"fashionflow.training.{program}"]]
+    HfArgumentParser(config).parse_args_into_dataclasses(arguments)
+
+
+def test_pipeline_example_makes_a_clip(tmp_path, monkeypatch):
+    (example,) = [block for language, block in BLOCKS if language == "python" and "FashionFlowPipeline" in block]
+    shutil.copy(ROOT / "assets" / "examples" / "green-dress.jpg", tmp_path / "dress.jpg")
+    (tmp_path / "assets").symlink_to(ROOT / "assets")
+    (tmp_path / "example.py").write_text(example)
+    monkeypatch.chdir(tmp_path)
+    variables = runpy.run_path("example.py")
+    frames = read_frames("dress.mp4")
+    assert frames.shape[1:] == (320, 256, 3)
+    assert len(frames) == variables["pipe"].config.default_num_frames
+
+
+def test_motions_and_linked_files_exist():
+    for label in ("turn left, turn right", "turn and back", "show the back", "spin", "sway", "walk", "surprise me"):
+        assert f"| {label} |" in README
+    for target in re.findall(r"\]\(((?!http)[^)]+)\)", README):
+        assert (ROOT / target).exists(), target

@@ -1,0 +1,70 @@
+"""The weights that ship, on clips of people and garments that they were never trained on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fashionflow import FashionFlowPipeline
+from fashionflow.evaluation import evaluate_clip
+from fashionflow.hub import SHIPPED_MODEL, load_pipeline
+from fashionflow.training.prepare import read_labels
+from fashionflow.video import read_frames
+
+
+CLIPS = Path(__file__).parent / "data" / "clips"
+
+
+@pytest.fixture(scope="module")
+def pipe() -> FashionFlowPipeline:
+    pipe = load_pipeline(SHIPPED_MODEL, "cpu")
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+@pytest.fixture(scope="module")
+def scores(pipe) -> dict[str, dict[str, float]]:
+    labels = read_labels(CLIPS)
+    return {
+        name: evaluate_clip(pipe, read_frames(CLIPS / f"{name}.mp4"), label, clip_rate=8.0, steps=8, sampler=None)[0]
+        for name, label in labels.items()
+    }
+
+
+def test_every_file_is_small_safetensors_and_says_where_it_comes_from():
+    files = [path for path in SHIPPED_MODEL.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 32e6
+    assert max(path.stat().st_size for path in files) < 10e6
+    assert {path.suffix for path in files} == {".safetensors", ".json", ".md"}
+    card = (SHIPPED_MODEL / "README.md").read_text()
+    for word in ("Data", "Steps", "Seed", "Hardware", "Scores", "Limits", "Licence"):
+        assert word in card
+
+
+def test_first_frame_is_the_photo_in_its_own_colours(scores):
+    assert np.median([score["first_frame_psnr"] for score in scores.values()]) >= 30
+    assert np.median([score["first_frame_garment_delta_e"] for score in scores.values()]) < 3
+
+
+def test_clips_are_nearer_to_the_truth_than_the_still_photo(scores):
+    for name, score in scores.items():
+        assert score["psnr"] > score["psnr_still_photo"], name
+
+
+def test_garment_keeps_its_colour_to_the_last_frame(scores):
+    assert np.median([score["garment_delta_e"] for score in scores.values()]) < 6
+
+
+def test_motion_is_obeyed_and_the_background_stays_clean(pipe):
+    photo = Image.fromarray(read_frames(CLIPS / "001007.mp4")[0])
+    clips = {}
+    for motion in ("turn-left", "turn-right"):
+        generator = torch.Generator().manual_seed(0)
+        clips[motion] = pipe(photo, motion=motion, num_inference_steps=8, generator=generator).frames[0]
+    person = slice(80, 176)
+    apart = np.abs(clips["turn-left"][-1] - clips["turn-right"][-1])[:, person].mean()
+    noise = np.abs(clips["turn-left"][-1] - clips["turn-left"][0])[:250, :30].mean()
+    assert apart > 0.02, "turning left and turning right must not look the same"
+    assert noise < 0.02, "nothing moves at the picture's border"
