@@ -6,15 +6,13 @@ python -m fashionflow dress.jpg dress.mp4
 import argparse
 import random
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from . import __version__
 from .animation import LARGEST_SEED, MOST_FRAMES, MOST_STEPS, AnimationRequest
-from .hub import MODEL_VARIABLE, device_report, load_pipeline, model_name
+from .hub import MODEL_VARIABLE, device_report, load_pipeline
 from .motion import MOTIONS
 from .photo import read_photo
 from .playback import playing_frames, playing_rate
@@ -103,17 +101,11 @@ def animate(arguments: argparse.Namespace) -> Path:
         generator=torch.Generator().manual_seed(request.seed),
         output_type="latent",
     ).frames
-    settings = {
-        name: getattr(request, name) for name in ("motion", "turn_angle", "frames", "steps", "seed", "sampler")
-    }
-    settings |= {
-        "model": model_name(arguments.model),
-        "version": __version__,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
     factor, fps = playing_rate(pipe)
-    frames = tqdm(playing_frames(pipe, latents), total=factor * (request.frames - 1) + 1, desc="Writing", unit="frame")
-    return write_clip(clip, frames, fps, settings=settings, quality=arguments.quality)
+    frames = tqdm(
+        playing_frames(pipe, latents, photo), total=factor * (request.frames - 1) + 1, desc="Writing", unit="frame"
+    )
+    return write_clip(clip, frames, fps, settings=request.settings(pipe), quality=arguments.quality)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,10 +1,12 @@
 """What can be asked of a studio, and what it tells while it works."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from PIL import Image
 
+from . import __version__
 from .motion import LARGEST_TURN, MOTIONS
 from .pipelines import FashionFlowPipeline
 from .schedulers import SAMPLERS
@@ -60,6 +62,15 @@ class AnimationRequest:
                 raise ValueError(f"`turn_angle` must be between -360 and 360 degrees, got {self.turn_angle!r}.")
         if self.sampler not in tuple(SAMPLERS):
             raise ValueError(f"`sampler` must be one of {', '.join(SAMPLERS)}, got {self.sampler!r}.")
+
+    def settings(self, pipe: FashionFlowPipeline) -> dict[str, str | int | float | None]:
+        """What goes into the finished file, so that the clip can be made again. Nothing in it tells whose photo it was."""
+        names = ("motion", "turn_angle", "frames", "steps", "seed", "sampler")
+        return {name: getattr(self, name) for name in names} | {
+            "model": pipe.model_name,
+            "version": __version__,
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,7 @@ def load_pipeline(model: str | Path | None = None, device: str | None = None) ->
             f"The model {str(given)!r} cannot be loaded, because {reason}; copy or download its folder again, or leave the "
             "model out to use the one that ships."
         ) from error
+    pipe.model_name = model_name(model)
     pipe.to(chosen)
     for part in (pipe.unet, pipe.vae):  # the order in which convolutions read pixels fastest
         part.to(memory_format=torch.channels_last)

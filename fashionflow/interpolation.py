@@ -12,12 +12,8 @@ from collections.abc import Iterable, Iterator
 import cv2
 import numpy as np
 
+from .flow import find_flows, look_up, pixel_grid, trust_in
 
-DISAGREEMENT = 8.0
-"""How far apart the two flows may end, in pixels, before a path loses most of its weight (to 1 / e)."""
-
-SMALLEST_SIDE = 32
-"""Frames with a shorter side than this, in pixels, show too little for flow to be found; they are just blended."""
 
 PLAIN_WEIGHT = 0.05
 """The weight of the plain blend beside paths that weigh up to 1."""
@@ -57,10 +53,10 @@ def between(first: np.ndarray, second: np.ndarray, num_frames: int) -> list[np.n
                 f"and {second.dtype} {list(second.shape)}."
             )
     height, width = first.shape[:2]
-    pixels = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)  # [H, W, 2]
-    forward, backward = _flows(first, second)
-    forward_trust = _trust(forward, backward, pixels)
-    backward_trust = _trust(backward, forward, pixels)
+    pixels = pixel_grid(height, width)
+    forward, backward = find_flows(first, second)
+    forward_trust = trust_in(forward, backward, pixels)
+    backward_trust = trust_in(backward, forward, pixels)
 
     frames = []
     for index in range(1, num_frames + 1):
@@ -70,14 +66,14 @@ def between(first: np.ndarray, second: np.ndarray, num_frames: int) -> list[np.n
 
         # The path that starts in the nearer keyframe strays less, so it counts more.
         in_first = _origin(pixels, forward, moment)
-        weight = (1 - moment) * _at(forward_trust, in_first)[..., None]
-        in_second = in_first + _at(forward, in_first)
+        weight = (1 - moment) * look_up(forward_trust, in_first)[..., None]
+        in_second = in_first + look_up(forward, in_first)
         total += weight * _blend_along(first, in_first, second, in_second, moment)
         weights += weight
 
         in_second = _origin(pixels, backward, 1 - moment)
-        weight = moment * _at(backward_trust, in_second)[..., None]
-        in_first = in_second + _at(backward, in_second)
+        weight = moment * look_up(backward_trust, in_second)[..., None]
+        in_first = in_second + look_up(backward, in_second)
         total += weight * _blend_along(first, in_first, second, in_second, moment)
         weights += weight
 
@@ -94,39 +90,11 @@ def _interpolate(keyframes: Iterable[np.ndarray], factor: int) -> Iterator[np.nd
         previous = keyframe
 
 
-def _flows(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where each pixel of the first frame goes in the second, and the other way round."""
-    height, width = first.shape[:2]
-    if min(height, width) < SMALLEST_SIDE:
-        return np.zeros((height, width, 2), np.float32), np.zeros((height, width, 2), np.float32)
-    # Half the resolution costs half the time, and sees the movement of a whole leg rather than of a stripe on it.
-    half = (width // 2, height // 2)
-    grey = [
-        cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), half, interpolation=cv2.INTER_AREA)
-        for frame in (first, second)
-    ]
-    method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    method.setPatchSize(6)
-    method.setPatchStride(2)
-    to_pixels = np.float32([width / half[0], height / half[1]])
-    forward, backward = (
-        cv2.resize(method.calc(start, end, None), (width, height), interpolation=cv2.INTER_LINEAR) * to_pixels
-        for start, end in (grey, grey[::-1])
-    )
-    return forward, backward
-
-
-def _trust(flow: np.ndarray, flow_back: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """How well going along `flow` and back ends where it began, [H, W] in [0, 1]."""
-    gap = flow + _at(flow_back, pixels + flow)
-    return np.exp(-np.square(gap).sum(axis=-1) / DISAGREEMENT**2)
-
-
 def _origin(pixels: np.ndarray, flow: np.ndarray, moment: float) -> np.ndarray:
     """The positions that have arrived at `pixels` after going `moment` of the way along the flow."""
     origin = pixels - moment * flow
     for _ in range(2):  # the flow at the origin is the one that counts, not the flow where it arrives
-        origin = pixels - moment * _at(flow, origin)
+        origin = pixels - moment * look_up(flow, origin)
     return origin
 
 
@@ -134,9 +102,6 @@ def _blend_along(
     first: np.ndarray, in_first: np.ndarray, second: np.ndarray, in_second: np.ndarray, moment: float
 ) -> np.ndarray:
     """Both keyframes, each taken where a path says, mixed by the moment; float32 [H, W, 3]."""
-    return cv2.addWeighted(_at(first, in_first), 1 - moment, _at(second, in_second), moment, 0, dtype=cv2.CV_32F)
-
-
-def _at(picture: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """A picture or a flow looked up between its pixels; its edge goes on beyond the border."""
-    return cv2.remap(picture, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.addWeighted(
+        look_up(first, in_first), 1 - moment, look_up(second, in_second), moment, 0, dtype=cv2.CV_32F
+    )

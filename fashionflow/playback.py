@@ -1,10 +1,12 @@
-"""From finished latents to the frames that are shown: decoding, and interpolation to a rate that looks smooth."""
+"""From finished latents to the frames that are shown: decoding, the photo's detail, and a rate that looks smooth."""
 
 from collections.abc import Iterator
 
 import numpy as np
 import torch
+from PIL import Image
 
+from .detail import carry_detail
 from .interpolation import interpolate
 from .pipelines import FashionFlowPipeline
 
@@ -15,6 +17,9 @@ SMOOTH_FRAME_RATE = 20.0
 PLAYING_FRAME_RATE = 24.0
 """Frames a second that slower clips are brought near to."""
 
+DETAIL_SECONDS = 1.5
+"""How long into a clip the photo's own fine detail lasts, fading."""
+
 
 def playing_rate(pipe: FashionFlowPipeline) -> tuple[int, float]:
     """How a clip of this model is played: frames shown for each frame that the denoiser makes, and frames a second."""
@@ -23,16 +28,32 @@ def playing_rate(pipe: FashionFlowPipeline) -> tuple[int, float]:
     return factor, frame_rate * factor
 
 
-def playing_frames(pipe: FashionFlowPipeline, latents: torch.Tensor) -> Iterator[np.ndarray]:
+def playing_frames(
+    pipe: FashionFlowPipeline, latents: torch.Tensor, photo: Image.Image | None = None
+) -> Iterator[np.ndarray]:
     """The frames of a clip at the playing rate, uint8 RGB, [height, width, 3], each made only when it is asked for.
 
     Args:
         pipe: the pipeline that made the latents.
         latents: what it returned with `output_type="latent"`, [1, C, F, H, W].
+        photo: what it made them from; gives its fine detail back to the first frames (`fashionflow.detail`).
     """
-    return interpolate(_keyframes(pipe, latents), playing_rate(pipe)[0])
+    factor, _ = playing_rate(pipe)
+    return interpolate(keyframes(pipe, latents, photo), factor)
 
 
-def _keyframes(pipe: FashionFlowPipeline, latents: torch.Tensor) -> Iterator[np.ndarray]:
+def keyframes(
+    pipe: FashionFlowPipeline, latents: torch.Tensor, photo: Image.Image | None = None
+) -> Iterator[np.ndarray]:
+    """The frames that the denoiser made, as `playing_frames` shows them, without those between them."""
+    decoded = decode_frames(pipe, latents)
+    if photo is None:
+        return decoded
+    fade = max(1, round(DETAIL_SECONDS * pipe.config.frame_rate))
+    return carry_detail(np.asarray(pipe.fit_photo(photo)), decoded, fade)
+
+
+def decode_frames(pipe: FashionFlowPipeline, latents: torch.Tensor) -> Iterator[np.ndarray]:
+    """Latents, [1, C, F, H, W], as the autoencoder shows them: uint8 RGB, [height, width, 3], a few decoded at a time."""
     for chunk in pipe.decode_latents(latents):  # [1, 3, f, height, width] in [0, 1]
         yield from (chunk[0].permute(1, 2, 3, 0) * 255).round().to(torch.uint8).cpu().numpy()

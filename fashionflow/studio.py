@@ -187,7 +187,7 @@ class _Job(threading.Thread):
         def frames() -> Iterator[np.ndarray]:
             nonlocal count
             piece, pieces, length = [], 0, max(2, round(SEGMENT_SECONDS * fps))
-            for frame in playing_frames(self._pipe, latents):
+            for frame in playing_frames(self._pipe, latents, request.photo):
                 self._stop_if_unwanted()
                 count += 1
                 piece.append(frame)
@@ -201,15 +201,11 @@ class _Job(threading.Thread):
             if piece:
                 tell_piece(piece, pieces)
 
-        path = write_clip(folder / f"fashionflow-{request.seed}.mp4", frames(), fps, settings=self._settings())
+        path = folder / f"fashionflow-{request.seed}.mp4"
+        write_clip(path, frames(), fps, settings=request.settings(self._pipe))
         self._studio.decode_seconds = (time.monotonic() - denoised_at) / request.frames
         logger.info("A clip of %d frames took %.1f s.", count, self._elapsed())
         self._tell(Finished(path, request.seed, self._elapsed(), fps, count))
-
-    def _settings(self) -> dict:
-        """What goes into the finished file, so that the clip can be made again."""
-        names = ("motion", "turn_angle", "frames", "steps", "seed", "sampler")
-        return {name: getattr(self._request, name) for name in names}
 
     def _tell(self, event: Event) -> None:
         while True:

@@ -71,9 +71,7 @@ def test_the_clip_starts_with_the_photo_and_plays_at_the_playing_rate(run):
     assert (factor, fps) == (3, 24)
     assert len(frames) > tiny.FRAMES
     shown = np.array(pipe.fit_photo(tiny.photo()), dtype=float)
-    decoded = next(pipe.decode_latents(pipe.encode_image(tiny.photo())[1]))[0, :, 0].permute(1, 2, 0).numpy() * 255
-    assert np.abs(frames[0] - decoded).mean() < 8  # what the toy autoencoder can show of it
-    assert shown.shape == frames[0].shape
+    assert np.abs(frames[0] - shown).mean() < 8  # what compression leaves of it
 
 
 def test_the_settings_are_in_the_file_and_make_the_same_clip_again(run, tmp_path):

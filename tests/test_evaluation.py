@@ -87,4 +87,4 @@ def test_autoencoder_alone_is_measured_beside_the_model(frame):
     scores, truth, sampled = evaluation.evaluate_clip(pipe, frames, label, 8.0, 2, None)
     assert sampled.shape == truth.shape == frames.shape
     assert scores["psnr_still_photo"] == np.inf  # nothing moves in this clip
-    assert scores["psnr_autoencoder"] == pytest.approx(scores["first_frame_psnr"], abs=1e-3)
+    assert scores["psnr_autoencoder"] == pytest.approx(scores["autoencoder_first_frame_psnr"], abs=1e-3)

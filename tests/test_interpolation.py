@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fashionflow.interpolation import _origin, _trust, between, interpolate
+from fashionflow.flow import trust_in
+from fashionflow.interpolation import _origin, between, interpolate
 from fashionflow.video import read_frames
 
 
@@ -86,10 +87,10 @@ def test_where_nothing_can_be_followed_the_keyframes_are_blended():
 def test_a_path_counts_little_where_the_two_flows_disagree():
     pixels = np.stack(np.meshgrid(np.arange(64), np.arange(48)), axis=-1).astype(np.float32)
     flow = np.broadcast_to(np.float32([6, -3]), pixels.shape)
-    np.testing.assert_allclose(_trust(flow, -flow, pixels), 1)
+    np.testing.assert_allclose(trust_in(flow, -flow, pixels), 1)
     hidden = -flow.copy()
     hidden[:, 32:] += 24  # what the second keyframe shows there came from somewhere else
-    trust = _trust(flow, hidden, pixels)
+    trust = trust_in(flow, hidden, pixels)
     assert trust[:, :25].min() > 0.99 and trust[:, 27:].max() < 0.01
 
 

@@ -7,6 +7,7 @@ import sys
 import zlib
 from pathlib import Path
 
+import httpx
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
@@ -125,6 +126,15 @@ def test_bad_uploads_get_one_sentence_and_the_next_job_works(client, photo, tmp_
     assert BAD_UPLOADS[kind] in sentence
     assert "Traceback" not in capfd.readouterr().err
     animate(client, photo)
+
+
+@pytest.mark.parametrize("meta", [{"meta": {"_type": "gradio.FileData"}}, {}])
+def test_no_file_of_the_server_can_be_named_as_a_photo(url, photo, meta):
+    """The path comes from the visitor. Only what was uploaded may be opened, or photos could be fetched by their path."""
+    inputs = [{"path": str(photo), "orig_name": "photo.png", **meta}, "spin", None, 1, 4, 3, "dpm++"]
+    call = httpx.post(f"{url}gradio_api/call/animate", json={"data": inputs})
+    told = httpx.get(f"{url}gradio_api/call/animate/{call.json()['event_id']}", timeout=60).text
+    assert "event: error" in told and ".mp4" not in told
 
 
 def test_no_photo_gets_one_sentence(client, capfd):

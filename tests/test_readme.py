@@ -19,7 +19,11 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
 COMMANDS = [
-    shlex.split(line, comments=True) for language, block in BLOCKS if not language for line in block.splitlines() if line
+    shlex.split(line, comments=True)
+    for language, block in BLOCKS
+    if not language
+    for line in block.splitlines()
+    if line
 ]
 
 

@@ -63,6 +63,7 @@ def test_events_come_in_order_and_end_with_the_file(studio):
     settings = read_settings(finished.path)
     assert settings["seed"] == finished.seed == 7
     assert settings["motion"] == "spin" and settings["frames"] == 30 and settings["steps"] == 3
+    assert {"model", "version", "date"} <= settings.keys()
 
 
 def test_same_seed_same_clip(studio):

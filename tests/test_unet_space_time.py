@@ -108,12 +108,14 @@ def test_untrained_model_repeats_the_photo():
     nn.init.constant_(unet.skip_gates.bias[:4], 0.25)  # of the noisy latents
     nn.init.constant_(unet.skip_gates.bias[4:8], -0.5)  # of the photo, beside the 1 that it starts with
     torch.testing.assert_close(unet(sample, 500, context).sample, 0.25 * sample + 0.5 * sample[:, :, :1])
-    nn.init.normal_(unet.conv_out.spatial.weight)
+    nn.init.normal_(unet.conv_out.spatial.weight[:4])  # the layers' own word
     change = unet(sample, 500, context).sample - 0.25 * sample - 0.5 * sample[:, :, :1]
     nn.init.constant_(unet.skip_gates.bias[8:], 1)  # beside the 1 that it starts with
     torch.testing.assert_close(
         unet(sample, 500, context).sample, 0.25 * sample + 0.5 * sample[:, :, :1] + 2 * change, atol=1e-4, rtol=1e-4
     )
+    nn.init.constant_(unet.conv_out.temporal.bias[4:], -30)  # "nothing moves here": no noise may come through
+    torch.testing.assert_close(unet(sample, 500, context).sample, sample[:, :, :1] + 2 * change, atol=1e-4, rtol=1e-4)
 
 
 def test_photo_reaches_a_far_frame_without_layers_over_time():

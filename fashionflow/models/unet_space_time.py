@@ -399,10 +399,11 @@ class SpaceTimeUNet(ModelMixin, AttentionMixin, ConfigMixin, CacheMixin):
             zeros leaves that frame to the model.
         first_frame_everywhere: give frame 0 to every frame as further input channels, so that the garment need not be
             carried through time by small temporal kernels.
-        gated_skips: the output is the sum of the noisy latents, frame 0 and what the layers say, each times a gate per channel
-            that is learnt from the timestep (preconditioning as in Karras et al. 2022, section 5, learnt). An untrained model
-            repeats the photo, and details need not pass through the narrow first layers. Only sensible for a scheduler with
-            `prediction_type="sample"`.
+        gated_skips: the layers' output is added to frame 0 and a mixture of the noisy latents and frame 0. Three gates per
+            channel, learnt from the timestep, weigh the parts (preconditioning as in Karras et al. 2022, section 5, learnt),
+            and the layers also say for each cell how much of the mixture to take: none where nothing moves. An untrained
+            model repeats the photo, and details need not pass through the narrow first layers. Only sensible for a
+            scheduler with `prediction_type="sample"`.
     """
 
     _supports_gradient_checkpointing = True
@@ -467,7 +468,7 @@ class SpaceTimeUNet(ModelMixin, AttentionMixin, ConfigMixin, CacheMixin):
             self.down_blocks.append(DownBlock(finer_channels, channels, halve_time=level in time_levels, **shared))
             self.up_blocks.insert(0, UpBlock(channels, finer_channels, double_time=level in time_levels, **shared))
         self.mid_block = MidBlock(block_channels[-1], time_channels, norm_groups, attention)
-        self.conv_out = PseudoConv3d(stem_channels, in_channels)
+        self.conv_out = PseudoConv3d(stem_channels, in_channels * (1 + gated_skips))
         self.skip_gates = None
         if gated_skips:
             self.skip_gates = nn.Linear(time_channels, 3 * in_channels)
@@ -545,7 +546,9 @@ class SpaceTimeUNet(ModelMixin, AttentionMixin, ConfigMixin, CacheMixin):
             noisy_gate, photo_gate, change_gate = (
                 gate[:, 0, :, None, None, None] for gate in skip_gates
             )  # [B, C, 1, 1, 1]
-            output = noisy_gate * sample + (1 + photo_gate) * first_frame + (1 + change_gate) * output
+            change, share = output.chunk(2, dim=1)  # [B, C, F, H, W] each
+            mixture = noisy_gate * sample + photo_gate * first_frame
+            output = first_frame + 2 * share.sigmoid() * mixture + (1 + change_gate) * change
         return SpaceTimeUNetOutput(sample=output) if return_dict else (output,)
 
     def embed_time(self, timestep: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import gradio as gr
+from gradio.utils import get_upload_folder, is_in_or_equal
 from PIL import Image
 
 from ..animation import AnimationRequest, Finished, Segment, Step, Waiting
@@ -20,6 +21,8 @@ from . import wording
 
 # The components that a run changes, in the order in which Gradio is told of them.
 OUTPUTS = ("preview", "player", "clip", "status", "download", "animate", "stop")
+
+EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
 
 MANY_SEEDS = 1_000_000  # few enough digits to be noted down
 
@@ -193,7 +196,11 @@ def read_upload(upload: dict | None) -> Image.Image:
             return read_photo(base64.b64decode(url.partition(",")[2], validate=True))
         except binascii.Error as error:
             raise PhotoError("The photo was damaged on its way here; choose it again.") from error
-    if not upload.get("path") or not Path(upload["path"]).is_file():
+    # The path is the browser's word. Only uploads and our own examples may be opened, whatever else lies on this machine.
+    path = upload.get("path")
+    if not path or not any(is_in_or_equal(path, folder) for folder in (get_upload_folder(), EXAMPLES)):
+        raise PhotoError(wording.GONE)
+    if not Path(path).is_file():
         raise PhotoError(wording.GONE)
     return read_photo(upload["path"])
 

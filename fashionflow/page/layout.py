@@ -1,7 +1,6 @@
 """The page's components, and which event goes to which handler."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import gradio as gr
 
@@ -11,11 +10,10 @@ from ..schedulers import SAMPLERS
 from ..studio import KEEP_SECONDS, SWEEP_SECONDS, Studio
 from ..video import ffmpeg_on_path
 from . import wording
-from .handlers import OUTPUTS, Handlers, Visit, default_motion
+from .handlers import EXAMPLES, OUTPUTS, Handlers, Visit, default_motion
 from .serving import MOST_AT_ONCE
 
 
-EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
 DEFAULT_STEPS = 12
 
 

@@ -82,6 +82,7 @@ class FashionFlowPipeline(DiffusionPipeline):
             self.vae_scale_factor = 2 ** (len(vae.config.block_out_channels) - 1)
         # Pixels. The conditioner's linear layers fix them, so they are no arguments of `__call__`.
         self.height, self.width = (side * self.vae_scale_factor for side in conditioner.config.latent_size)
+        self.model_name = None  # what whoever loaded the pipeline calls it; goes into the files that it makes
         self._interrupt = False
 
     @property

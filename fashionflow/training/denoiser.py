@@ -161,12 +161,13 @@ def linear_denoiser(
     photo + g * (x - a * photo) with g = a * variance / (a^2 * variance + s^2).
 
     Returns:
-        what to multiply the noisy latents by, what to multiply the photo by, and the guess's mean squared error; [1000, C].
+        what to multiply the noisy latents by, what to multiply the photo by beside 1, and the guess's mean squared error;
+        each [1000, C].
     """
     kept = scheduler.alphas_cumprod[:, None]  # a^2, [1000, 1]
     noisy_gate = kept.sqrt() * variances / (kept * variances + 1 - kept)
     error = (1 - kept) * variances / (kept * variances + 1 - kept)
-    return noisy_gate, 1 - kept.sqrt() * noisy_gate, error
+    return noisy_gate, -kept.sqrt() * noisy_gate, error
 
 
 @torch.no_grad()
@@ -176,7 +177,7 @@ def start_from_linear_denoiser(unet: SpaceTimeUNet, scheduler: DDPMScheduler, va
     The gates are linear in the time embedding, so they are fitted to the wanted values by least squares.
     """
     noisy_gate, photo_gate, error = linear_denoiser(scheduler, variances)
-    targets = torch.cat([noisy_gate, photo_gate - 1, error.sqrt() - 1], dim=1)  # [1000, 3C]
+    targets = torch.cat([noisy_gate, photo_gate, error.sqrt() - 1], dim=1)  # [1000, 3C]
     features = unet.embed_time(torch.arange(len(targets)), torch.float32)  # [1000, T]
     features = torch.cat([features, torch.ones(len(features), 1)], dim=1).double()
     ridge = 1e-4 * torch.eye(features.shape[1], dtype=torch.float64)
