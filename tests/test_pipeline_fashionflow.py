@@ -47,6 +47,18 @@ def test_same_seed_same_clip_and_another_seed_another(pipe):
     assert (other - clip).abs().max() > 0.01
 
 
+def test_noise_scale_is_that_of_the_noise_that_the_sampler_starts_from(pipe):
+    _, first_frame = pipe.encode_image(tiny.photo())
+    starts = []
+    for scale in (1.0, 0.25):
+        other = tiny.pipeline(noise_scale=scale)
+        generator = torch.Generator().manual_seed(0)
+        starts.append(other.prepare_latents(first_frame, tiny.FRAMES, other.scheduler, generator))
+    torch.testing.assert_close(starts[1], 0.25 * starts[0])
+    given = torch.ones_like(starts[0])
+    torch.testing.assert_close(other.prepare_latents(first_frame, tiny.FRAMES, other.scheduler, latents=given), given)
+
+
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("make", [tiny.pipeline, tiny.released_pipeline])
 def test_denoiser_always_sees_the_clean_photo_in_frame_0(make, sampler):
@@ -103,7 +115,7 @@ def test_save_and_load_gives_the_same_clip(make, tmp_path):
     pipe.save_pretrained(tmp_path)
     loaded = FashionFlowPipeline.from_pretrained(tmp_path)
     loaded.set_progress_bar_config(disable=True)
-    for name in ("frame_rate", "default_num_frames", "signed_pixels", "photo_fit"):
+    for name in ("frame_rate", "default_num_frames", "signed_pixels", "photo_fit", "noise_scale"):
         assert loaded.config[name] == pipe.config[name]
     torch.testing.assert_close(loaded(**tiny.inputs()).frames, pipe(**tiny.inputs()).frames)
 

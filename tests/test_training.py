@@ -174,6 +174,23 @@ def test_first_frame_carries_no_loss():
     assert denoiser.denoising_loss(Clean(), scheduler, weights, batch, torch.Tensor.float, 0.1).item() == 0
 
 
+@pytest.mark.parametrize(("power", "share"), [(1.0, 0.25), (2.0, 0.5)])
+def test_timesteps_are_drawn_as_asked(power, share):
+    drawn = []
+
+    class Listen(torch.nn.Module):
+        def forward(self, noisy, timesteps, pixel_values, motion):
+            drawn.append(timesteps)
+            return noisy
+
+    batch = {"latents": torch.zeros(4000, 1, 2, 1, 1), "picture": torch.zeros(4000), "motion": torch.zeros(4000, 2, 3)}
+    scheduler, weights = training_scheduler("sample"), torch.ones(1000)
+    denoiser.denoising_loss(Listen(), scheduler, weights, batch, torch.Tensor.float, 0.1, power)
+    timesteps = drawn[0]
+    assert timesteps.min() >= 0 and timesteps.max() == 999
+    assert (timesteps >= 750).float().mean().item() == pytest.approx(share, abs=0.03)
+
+
 def test_an_untrained_denoiser_is_the_best_linear_guess():
     """Checked by drawing: no other pair of factors for noisy latents and photo does better on fresh data."""
     scheduler, variances = training_scheduler("sample"), torch.tensor([0.2, 3.0])

@@ -38,7 +38,8 @@ def export(
             codes = [autoencoder.encode(example).latents for autoencoder in (pipe.vae, components["vae"])]
         if not torch.allclose(*codes, atol=1e-3):
             raise ValueError(f"`vae` must have the code that the denoiser was trained on, which {str(vae)!r} has not.")
-    settings = {name: pipe.config[name] for name in ("frame_rate", "default_num_frames", "signed_pixels", "photo_fit")}
+    names = ("frame_rate", "default_num_frames", "signed_pixels", "photo_fit", "noise_scale")
+    settings = {name: pipe.config[name] for name in names}
     if num_frames is not None:
         settings["frame_rate"] = settings["frame_rate"] * num_frames / settings["default_num_frames"]
         settings["default_num_frames"] = num_frames
