@@ -24,7 +24,8 @@ check: $(VENV)/ready-for-tests
 $(BIN)/python:
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" \
 		|| { echo "Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "Python cannot make virtual environments; install python3-venv (sudo apt install python3-venv)."; exit 1; }
 
 # The stamps depend on the lists, so a changed list is installed.
 $(VENV)/ready: requirements.txt constraints.txt | $(BIN)/python

@@ -8,6 +8,7 @@ import os
 import pickle
 import re
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -255,7 +256,13 @@ def convert(
         signed_pixels=False,
         photo_fit="stretch",
     )
-    pipe.save_pretrained(folder)
+    # Written beside its place and moved there whole, so that nobody takes half a folder for a model.
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as unfinished:
+        pipe.save_pretrained(Path(unfinished) / "model")
+        if folder.exists():
+            folder.rmdir()
+        (Path(unfinished) / "model").rename(folder)
     return pipe
 
 
@@ -284,12 +291,17 @@ def _load_vae(source: str, conditioner: GarmentConditioner) -> AutoencoderKL:
         if Path(source).is_dir() and subfolder and not (Path(source) / subfolder).is_dir():
             continue
         try:
-            vae = AutoencoderKL.from_pretrained(source, subfolder=subfolder)
+            vae, loading = AutoencoderKL.from_pretrained(source, subfolder=subfolder, output_loading_info=True)
             break
         except Exception as first_error:  # whatever is wrong with the files, or the network
             error = error or first_error
     else:
         raise ValueError(_cannot_be_loaded("autoencoder", source, error)) from error
+    if loading["missing_keys"]:  # diffusers fills them with random numbers
+        missing = min(loading["missing_keys"])
+        raise ValueError(
+            f"The autoencoder in {source!r} lacks {len(loading['missing_keys'])} tensors, first {missing!r}; download it again."
+        )
     channels, levels = vae.config.latent_channels, len(vae.config.block_out_channels)
     if channels != conditioner.config.latent_channels or levels != 4 or vae.config.scaling_factor != 0.18215:
         raise ValueError(

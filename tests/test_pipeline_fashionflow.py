@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from accelerate.hooks import ModelHook, add_hook_to_module
 from diffusers import AutoencoderKL
 from PIL import Image
 
@@ -133,6 +134,31 @@ def test_named_motion_is_its_rows(pipe):
     assert (pipe(**tiny.inputs(motion="walk")).frames - named).abs().max() > 1e-3
 
 
+def test_a_named_motion_leaves_torchs_own_seed_alone(pipe):
+    clips = []
+    for _ in range(2):
+        torch.manual_seed(5)
+        clips.append(pipe(**tiny.inputs(generator=None, motion="surprise-me")).frames)
+    torch.testing.assert_close(clips[0], clips[1], atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("autoencoder", [tiny.autoencoder, tiny.kl_autoencoder])
+def test_offload_hooks_fire_when_the_autoencoder_encodes_and_decodes(autoencoder):
+    class Count(ModelHook):
+        calls = 0
+
+        def pre_forward(self, module, *args, **kwargs):
+            Count.calls += 1
+            return args, kwargs
+
+    vae = autoencoder()
+    add_hook_to_module(vae, Count())
+    with torch.no_grad():
+        vae.encode(torch.zeros(1, 3, 64, 64))
+        vae.decode(torch.zeros(1, vae.config.latent_channels, 8, 8))
+    assert Count.calls == 2
+
+
 def test_callback_sees_every_step_and_can_replace_the_latents(pipe):
     seen = []
 
@@ -222,6 +248,11 @@ def test_components_can_be_swapped(pipe):
             ValueError,
             "`turn_angle` must be between -360 and 360 degrees, got 720",
         ),
+        ({"motion": ["spin"]}, TypeError, "`motion` must be a name, a tensor or None, got list"),
+        ({"motion": "spin", "turn_angle": "far"}, TypeError, "`turn_angle` must be a number of degrees, got 'far'"),
+        ({"sampler": ["euler"]}, ValueError, r"`sampler` must be one of dpm.*, got \['euler'\]"),
+        ({"generator": 5}, TypeError, "`generator` must be one torch.Generator, got int"),
+        ({"latents": 3}, TypeError, "`latents` must be a tensor, got int"),
         ({"sampler": "magic"}, ValueError, "`sampler` must be one of dpm.*, got 'magic'"),
         ({"output_type": "gif"}, ValueError, "`output_type` must be one of np, pt, pil, latent, got 'gif'"),
         ({"latents": torch.zeros(1, 8, 6, 12, 8)}, ValueError, r"`latents` must have shape \(1, 8, 5, 12, 8\)"),

@@ -43,7 +43,8 @@ def test_training_examples_name_real_programs(program):
 def test_training_examples_parse(program, config, tmp_path, monkeypatch):
     clips = tmp_path / "runway" / "clips"
     clips.mkdir(parents=True)
-    (clips / "000001.mp4").touch()
+    for name in ("000001.mp4", "000007.mp4"):
+        (clips / name).touch()
     monkeypatch.chdir(tmp_path)
     (arguments,) = [words[4:] for words in COMMANDS if words[3:4] == [f"fashionflow.training.{program}"]]
     HfArgumentParser(config).parse_args_into_dataclasses(arguments)

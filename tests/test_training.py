@@ -220,8 +220,20 @@ def test_clips_that_end_in_7_are_never_trained_on(latents, trained_autoencoder, 
     only = tmp_path / "latents"
     only.mkdir()
     shutil.copy(latents / "000007.safetensors", only)
+    config = tiny_denoiser_config(only, trained_autoencoder, tmp_path / "out", steps=1)
+    with pytest.raises(ValueError, match="`batch_size` must be at most the number of clips to train on, 0, got 2"):
+        denoiser.main(config)
+    (only / "000007.safetensors").rename(only / "000001.safetensors")
+    with pytest.raises(ValueError, match="`latents` must also hold clips whose name ends in 7"):
+        denoiser.main(config)
+    (only / "000001.safetensors").unlink()
     with pytest.raises(ValueError, match="`latents` must hold .safetensors files"):
-        denoiser.main(tiny_denoiser_config(only, trained_autoencoder, tmp_path / "out", steps=1))
+        denoiser.main(config)
+
+
+def test_windows_must_fit_into_the_clips(latents):
+    with pytest.raises(ValueError, match="the shortest clip, which has 24 frames, got 13 frames at a stride of 2"):
+        denoiser.LatentWindows([latents / "000001.safetensors"], 13, [2, 3])
 
 
 def test_learning_rate_warms_up_stays_and_falls():
@@ -245,10 +257,31 @@ def test_sigterm_ends_after_the_step_with_a_checkpoint(tmp_path):
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+def test_a_run_killed_between_two_checkpoints_resumes_and_saves_again(tmp_path):
+    def loop() -> TrainingLoop:
+        return TrainingLoop(Accelerator(), tmp_path, steps=3, time_limit=0, save_every=1000)
+
+    assert list(loop()) == [1, 2, 3]
+    (tmp_path / "checkpoint").rename(tmp_path / "checkpoint.old")
+    resumed = loop()
+    assert resumed.resume() and resumed.step == 3
+    resumed.save()
+    (tmp_path / "checkpoint.old").mkdir()
+    (tmp_path / "checkpoint.old" / "left").touch()
+    resumed.save()
+    assert (tmp_path / "checkpoint").is_dir() and not (tmp_path / "checkpoint.old").exists()
+
+
 def test_time_limit_ends_the_run(tmp_path):
     loop = TrainingLoop(Accelerator(), tmp_path, steps=10**9, time_limit=1 / 600, save_every=10**9)
     steps = list(loop)
     assert 0 < len(steps) < 10**9 and (tmp_path / "checkpoint").is_dir()
+
+
+def test_clips_without_a_test_set_are_refused(clips, tmp_path):
+    shutil.copy(clips / "000001.mp4", tmp_path)
+    with pytest.raises(ValueError, match="whose name ends in 7, which are kept for testing; .* has one kind only"):
+        autoencoder.AutoencoderConfig(clips=str(tmp_path))
 
 
 @pytest.mark.parametrize(("name", "value"), [("clips", "nowhere"), ("photos", "nowhere")])

@@ -10,6 +10,7 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTinyOutput
 from diffusers.models.autoencoders.vae import AutoencoderMixin, DecoderOutput
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import nn
 
 
@@ -120,6 +121,7 @@ class GarmentAutoencoder(ModelMixin, AutoencoderMixin, ConfigMixin):
         self.linear_decoder.weight.copy_((components * divisors[:, None]).T[..., None, None])
         self.linear_decoder.bias.copy_(mean)
 
+    @apply_forward_hook  # model offload listens to `forward` otherwise, and pipelines call these two
     def encode(self, sample: torch.Tensor, return_dict: bool = True) -> AutoencoderTinyOutput | tuple[torch.Tensor]:
         """Pixels in [-1, 1], [B, 3, H, W], to `latents`, [B, C, h, w]. There is nothing random in it.
 
@@ -137,6 +139,7 @@ class GarmentAutoencoder(ModelMixin, AutoencoderMixin, ConfigMixin):
         )
         return AutoencoderTinyOutput(latents=latents) if return_dict else (latents,)
 
+    @apply_forward_hook
     def decode(
         self, latents: torch.Tensor, generator: torch.Generator | None = None, return_dict: bool = True
     ) -> DecoderOutput | tuple[torch.Tensor]:

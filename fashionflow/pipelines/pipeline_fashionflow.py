@@ -15,7 +15,7 @@ from transformers import CLIPImageProcessorPil, CLIPVisionModel
 from ..models import GarmentAutoencoder, GarmentConditioner, SpaceTimeUNet
 from ..motion import motion_rows
 from ..photo import fit
-from ..schedulers import make_scheduler
+from ..schedulers import SAMPLERS, make_scheduler
 
 
 OUTPUT_TYPES = ("np", "pt", "pil", "latent")
@@ -105,7 +105,17 @@ class FashionFlowPipeline(DiffusionPipeline):
         return getattr(self, "_current_timestep", None)
 
     def check_inputs(
-        self, image, num_frames, num_inference_steps, motion, turn_angle, output_type, callback_tensor_inputs
+        self,
+        image,
+        num_frames,
+        num_inference_steps,
+        motion,
+        turn_angle,
+        sampler,
+        generator,
+        latents,
+        output_type,
+        callback_tensor_inputs,
     ) -> None:
         """Raises a `TypeError` or `ValueError` of one sentence for arguments that the pipeline cannot use."""
         if not isinstance(image, Image.Image):
@@ -120,12 +130,22 @@ class FashionFlowPipeline(DiffusionPipeline):
                 f"`num_inference_steps` must be between 1 and {num_train_timesteps}, got {num_inference_steps!r}."
             )
         if motion is not None and not self.has_motion:
-            raise ValueError("`motion` must be None for a model without a motion input, as the released one is.")
+            raise ValueError(f"`motion` must be None for a model without a motion input, got {motion!r}.")
+        if motion is not None and not isinstance(motion, (str, torch.Tensor)):
+            raise TypeError(f"`motion` must be a name, a tensor or None, got {type(motion).__name__}.")
         if turn_angle is not None and not isinstance(motion, str):
             raise ValueError(f"`turn_angle` needs `motion` to be the name of a motion, got {motion!r}.")
+        if turn_angle is not None and (not isinstance(turn_angle, (int, float)) or isinstance(turn_angle, bool)):
+            raise TypeError(f"`turn_angle` must be a number of degrees, got {turn_angle!r}.")
         if isinstance(motion, torch.Tensor) and motion.shape != (num_frames, self.unet.config.motion_channels):
             expected = (num_frames, self.unet.config.motion_channels)
             raise ValueError(f"`motion` must have shape {expected}, got {tuple(motion.shape)}.")
+        if sampler is not None and sampler not in tuple(SAMPLERS):
+            raise ValueError(f"`sampler` must be one of {', '.join(SAMPLERS)}, got {sampler!r}.")
+        if generator is not None and not isinstance(generator, torch.Generator):
+            raise TypeError(f"`generator` must be one torch.Generator, got {type(generator).__name__}.")
+        if latents is not None and not isinstance(latents, torch.Tensor):
+            raise TypeError(f"`latents` must be a tensor, got {type(latents).__name__}.")
         if output_type not in OUTPUT_TYPES:
             raise ValueError(f"`output_type` must be one of {', '.join(OUTPUT_TYPES)}, got {output_type!r}.")
         unknown = set(callback_tensor_inputs) - set(self._callback_tensor_inputs)
@@ -228,11 +248,20 @@ class FashionFlowPipeline(DiffusionPipeline):
         """
         num_frames = self.config.default_num_frames if num_frames is None else num_frames
         self.check_inputs(
-            image, num_frames, num_inference_steps, motion, turn_angle, output_type, callback_on_step_end_tensor_inputs
+            image,
+            num_frames,
+            num_inference_steps,
+            motion,
+            turn_angle,
+            sampler,
+            generator,
+            latents,
+            output_type,
+            callback_on_step_end_tensor_inputs,
         )
         scheduler = make_scheduler(sampler, self.scheduler.config) if sampler else self.scheduler
         if isinstance(motion, str):
-            seed = generator.initial_seed() if generator is not None else torch.seed()
+            seed = generator.initial_seed() if generator is not None else torch.initial_seed()
             motion = motion_rows(motion, num_frames, turn_angle, seed % 2**63)
         device = self._execution_device
         self._interrupt = False

@@ -54,8 +54,14 @@ class AutoencoderConfig:
     seed: int = field(default=0)
 
     def __post_init__(self):
-        if not sorted(Path(self.clips).glob("*.mp4")):
+        clips = sorted(Path(self.clips).glob("*.mp4"))
+        if not clips:
             raise ValueError(f"`clips` must be a folder of .mp4 files, got {self.clips!r}.")
+        if len({is_held_out(clip) for clip in clips}) == 1:
+            raise ValueError(
+                f"`clips` must hold clips to train on and clips whose name ends in 7, which are kept for testing; "
+                f"{self.clips!r} has one kind only."
+            )
         if self.photos and not sorted(Path(self.photos).glob("*.jpg")):
             raise ValueError(f"`photos` must be a folder of .jpg files, got {self.photos!r}.")
         if self.decoder_only and not self.start:
@@ -100,7 +106,8 @@ def main(config: AutoencoderConfig) -> None:
 
     clips = sorted(Path(config.clips).glob("*.mp4"))
     frames = [f for clip in clips if not is_held_out(clip) for f in read_frames(clip)[:: config.frame_stride]]
-    held_out = to_pixels([read_frames(clip)[12] for clip in clips if is_held_out(clip)][:24])
+    held_out = [read_frames(clip) for clip in clips if is_held_out(clip)][:24]
+    held_out = to_pixels([frames[len(frames) // 2] for frames in held_out])
     photos = [np.asarray(Image.open(path).convert("RGB")) for path in sorted(Path(config.photos).glob("*.jpg"))]
     photos = [photo for photo in photos if min(photo.shape[:2]) >= config.crop] if config.photos else []
     num_photos = round(config.batch_size * config.photo_fraction) if photos else 0

@@ -25,6 +25,7 @@ from ..models import GarmentAutoencoder, GarmentConditioner, SpaceTimeUNet
 from ..motion import MOTION_CHANNELS, rows
 from ..pipelines import FashionFlowPipeline
 from ..schedulers import make_scheduler, training_scheduler
+from .export import LARGEST_PART
 from .loop import TrainingLoop, is_held_out, learning_rate_factor
 from .prepare import IMAGE_SIZE, image_processor
 
@@ -73,7 +74,7 @@ class DenoiserConfig:
 
 
 def load_start(trained: nn.Module, folder: str) -> None:
-    """Takes over the weights of a pipeline folder, whatever fits."""
+    """Takes over the weights of a pipeline folder of the same sizes."""
     start = FashionFlowPipeline.from_pretrained(folder)
     for name, part in trained.named_children():
         part.load_state_dict(getattr(start, name).state_dict())
@@ -88,6 +89,12 @@ class LatentWindows(Dataset):
                 "`latents` must hold .safetensors files; write them with `python -m fashionflow.training.prepare`."
             )
         self.clips = [load_file(path) for path in paths]
+        shortest = min(len(clip["yaw"]) for clip in self.clips)
+        if (num_frames - 1) * min(strides) >= shortest:
+            raise ValueError(
+                f"`num_frames` must fit into the shortest clip, which has {shortest} frames, got {num_frames} frames at a "
+                f"stride of {min(strides)}."
+            )
         self.num_frames = num_frames
         self.strides = strides
 
@@ -245,7 +252,14 @@ def main(config: DenoiserConfig) -> None:
         return (pictures.float() / 255 - mean) / deviation  # [B, 3, size, size]
 
     paths = sorted(Path(config.latents).glob("*.safetensors"))
-    windows = LatentWindows([path for path in paths if not is_held_out(path)], config.num_frames, config.strides)
+    training_paths = [path for path in paths if not is_held_out(path)]
+    if paths and len(training_paths) == len(paths):
+        raise ValueError("`latents` must also hold clips whose name ends in 7, which are kept for testing, got none.")
+    if paths and len(training_paths) < config.batch_size:
+        raise ValueError(
+            f"`batch_size` must be at most the number of clips to train on, {len(training_paths)}, got {config.batch_size}."
+        )
+    windows = LatentWindows(training_paths, config.num_frames, config.strides)
     held_out = LatentWindows([path for path in paths if is_held_out(path)], config.num_frames, [max(config.strides)])
     loader = DataLoader(windows, config.batch_size, shuffle=True, drop_last=True)
     _, channels, height, width = windows.clips[0]["latents"].shape
@@ -310,7 +324,7 @@ def main(config: DenoiserConfig) -> None:
             photo_fit="crop",
             noise_scale=config.noise_scale,
         )
-        pipeline.save_pretrained(out / "pipeline", max_shard_size="9MB")
+        pipeline.save_pretrained(out / "pipeline", max_shard_size=LARGEST_PART)
         sample_strip(pipeline, fixed, normalise).save(out / "samples.png")
         ema.restore(trained.parameters())
         trained.train()

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from tqdm import tqdm
 
 
 CHECKPOINT = "checkpoint"
+OLD_CHECKPOINT = "checkpoint.old"
 
 
 def is_held_out(clip: Path | str) -> bool:
@@ -66,6 +68,8 @@ class TrainingLoop:
     def resume(self) -> bool:
         """Goes on from the folder's checkpoint if there is one."""
         checkpoint = self.folder / CHECKPOINT
+        if not checkpoint.is_dir() and (self.folder / OLD_CHECKPOINT).is_dir():
+            checkpoint = self.folder / OLD_CHECKPOINT  # the last run was killed while it swapped the two
         if not checkpoint.is_dir():
             return False
         self.accelerator.load_state(str(checkpoint))
@@ -73,18 +77,16 @@ class TrainingLoop:
         return True
 
     def save(self) -> None:
-        """Writes a checkpoint beside the old one and then swaps them, so that a crash here loses nothing."""
-        fresh, old = self.folder / "checkpoint.new", self.folder / "checkpoint.old"
+        """Writes a checkpoint beside the old one and then swaps them; at every moment one of the two is whole."""
+        fresh, old = self.folder / "checkpoint.new", self.folder / OLD_CHECKPOINT
         self.accelerator.save_state(str(fresh))
         if self.accelerator.is_main_process:
             checkpoint = self.folder / CHECKPOINT
             if checkpoint.is_dir():
+                shutil.rmtree(old, ignore_errors=True)
                 checkpoint.rename(old)
             fresh.rename(checkpoint)
-            for leftover in sorted(old.rglob("*"), reverse=True):
-                leftover.rmdir() if leftover.is_dir() else leftover.unlink()
-            if old.is_dir():
-                old.rmdir()
+            shutil.rmtree(old, ignore_errors=True)
         self.accelerator.wait_for_everyone()
 
     def log(self, **values: float) -> None:
