@@ -39,7 +39,13 @@ def main(argv: list[str] | None = None) -> None:
     # Gradio's copies go into the studio's folder, because Gradio leaves them behind if a page is open when it ends.
     os.environ.setdefault("GRADIO_TEMP_DIR", str(studio.folder / "page"))
     page = build_page(studio)
-    page.queue(**QUEUE_SETTINGS).launch(server_name=args.host, server_port=args.port, **LAUNCH_SETTINGS)
+    try:
+        page.queue(**QUEUE_SETTINGS).launch(server_name=args.host, server_port=args.port, **LAUNCH_SETTINGS)
+    except (OSError, OverflowError):  # OverflowError: there is no port with such a number
+        sys.exit(
+            f"The page cannot be served at {args.host}, port {args.port}, which another program may be using; "
+            "choose another with --port."
+        )
 
 
 if __name__ == "__main__":

@@ -5,13 +5,14 @@ python -m fashionflow dress.jpg dress.mp4
 
 import argparse
 import random
+import signal
 import sys
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from .animation import LARGEST_SEED, MOST_FRAMES, MOST_STEPS, AnimationRequest
+from .animation import DEFAULT_STEPS, LARGEST_SEED, MOST_FRAMES, MOST_STEPS, AnimationRequest
 from .hub import MODEL_VARIABLE, device_report, load_pipeline
 from .motion import MOTIONS
 from .photo import read_photo
@@ -20,7 +21,6 @@ from .schedulers import SAMPLERS
 from .video import write_clip
 
 
-DEFAULT_STEPS = 12
 DEFAULT_QUALITY = 18
 
 
@@ -77,7 +77,7 @@ def animate(arguments: argparse.Namespace) -> Path:
     photo = read_photo(arguments.photo)
     pipe = load_pipeline(arguments.model, arguments.device)
     request = AnimationRequest(
-        photo=photo,
+        photo=pipe.fit_photo(photo),
         frames=pipe.config.default_num_frames if arguments.frames is None else arguments.frames,
         steps=arguments.steps,
         seed=random.SystemRandom().randint(0, LARGEST_SEED) if arguments.seed is None else arguments.seed,
@@ -90,27 +90,27 @@ def animate(arguments: argparse.Namespace) -> Path:
         print(f"Seed {request.seed}", file=sys.stderr)
 
     pipe.set_progress_bar_config(desc="Denoising", unit="step")
-    latents = pipe(
-        request.photo,
-        num_frames=request.frames,
-        num_inference_steps=request.steps,
-        motion=request.motion,
-        turn_angle=request.turn_angle,
-        sampler=request.sampler,
-        # On the processor, whatever the device, so that a seed means the same clip everywhere.
-        generator=torch.Generator().manual_seed(request.seed),
-        output_type="latent",
-    ).frames
+    latents = request.denoise(pipe)
     factor, fps = playing_rate(pipe)
     frames = tqdm(
-        playing_frames(pipe, latents, photo), total=factor * (request.frames - 1) + 1, desc="Writing", unit="frame"
+        playing_frames(pipe, latents, request.photo),
+        total=factor * (request.frames - 1) + 1,
+        desc="Writing",
+        unit="frame",
     )
     return write_clip(clip, frames, fps, settings=request.settings(pipe), quality=arguments.quality)
+
+
+def _end(*_) -> None:
+    """Ends the command as Ctrl+C does, so that no half-written file is left. Asking twice does not cut that short."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = make_parser()
     arguments = parser.parse_args(argv)
+    before = signal.signal(signal.SIGTERM, _end)
     try:
         if arguments.device_report:
             print(device_report(arguments.device))
@@ -124,9 +124,15 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
+    except RuntimeError as error:  # such as CUDA's, whose first line says what happened and whose others are advice
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        print(f"The clip could not be made: {reason}.", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("Stopped; no clip was written.", file=sys.stderr)
         return 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 0
 
 

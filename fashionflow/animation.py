@@ -1,9 +1,11 @@
 """What can be asked of a studio, and what it tells while it works."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import torch
 from PIL import Image
 
 from . import __version__
@@ -14,6 +16,7 @@ from .schedulers import SAMPLERS
 
 MOST_FRAMES = 280
 MOST_STEPS = 1000
+DEFAULT_STEPS = 12
 LARGEST_SEED = 2**32 - 1
 
 
@@ -22,7 +25,7 @@ class AnimationRequest:
     """What one visitor wants.
 
     Args:
-        photo: the garment photo, upright, mode "RGB".
+        photo: the garment photo, upright, mode "RGB"; best as `fit_photo` returns it, because requests in line are kept.
         frames: frames that the denoiser makes, the photo included.
         steps: denoising steps.
         seed: makes the clip reproducible.
@@ -62,6 +65,26 @@ class AnimationRequest:
                 raise ValueError(f"`turn_angle` must be between -360 and 360 degrees, got {self.turn_angle!r}.")
         if self.sampler not in tuple(SAMPLERS):
             raise ValueError(f"`sampler` must be one of {', '.join(SAMPLERS)}, got {self.sampler!r}.")
+
+    def denoise(self, pipe: FashionFlowPipeline, on_step_end: Callable[..., dict] | None = None) -> torch.Tensor:
+        """The clip's latents, [1, C, F, H, W].
+
+        Args:
+            pipe: the pipeline that `check` was asked about.
+            on_step_end: called after every step, as diffusers calls its `callback_on_step_end`.
+        """
+        return pipe(
+            self.photo,
+            num_frames=self.frames,
+            num_inference_steps=self.steps,
+            motion=self.motion,
+            turn_angle=self.turn_angle,
+            sampler=self.sampler,
+            # On the processor, whatever the device, so that a seed means the same clip everywhere.
+            generator=torch.Generator().manual_seed(self.seed),
+            output_type="latent",
+            callback_on_step_end=on_step_end,
+        ).frames
 
     def settings(self, pipe: FashionFlowPipeline) -> dict[str, str | int | float | None]:
         """What goes into the finished file, so that the clip can be made again. Nothing in it tells whose photo it was."""

@@ -7,7 +7,8 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -61,8 +62,8 @@ class Studio:
     def animate(self, request: AnimationRequest, stop: threading.Event, segments: bool = True) -> Iterator[Event]:
         """Yields `Waiting` while others have the device, a `Step` for every denoising step, `Segment`s, and `Finished`.
 
-        Setting `stop`, or closing the iterator, ends the work within one step; then the iterator ends without
-        `Finished`. The device is free for the next job only when this one's thread has ended.
+        Setting `stop`, or closing the iterator, ends the work within one step; after `stop` the iterator ends without
+        `Finished`, and closing returns at once. Either way the next job starts only when this one has ended its work.
 
         Args:
             request: what to make.
@@ -75,6 +76,11 @@ class Studio:
         """
         request.check(self.pipe)
         return self._animate(request, stop, segments)
+
+    @property
+    def in_line(self) -> int:
+        """How many jobs are at work or wait for it."""
+        return len(self._line)
 
     def _animate(self, request: AnimationRequest, stop: threading.Event, segments: bool) -> Iterator[Event]:
         ticket = object()
@@ -91,15 +97,20 @@ class Studio:
             yield Waiting(0)
             if stop.is_set():
                 return
-            job = _Job(self, request, stop, segments)
-            job.start()
+            starting = _Job(self, request, stop, segments, ended=partial(self._leave, ticket))
+            starting.start()
+            job = starting  # from here on it leaves the line itself
             yield from job.told()
         finally:
-            if job is not None:
+            if job is None:
+                self._leave(ticket)
+            else:
                 job.abandon()
-            with self._moved_up:
-                self._line.remove(ticket)
-                self._moved_up.notify_all()
+
+    def _leave(self, ticket: object) -> None:
+        with self._moved_up:
+            self._line.remove(ticket)
+            self._moved_up.notify_all()
 
     def _ahead(self, ticket: object) -> int:
         with self._moved_up:
@@ -111,14 +122,21 @@ class _Stopped(Exception):
 
 
 class _Job(threading.Thread):
-    """One clip in the making, on a thread of its own from start to end, so that it never waits for a slow reader's work
-    between two events."""
+    """One clip in the making, on a thread of its own from start to end, so that it works on while its reader is busy with
+    an event; it waits for a reader who is four events behind. `ended` is called on that thread, as the last thing."""
 
-    def __init__(self, studio: Studio, request: AnimationRequest, stop: threading.Event, segments: bool):
+    def __init__(
+        self,
+        studio: Studio,
+        request: AnimationRequest,
+        stop: threading.Event,
+        segments: bool,
+        ended: Callable[[], None],
+    ):
         super().__init__(daemon=True, name="animate")
         self._studio, self._pipe, self._request = studio, studio.pipe, request
         self._stop_asked, self._abandoned = stop, threading.Event()
-        self._segments = segments
+        self._segments, self._ended = segments, ended
         self._events: queue.Queue = queue.Queue(maxsize=4)
         self._error: Exception | None = None
         self._started_at = time.monotonic()
@@ -136,9 +154,8 @@ class _Job(threading.Thread):
             raise self._error
 
     def abandon(self) -> None:
-        """Has the thread stop, and returns when it has ended."""
+        """Has the thread stop, without waiting for it: Gradio closes iterators where it serves every visitor."""
         self._abandoned.set()
-        self.join()
 
     def run(self) -> None:
         try:
@@ -149,6 +166,8 @@ class _Job(threading.Thread):
             logger.info("A clip was stopped after %.1f s.", self._elapsed())
         except Exception as error:
             self._error = error
+        finally:
+            self._ended()
 
     def _denoise(self, preview: Preview) -> torch.Tensor:
         request = self._request
@@ -161,18 +180,7 @@ class _Job(threading.Thread):
             self._tell(Step(step + 1, request.steps, elapsed, remaining, preview.picture()))
             return tensors
 
-        return self._pipe(
-            request.photo,
-            num_frames=request.frames,
-            num_inference_steps=request.steps,
-            motion=request.motion,
-            turn_angle=request.turn_angle,
-            sampler=request.sampler,
-            # On the processor, whatever the device, so that a seed means the same clip everywhere.
-            generator=torch.Generator().manual_seed(request.seed),
-            output_type="latent",
-            callback_on_step_end=on_step_end,
-        ).frames
+        return request.denoise(self._pipe, on_step_end)
 
     def _finish(self, latents: torch.Tensor) -> None:
         """Decodes the clip once, a few frames at a time, into the finished file and the pieces for the live player."""

@@ -1,6 +1,7 @@
 """python -m fashionflow photo.jpg clip.mp4"""
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ from moviepy.config import FFMPEG_BINARY
 from PIL import Image
 
 from fashionflow.__main__ import main
+from fashionflow.animation import AnimationRequest
 from fashionflow.playback import playing_rate
 from fashionflow.video import read_frames, read_settings
 
@@ -156,6 +158,48 @@ def test_a_model_that_is_half_there_gets_one_sentence(run, model, tmp_path):
     (half / "model_index.json").write_text(json.dumps({"_class_name": "FashionFlowPipeline"}))
     status, printed, _ = run("--model", half)
     assert status == 2 and str(half) in printed.err and printed.err.count("\n") == 1
+
+
+def test_an_error_of_the_device_gets_one_sentence(run, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("CUDA error: unspecified launch failure\nCUDA kernel errors might be reported later.")
+
+    monkeypatch.setattr(AnimationRequest, "denoise", fail)
+    status, printed, clip = run("--seed", 1)
+    assert status == 2 and not clip.exists()
+    assert printed.err == "The clip could not be made: CUDA error: unspecified launch failure.\n"
+
+
+# The command, asked to end by another program while it writes the clip.
+ENDED_WHILE_WRITING = """
+import os, signal, sys
+from fashionflow import __main__ as command
+
+def frames(*arguments, make=command.playing_frames):
+    for index, frame in enumerate(make(*arguments)):
+        if index == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        yield frame
+
+command.playing_frames = frames
+sys.exit(command.main(sys.argv[1:]))
+"""
+
+
+def test_a_command_that_is_ended_leaves_nothing(model, photo, tmp_path):
+    before = sorted(tmp_path.iterdir())
+    arguments = [photo, tmp_path / "dress.mp4", "--model", model, "--steps", "1", "--device", "cpu"]
+    result = subprocess.run(
+        [sys.executable, "-c", ENDED_WHILE_WRITING, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 130 and result.stderr.endswith("Stopped; no clip was written.\n")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_the_signal_means_what_it_did_once_the_command_has_ended(run):
+    handler = signal.getsignal(signal.SIGTERM)
+    run("--frames", 1)
+    assert signal.getsignal(signal.SIGTERM) == handler
 
 
 def test_without_a_photo_the_command_says_what_it_needs(capsys):

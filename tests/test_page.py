@@ -1,18 +1,29 @@
 """The page's server as programs see it: one public endpoint, plain sentences for whatever is wrong, no network."""
 
+import base64
 import logging
 import os
+import socket
 import subprocess
 import sys
+import threading
+import time
+import weakref
 import zlib
 from pathlib import Path
 
+import gradio as gr
 import httpx
 import pytest
+from gradio.route_utils import MediaStream
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+import app
+from fashionflow.page import handlers, wording
+from fashionflow.page.serving import MOST_AT_ONCE
+from fashionflow.page.streams import sweep_streams
 from fashionflow.studio import Studio
 from fashionflow.video import read_frames, read_settings
 
@@ -212,7 +223,101 @@ def test_a_cancelled_job_frees_the_device(studio, connect, client, photo):
         assert not job.done()
     job.cancel()
     animate(client, photo)  # would take a minute behind a thousand steps
-    assert not studio._line
+    assert not studio.in_line
+
+
+def test_the_server_answers_while_a_cancelled_job_ends_its_step(studio, url, connect, client, photo):
+    """Gradio closes the job's iterator after the step in which it was cancelled, so in the middle of the next one."""
+    steps, entered, go_on = [], [threading.Event() for _ in range(3)], [threading.Event() for _ in range(3)]
+    go_on[0].set()
+
+    def take_its_time(*_):
+        steps.append(None)
+        if len(steps) <= 3:
+            entered[len(steps) - 1].set()
+            go_on[len(steps) - 1].wait(60)
+
+    hook = studio.pipe.unet.register_forward_hook(take_its_time)
+    try:
+        job = connect().submit(handle_file(photo), frames=4, steps=1000, seed=1, api_name="/animate")
+        assert entered[1].wait(60)
+        threading.Thread(target=job.cancel, daemon=True).start()
+        time.sleep(0.5)  # until the server knows
+        go_on[1].set()
+        assert entered[2].wait(60)
+        for _ in range(10):
+            assert httpx.get(url, timeout=5).status_code == 200
+            time.sleep(0.05)
+        assert studio.in_line == 1
+        go_on[2].set()
+        while studio.in_line:
+            time.sleep(0.01)
+        assert len(steps) == 3
+    finally:
+        for event in go_on:
+            event.set()
+        hook.remove()
+    animate(client, photo)
+
+
+def test_whoever_comes_to_a_full_line_is_told_so(client, photo, monkeypatch):
+    monkeypatch.setattr(handlers, "MOST_AT_ONCE", 0)
+    assert refusal(client, photo) == wording.FULL
+    monkeypatch.undo()
+    animate(client, photo)
+
+
+def test_everybody_who_is_admitted_stands_in_the_studios_line(studio, connect, photo):
+    """In Gradio's own queue they would wait where the page shows no place."""
+    visitor = connect()
+    inputs = {"frames": 4, "steps": 1000, "seed": 1, "api_name": "/animate"}
+    jobs = [visitor.submit(handle_file(photo), **inputs) for _ in range(MOST_AT_ONCE)]
+    while studio.in_line < len(jobs):
+        assert not any(job.done() for job in jobs)
+        time.sleep(0.05)
+    for job in jobs:
+        job.cancel()
+    while studio.in_line:
+        time.sleep(0.05)
+
+
+def test_a_job_in_line_keeps_no_more_of_the_photo_than_it_needs(studio, photo):
+    upload = {"url": "data:image/png;base64," + base64.b64encode(photo.read_bytes()).decode()}
+    request = handlers.Handlers(studio, live=False).request(upload, "spin", None, 1.0, 4, 3, "dpm++")
+    assert request.photo.size == (tiny.WIDTH, tiny.HEIGHT) and request.steps == 1
+
+
+def test_streamed_clips_are_forgotten_in_time(monkeypatch):
+    with gr.Blocks() as page:
+        pass
+    ended, going_on = MediaStream(), MediaStream()
+    for stream in (ended, going_on):
+        stream.segments.append({"id": "a", "data": b"piece", "duration": 1.0, "extension": ".ts"})
+    ended.end_stream()
+    page.pending_streams["visitor"] = {"first run": {1: ended}, "second run": {1: going_on}}
+    seen = weakref.WeakKeyDictionary()
+    now = time.monotonic()
+    for seconds, kept in ((0, True), (99, True), (101, False)):
+        monkeypatch.setattr(time, "monotonic", lambda at=now + seconds: at)
+        sweep_streams(page, seen, 100)
+        assert [segment["data"] for segment in ended.segments] == [b"piece" if kept else b""]
+        assert [segment["data"] for segment in going_on.segments] == [b"piece"]
+        assert ended.segments[0]["id"] == "a"  # the playlist stays as it was
+
+
+def test_a_port_in_use_is_told_in_one_sentence(tmp_path, monkeypatch, capfd):
+    tiny.pipeline().save_pretrained(tmp_path / "model")
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "page"))  # app.py would set it for the tests that follow
+    monkeypatch.setattr(app.signal, "signal", lambda *_: None)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(SystemExit) as ended:
+            app.main(["--model", str(tmp_path / "model"), "--device", "cpu", "--port", str(port)])
+    sentence = ended.value.code  # Python prints it and exits with status 1
+    assert f"port {port}" in sentence and sentence.endswith(".") and "\n" not in sentence
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_an_error_of_ours_is_logged_and_told_without_its_details(studio, client, photo, caplog):

@@ -43,7 +43,12 @@ def run(studio, **changes) -> list:
 
 
 def is_idle(studio) -> bool:
-    return not studio._line and not any(thread.name == "animate" for thread in threading.enumerate())
+    return not studio.in_line and not any(thread.name == "animate" for thread in threading.enumerate())
+
+
+def wait_until_idle(studio) -> None:
+    while not is_idle(studio):
+        time.sleep(0.01)
 
 
 def test_events_come_in_order_and_end_with_the_file(studio):
@@ -111,8 +116,58 @@ def test_closing_the_iterator_ends_the_work_within_one_step(studio, calls):
     next(event for event in events if isinstance(event, Step))
     calls_at_stop = len(calls)
     events.close()
+    wait_until_idle(studio)
     assert len(calls) <= calls_at_stop + 1
+
+
+def test_closing_the_iterator_in_mid_step_returns_at_once_and_the_device_is_kept_until_the_step_ends(studio, calls):
+    entered, go_on = threading.Event(), threading.Event()
+
+    def step_that_takes_its_time(*_):
+        if len(calls) == 3:
+            entered.set()
+            go_on.wait(60)
+
+    hook = studio.pipe.unet.register_forward_hook(step_that_takes_its_time)
+    try:
+        first = studio.animate(request(steps=MANY_STEPS), threading.Event())
+        next(event for event in first if isinstance(event, Step))
+        assert entered.wait(60)
+        closed = threading.Thread(target=first.close, daemon=True)
+        closed.start()
+        closed.join(5)
+        assert not closed.is_alive()  # the step is still at work
+        second = studio.animate(request(), threading.Event())
+        assert next(second) == next(second) == Waiting(1)
+        assert len(calls) == 3
+        go_on.set()
+        assert isinstance(list(second)[-1], Finished)
+        assert len(set(calls[:3])) == 1 and calls[2] not in calls[3:]
+    finally:
+        go_on.set()
+        hook.remove()
     assert is_idle(studio)
+
+
+def test_an_iterator_closed_while_it_waits_or_never_started_leaves_the_line(studio):
+    first = studio.animate(request(steps=MANY_STEPS), threading.Event())
+    next(event for event in first if isinstance(event, Step))
+    waiting = studio.animate(request(), threading.Event())
+    assert next(waiting) == Waiting(1) and studio.in_line == 2
+    waiting.close()
+    studio.animate(request(), threading.Event()).close()
+    assert studio.in_line == 1
+    first.close()
+    assert isinstance(run(studio)[-1], Finished)
+    assert is_idle(studio)
+
+
+@pytest.mark.parametrize("photo_fit", ["crop", "pad", "stretch"])
+def test_a_photo_fitted_before_it_stands_in_line_is_fitted_the_same(photo_fit):
+    pipe = tiny.pipeline(photo_fit=photo_fit)
+    fitted = pipe.fit_photo(tiny.photo().resize((300, 170)))
+    assert fitted.size == (tiny.WIDTH, tiny.HEIGHT)
+    np.testing.assert_array_equal(np.asarray(pipe.fit_photo(fitted)), np.asarray(fitted))
 
 
 def test_the_next_job_starts_when_the_last_one_has_ended_and_runs_clean(studio, calls):
@@ -134,7 +189,7 @@ def test_the_next_job_starts_when_the_last_one_has_ended_and_runs_clean(studio, 
 
 
 def second_waits(studio) -> bool:
-    return len(studio._line) == 2
+    return studio.in_line == 2
 
 
 def test_stop_while_waiting_leaves_the_line(studio, calls):
@@ -146,7 +201,8 @@ def test_stop_while_waiting_leaves_the_line(studio, calls):
     stop.set()
     assert list(waiting) == []
     first.close()
-    assert is_idle(studio) and len(set(calls)) == 1
+    wait_until_idle(studio)
+    assert len(set(calls)) == 1
 
 
 def test_an_error_at_work_reaches_the_reader_and_the_next_job_runs(studio):

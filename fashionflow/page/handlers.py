@@ -17,6 +17,7 @@ from ..motion import PRESETS, SURPRISE
 from ..photo import PhotoError, read_photo
 from ..studio import Studio
 from . import wording
+from .serving import MOST_AT_ONCE
 
 
 # The components that a run changes, in the order in which Gradio is told of them.
@@ -87,7 +88,7 @@ class Handlers:
             return
         visit.stop = stop
         yield changes(
-            preview=gr.update(value=self.studio.pipe.fit_photo(request.photo), visible=True),
+            preview=gr.update(value=request.photo, visible=True),
             player=gr.update(value=None, visible=False),
             clip=gr.update(value=None, visible=False),
             download=gr.update(visible=False),
@@ -160,9 +161,15 @@ class Handlers:
         return random.randrange(MANY_SEEDS)
 
     def request(self, upload, motion, turn_angle, steps, frames, seed, sampler) -> AnimationRequest:
-        """The browser's numbers, which may have come as 12.0, as a request that the studio will check."""
+        """The browser's numbers, which may have come as 12.0, as a request that the studio will check.
+
+        Raises:
+            ValueError: one sentence that says what is wrong with the photo, or that the line is full.
+        """
+        if self.studio.in_line >= MOST_AT_ONCE:
+            raise ValueError(wording.FULL)
         return AnimationRequest(
-            photo=read_upload(upload),
+            photo=self.studio.pipe.fit_photo(read_upload(upload)),  # the whole photo would be kept while in line
             frames=whole(frames),
             steps=whole(steps),
             seed=whole(seed),

@@ -4,17 +4,14 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from ..animation import LARGEST_SEED, MOST_FRAMES
+from ..animation import DEFAULT_STEPS, LARGEST_SEED, MOST_FRAMES
 from ..motion import LARGEST_TURN, PRESETS, SURPRISE
 from ..schedulers import SAMPLERS
 from ..studio import KEEP_SECONDS, SWEEP_SECONDS, Studio
 from ..video import ffmpeg_on_path
 from . import wording
 from .handlers import EXAMPLES, OUTPUTS, Handlers, Visit, default_motion
-from .serving import MOST_AT_ONCE
-
-
-DEFAULT_STEPS = 12
+from .streams import sweep_while_open
 
 
 @dataclass(frozen=True)
@@ -54,6 +51,7 @@ def build_page(studio: Studio) -> gr.Blocks:
                 stage = build_stage(live)
         connect(page, handlers, controls, stage, visit)
         build_endpoint(handlers)
+    sweep_while_open(page)
     return page
 
 
@@ -211,8 +209,7 @@ def connect(
         preprocess=False,
         show_progress="hidden",
         trigger_mode="once",
-        concurrency_id="studio",
-        concurrency_limit=MOST_AT_ONCE,
+        concurrency_limit=None,  # nobody waits unseen in Gradio's queue; see MOST_AT_ONCE
         api_name="watch",  # private names count too, and "animate" is the endpoint's
         api_visibility="private",
     )
@@ -242,6 +239,5 @@ def build_endpoint(handlers: Handlers) -> None:
             outputs,
             api_name="animate",
             preprocess=False,
-            concurrency_id="studio",
-            concurrency_limit=MOST_AT_ONCE,
+            concurrency_limit=None,
         )

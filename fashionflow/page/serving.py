@@ -5,8 +5,9 @@ from pathlib import Path
 import gradio as gr
 
 
-MOST_AT_ONCE = 12
-"""Visitors whose jobs stand in the studio's line, each on a thread of its own; the rest wait in Gradio's queue."""
+MOST_AT_ONCE = 24
+"""Jobs in the studio's line, where everybody sees their place; whoever comes then is told to come back. Each is on one of
+Gradio's 40 threads, and the others must do for everything else."""
 
 # Fonts that every machine has. Gradio's own themes name web fonts.
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif"]
@@ -27,7 +28,8 @@ THEME = gr.themes.Base(
     button_primary_text_color_dark="*neutral_900",
 )
 
-QUEUE_SETTINGS = {"max_size": 2 * MOST_AT_ONCE}
+# Gradio counts only those whom it has not handed on yet, which it does at once, so the studio's line has its own limit.
+QUEUE_SETTINGS = {"max_size": MOST_AT_ONCE}
 
 LAUNCH_SETTINGS = {
     "theme": THEME,

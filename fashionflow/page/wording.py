@@ -21,6 +21,7 @@ NO_LIVE_PLAYBACK = (
 SCROLL_TO_THE_CLIP = '() => document.querySelector("#status").scrollIntoView({block: "nearest", behavior: "smooth"})'
 STOPPED = "Stopped."
 FAILED = "The clip could not be made because of an error on our side; try again, or choose fewer frames."
+FULL = "Too many clips are being made at the moment; try again in a few minutes."
 GONE = "The photo has been deleted in the meantime; choose it again."
 
 
