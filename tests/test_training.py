@@ -290,12 +290,25 @@ def test_wrong_folder_is_said_before_anything_starts(clips, name, value):
         autoencoder.AutoencoderConfig(**{"clips": str(clips)} | {name: value})
 
 
+def test_export_keeps_the_first_layers_of_the_image_encoder(tmp_path):
+    pipe = tiny.pipeline()
+    pipe.save_pretrained(tmp_path / "pipeline")
+    export.export(tmp_path / "pipeline", tmp_path / "out", image_layers=0)
+    shorter = FashionFlowPipeline.from_pretrained(tmp_path / "out", dtype=torch.float32).image_encoder
+    pixels = torch.randn(1, 3, 32, 32)
+    pipe.image_encoder.encoder.layers = torch.nn.ModuleList()
+    expected = pipe.image_encoder(pixels).last_hidden_state
+    torch.testing.assert_close(shorter(pixels).last_hidden_state, expected, atol=1e-2, rtol=0)
+
+
 def test_exported_pipeline_is_half_as_large_in_small_parts_and_the_same_model(tmp_path):
     pipe = tiny.pipeline(unet=tiny.unet(stem_channels=64, block_channels=(96, 192), cross_attention_heads=(2, 4)))
     pipe.save_pretrained(tmp_path / "pipeline")
     pipe.vae.decoder[0].bias.data += 0.1
     pipe.vae.save_pretrained(tmp_path / "vae")
-    export.export(tmp_path / "pipeline", tmp_path / "out", tmp_path / "vae", num_frames=2 * tiny.FRAMES)
+    export.export(
+        tmp_path / "pipeline", tmp_path / "out", tmp_path / "vae", num_frames=2 * tiny.FRAMES, image_layers=1
+    )
     parts = list((tmp_path / "out" / "unet").glob("*.safetensors"))
     assert len(parts) > 1 and max(part.stat().st_size for part in parts) < 10e6
     loaded = FashionFlowPipeline.from_pretrained(tmp_path / "out", dtype=torch.float32)

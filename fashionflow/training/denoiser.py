@@ -45,12 +45,13 @@ class DenoiserConfig:
     attention_heads: int = field(default=4)
     attention_head_channels: int = field(default=48)
     context_channels: int = field(default=192, metadata={"help": "width of the image encoder and of its tokens"})
+    image_layers: int = field(default=1, metadata={"help": "layers of the small image encoder; three gained nothing"})
     num_frames: int = field(default=12, metadata={"help": "frames of a training window"})
     strides: list[int] = field(
         default_factory=lambda: [1, 2], metadata={"help": "frame steps of a window, drawn at random"}
     )
     frame_rate: float = field(default=8.0, metadata={"help": "frames a second of the clips"})
-    noise_scale: float = field(default=0.25, metadata={"help": "scale of the starting noise when clips are sampled"})
+    noise_scale: float = field(default=0.1, metadata={"help": "scale of the starting noise when clips are sampled"})
     steps: int = field(default=10_000, metadata={"help": "optimiser steps"})
     time_limit: float = field(default=0, metadata={"help": "minutes after which the run ends cleanly; 0 for none"})
     batch_size: int = field(default=8, metadata={"help": "windows per process per step"})
@@ -134,7 +135,7 @@ class GarmentDenoiser(nn.Module):
         vision = CLIPVisionConfig(
             hidden_size=config.context_channels,
             intermediate_size=2 * config.context_channels,
-            num_hidden_layers=3,
+            num_hidden_layers=config.image_layers,
             num_attention_heads=4,
             image_size=IMAGE_SIZE,
             patch_size=16,

@@ -7,6 +7,7 @@ import argparse
 from pathlib import Path
 
 import torch
+from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from ..models import GarmentAutoencoder
 from ..pipelines import FashionFlowPipeline
@@ -16,7 +17,11 @@ LARGEST_PART = "9MB"  # a Hugging Face Space refuses files of 10 MB and more out
 
 
 def export(
-    pipeline: Path | str, out: Path | str, vae: Path | str | None = None, num_frames: int | None = None
+    pipeline: Path | str,
+    out: Path | str,
+    vae: Path | str | None = None,
+    num_frames: int | None = None,
+    image_layers: int | None = None,
 ) -> None:
     """Writes the pipeline folder `pipeline` to `out` in float16.
 
@@ -25,6 +30,7 @@ def export(
         out: folder to write; files that are there already are overwritten.
         vae: folder of an autoencoder to take instead, whose code must be the same (one trained with `decoder_only`).
         num_frames: the clip's length by default, and with it the frame rate over the same time; unchanged if `None`.
+        image_layers: how many of the image encoder's layers to keep, first ones first; all if `None`.
 
     Raises:
         ValueError: if the other autoencoder's code differs.
@@ -38,6 +44,12 @@ def export(
             codes = [autoencoder.encode(example).latents for autoencoder in (pipe.vae, components["vae"])]
         if not torch.allclose(*codes, atol=1e-3):
             raise ValueError(f"`vae` must have the code that the denoiser was trained on, which {str(vae)!r} has not.")
+    if image_layers is not None:
+        config = CLIPVisionConfig(**components["image_encoder"].config.to_dict() | {"num_hidden_layers": image_layers})
+        shorter = CLIPVisionModel(config).eval()
+        kept = shorter.state_dict().keys()
+        shorter.load_state_dict({k: v for k, v in components["image_encoder"].state_dict().items() if k in kept})
+        components["image_encoder"] = shorter
     names = ("frame_rate", "default_num_frames", "signed_pixels", "photo_fit", "noise_scale")
     settings = {name: pipe.config[name] for name in names}
     if num_frames is not None:
@@ -53,8 +65,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--vae", type=Path, help="an autoencoder whose decoder was trained on")
     parser.add_argument("--frames", type=int, help="frames of a clip by default, over the same time")
+    parser.add_argument("--image-layers", type=int, help="layers of the image encoder to keep")
     args = parser.parse_args(argv)
-    export(args.pipeline, args.out, args.vae, args.frames)
+    export(args.pipeline, args.out, args.vae, args.frames, args.image_layers)
 
 
 if __name__ == "__main__":
