@@ -217,6 +217,9 @@ def test_on_a_phone_everything_can_be_reached(visit, photo):
     wait_for_status(page, "Done")
     page.wait_for_function("document.querySelector('#player video')?.readyState >= 3")
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    picture, stop = page.locator("#player").bounding_box(), page.locator("#stop").bounding_box()
-    assert picture["height"] <= 0.65 * PHONE["height"]
-    assert stop["y"] >= 0 and picture["y"] + picture["height"] <= PHONE["height"]  # both in sight at once
+    assert page.locator("#player").bounding_box()["height"] <= 0.65 * PHONE["height"]
+    page.wait_for_function(  # both in sight at once, as soon as the page has scrolled there
+        """() => document.querySelector("#stop").getBoundingClientRect().top >= 0
+            && document.querySelector("#player").getBoundingClientRect().bottom <= window.innerHeight""",
+        timeout=5000,
+    )

@@ -18,7 +18,11 @@ BEFORE_ANY_CLIP = "Your clip appears here."
 NO_LIVE_PLAYBACK = (
     f"{BEFORE_ANY_CLIP} It is shown once it is finished, because ffmpeg and ffprobe are not installed on this machine."
 )
-SCROLL_TO_THE_CLIP = '() => document.querySelector("#status").scrollIntoView({block: "nearest", behavior: "smooth"})'
+# Asked for more than once, because a browser gives up a smooth scroll when the page changes under it, as it now does.
+SCROLL_TO_THE_CLIP = """() => {
+  const scroll = () => document.querySelector("#status").scrollIntoView({block: "nearest", behavior: "smooth"});
+  [0, 400, 1000].forEach((wait) => setTimeout(scroll, wait));
+}"""
 STOPPED = "Stopped."
 FAILED = "The clip could not be made because of an error on our side; try again, or choose fewer frames."
 FULL = "Too many clips are being made at the moment; try again in a few minutes."
