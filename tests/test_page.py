@@ -287,7 +287,7 @@ def test_a_job_in_line_keeps_no_more_of_the_photo_than_it_needs(studio, photo):
     assert request.photo.size == (tiny.WIDTH, tiny.HEIGHT) and request.steps == 1
 
 
-def test_streamed_clips_are_forgotten_in_time(monkeypatch):
+def test_streamed_clips_are_forgotten_in_time():
     with gr.Blocks() as page:
         pass
     ended, going_on = MediaStream(), MediaStream()
@@ -296,9 +296,9 @@ def test_streamed_clips_are_forgotten_in_time(monkeypatch):
     ended.end_stream()
     page.pending_streams["visitor"] = {"first run": {1: ended}, "second run": {1: going_on}}
     seen = weakref.WeakKeyDictionary()
-    now = time.monotonic()
-    for seconds, kept in ((0, True), (99, True), (101, False)):
-        monkeypatch.setattr(time, "monotonic", lambda at=now + seconds: at)
+    for seconds, kept in ((0, True), (90, True), (20, False)):
+        for stream in seen:  # the clock is left alone: the server of the other tests runs by it
+            seen[stream] -= seconds
         sweep_streams(page, seen, 100)
         assert [segment["data"] for segment in ended.segments] == [b"piece" if kept else b""]
         assert [segment["data"] for segment in going_on.segments] == [b"piece"]
