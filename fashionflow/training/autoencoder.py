@@ -5,6 +5,7 @@
 Run it again with the same `--out` to go on where it stopped. The weights are in `OUT/vae`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,7 +69,7 @@ class AutoencoderConfig:
             raise ValueError("`decoder_only` needs `start`, the autoencoder whose code is kept, got none.")
 
 
-def to_pixels(pictures: list[np.ndarray]) -> torch.Tensor:
+def to_pixels(pictures: Sequence[np.ndarray]) -> torch.Tensor:
     """uint8 pictures of one size, [height, width, 3] each, to pixels in [-1, 1], [B, 3, height, width]."""
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
 

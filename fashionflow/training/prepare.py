@@ -20,6 +20,7 @@ from transformers import CLIPImageProcessorPil
 from ..models import GarmentAutoencoder
 from ..motion import LONGEST_WALK
 from ..video import read_frames
+from .autoencoder import to_pixels
 
 
 IMAGE_SIZE = 96  # pixels that the small image encoder sees
@@ -61,7 +62,7 @@ def encode_clip(
     Returns:
         `latents` and `mirrored`, bfloat16 [F, C, H, W]; `pictures`, uint8 [F, 3, size, size].
     """
-    pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1  # [F, 3, height, width]
+    pixels = to_pixels(frames)  # [F, 3, height, width]
     scale = vae.config.scaling_factor
     latents, mirrored = (
         vae.encode(p.contiguous(memory_format=torch.channels_last)).latents * scale for p in (pixels, pixels.flip(-1))
