@@ -6,10 +6,11 @@ no keyframe is suddenly less sharp than the one before it.
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import numpy as np
 
-from .flow import find_flows, look_up, pixel_grid, trust_in
+from .flow import follow_back, look_up, pixel_grid
 
 
 FAR = 24.0
@@ -32,26 +33,19 @@ def carry_detail(photo: np.ndarray, keyframes: Iterable[np.ndarray], fade: int) 
     Raises:
         ValueError: if the photo's size is not that of the keyframes.
     """
-    height, width = photo.shape[:2]
-    pixels = pixel_grid(height, width)
-    first, previous = None, None
-    origin, belief = pixels, np.ones((height, width), np.float32)  # where in the photo each pixel comes from
-    for index, keyframe in enumerate(keyframes):
+    pixels = pixel_grid(*photo.shape[:2])
+    keyframes = iter(keyframes)
+    first = None
+    for index, (keyframe, origin, belief) in enumerate(follow_back(islice(keyframes, fade))):
         if keyframe.shape != photo.shape:
             raise ValueError(f"`photo` must be as large as the keyframes, {keyframe.shape}, got {photo.shape}.")
-        if previous is None:
+        if first is None:
             first, detail = keyframe, photo.astype(np.float32) - keyframe
             yield photo
-        elif index >= fade:
-            yield keyframe
-        else:
-            back, forth = find_flows(keyframe, previous)
-            arrived = pixels + back
-            belief = look_up(belief, arrived) * trust_in(back, forth, pixels) ** 4
-            origin = look_up(origin, arrived)
-            nearness = np.exp(-np.square(origin - pixels).sum(axis=-1) / FAR**2)
-            change = np.abs(look_up(first, origin).astype(np.float32) - keyframe).mean(axis=-1)
-            sameness = np.exp(-np.square(change / OTHER_COLOUR))
-            strength = (belief * nearness * sameness * (1 - index / fade))[..., None]
-            yield (keyframe + strength * look_up(detail, origin)).round().clip(0, 255).astype(np.uint8)
-        previous = keyframe
+            continue
+        nearness = np.exp(-np.square(origin - pixels).sum(axis=-1) / FAR**2)
+        change = np.abs(look_up(first, origin).astype(np.float32) - keyframe).mean(axis=-1)
+        sameness = np.exp(-np.square(change / OTHER_COLOUR))
+        strength = (belief * nearness * sameness * (1 - index / fade))[..., None]
+        yield (keyframe + strength * look_up(detail, origin)).round().clip(0, 255).astype(np.uint8)
+    yield from keyframes

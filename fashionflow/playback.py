@@ -1,6 +1,7 @@
 """From finished latents to the frames that are shown: decoding, the photo's detail, and a rate that looks smooth."""
 
 from collections.abc import Iterator
+from itertools import chain, islice
 
 import numpy as np
 import torch
@@ -46,14 +47,18 @@ def keyframes(
     pipe: FashionFlowPipeline, latents: torch.Tensor, photo: Image.Image | None = None
 ) -> Iterator[np.ndarray]:
     """The frames that the denoiser made, as `playing_frames` shows them, without those between them."""
-    decoded = decode_frames(pipe, latents)
+    decoded = decode_frames(pipe, latents, photo)
     if photo is None:
         return decoded
-    fade = max(1, round(DETAIL_SECONDS * pipe.config.frame_rate))
-    return carry_detail(np.asarray(pipe.fit_photo(photo)), decoded, fade)
+    first = np.asarray(pipe.fit_photo(photo))
+    if pipe.is_photo_guided:
+        return chain([first], islice(decoded, 1, None))
+    return carry_detail(first, decoded, fade=max(1, round(DETAIL_SECONDS * pipe.config.frame_rate)))
 
 
-def decode_frames(pipe: FashionFlowPipeline, latents: torch.Tensor) -> Iterator[np.ndarray]:
+def decode_frames(
+    pipe: FashionFlowPipeline, latents: torch.Tensor, photo: Image.Image | None = None
+) -> Iterator[np.ndarray]:
     """Latents, [1, C, F, H, W], as the autoencoder shows them: uint8 RGB, [height, width, 3], a few decoded at a time."""
-    for chunk in pipe.decode_latents(latents):  # [1, 3, f, height, width] in [0, 1]
+    for chunk in pipe.decode_latents(latents, photo):  # [1, 3, f, height, width] in [0, 1]
         yield from (chunk[0].permute(1, 2, 3, 0) * 255).round().to(torch.uint8).cpu().numpy()

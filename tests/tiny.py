@@ -48,7 +48,7 @@ def released_unet(**overrides) -> SpaceTimeUNet:
     )
 
 
-def autoencoder() -> GarmentAutoencoder:
+def autoencoder(**overrides) -> GarmentAutoencoder:
     torch.manual_seed(0)
     vae = GarmentAutoencoder(
         latent_channels=LATENT_CHANNELS,
@@ -56,6 +56,7 @@ def autoencoder() -> GarmentAutoencoder:
         block_channels=(8, 8),
         num_encoder_blocks=1,
         num_decoder_blocks=1,
+        **overrides,
     )
     vae.start_from_principal_components(torch.rand(64, 3, 16, 16) * 2 - 1)
     return vae.eval()

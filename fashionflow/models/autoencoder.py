@@ -13,20 +13,7 @@ from diffusers.models.autoencoders.vae import AutoencoderMixin, DecoderOutput
 from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import nn
 
-
-class ResidualBlock(nn.Module):
-    """GroupNorm, SiLU and two 3 x 3 convolutions added to the input. An untrained block changes nothing."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.norm = nn.GroupNorm(8, channels)
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)
-
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        return hidden_states + self.conv2(F.silu(self.conv1(F.silu(self.norm(hidden_states)))))
+from .photo_guidance import PhotoGuidance, PhotoGuide, ResidualBlock
 
 
 class GarmentAutoencoder(ModelMixin, AutoencoderMixin, ConfigMixin):
@@ -44,6 +31,7 @@ class GarmentAutoencoder(ModelMixin, AutoencoderMixin, ConfigMixin):
         num_decoder_blocks: the same in the decoder.
         tile_cells: side of a tile in latent cells once tiling is enabled; neighbours overlap by a quarter of it.
         scaling_factor: what a latent is multiplied by before the denoiser sees it, as in every diffusers autoencoder.
+        photo_guided: whether `decode` can also look at the photo that a clip began with (`guide`).
     """
 
     _supports_gradient_checkpointing = False
@@ -59,6 +47,7 @@ class GarmentAutoencoder(ModelMixin, AutoencoderMixin, ConfigMixin):
         num_decoder_blocks: int = 3,
         tile_cells: int = 32,
         scaling_factor: float = 1.0,
+        photo_guided: bool = False,
     ):
         super().__init__()
         if block_size != 4 * 2 ** (len(block_channels) - 1):
@@ -96,6 +85,11 @@ class GarmentAutoencoder(ModelMixin, AutoencoderMixin, ConfigMixin):
         for last in (self.encoder[-1], self.decoder[-2]):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
+
+        self.guidance = None
+        if photo_guided:
+            self.guidance = PhotoGuidance(block_channels[-1], block_channels[0], block_size)
+        self._coarse_end = 1 + num_decoder_blocks  # layers of the decoder that work on the latent grid
 
         self.use_slicing = False
         self.use_tiling = False
@@ -141,19 +135,50 @@ class GarmentAutoencoder(ModelMixin, AutoencoderMixin, ConfigMixin):
 
     @apply_forward_hook
     def decode(
-        self, latents: torch.Tensor, generator: torch.Generator | None = None, return_dict: bool = True
+        self,
+        latents: torch.Tensor,
+        generator: torch.Generator | None = None,
+        return_dict: bool = True,
+        guide: PhotoGuide | None = None,
     ) -> DecoderOutput | tuple[torch.Tensor]:
         """Latents, [B, C, h, w], to `sample`, pixels in about [-1, 1] (not clamped), [B, 3, H, W].
 
-        `generator` is accepted because other diffusers decoders take one; nothing is random here.
+        `generator` is accepted because other diffusers decoders take one; nothing is random here. `guide`, from the method of
+        that name, brings the photo's own detail to where the latents show it again; tiles are decoded without it.
         """
         slices = latents.split(1) if self.use_slicing else (latents,)
-        sample = torch.cat([self._decode_tiled(part) if self.use_tiling else self._decode(part) for part in slices])
+        if self.use_tiling and max(latents.shape[-2:]) > self.config.tile_cells:
+            sample = torch.cat([self._decode_tiled(part) for part in slices])
+        elif guide is not None:
+            sample = torch.cat([self.decode_guided(part, guide.expand(len(part)))[0] for part in slices])
+        else:
+            sample = torch.cat([self._decode(part) for part in slices])
         return DecoderOutput(sample=sample) if return_dict else (sample,)
 
     def forward(self, sample: torch.Tensor, return_dict: bool = True) -> DecoderOutput | tuple[torch.Tensor]:
         """Pixels through the code and back, [B, 3, H, W]."""
         return self.decode(self.encode(sample, return_dict=False)[0], return_dict=return_dict)
+
+    @apply_forward_hook
+    def guide(self, photo: torch.Tensor, latents: torch.Tensor) -> PhotoGuide:
+        """A photo, pixels in [-1, 1], [1 or B, 3, H, W], and its latents, [1 or B, C, h, w], made ready for `decode`.
+
+        Raises:
+            ValueError: if the autoencoder was not built with `photo_guided`.
+        """
+        if self.guidance is None:
+            raise ValueError("`guide` needs an autoencoder with `photo_guided=True`, got one without.")
+        return self.guidance.prepare(photo, self.decoder[: self._coarse_end](latents))
+
+    def decode_guided(
+        self, latents: torch.Tensor, guide: PhotoGuide
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Pixels with the photo's help and without it, [B, 3, H, W] each, and the flow between, [B, 2, H/4, W/4]."""
+        coarse = self.decoder[: self._coarse_end](latents)  # [B, C, h, w]
+        fine = self.decoder[self._coarse_end : -4](coarse)  # [B, C, H/4, W/4]
+        alone = F.pixel_shuffle(self.linear_decoder(latents), self.config.block_size) + self.decoder[-4:](fine)
+        guided, flow = self.guidance(alone, coarse, fine, guide)
+        return guided, alone, flow
 
     def _decode(self, latents: torch.Tensor) -> torch.Tensor:
         return F.pixel_shuffle(self.linear_decoder(latents), self.config.block_size) + self.decoder(latents)

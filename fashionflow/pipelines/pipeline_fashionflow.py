@@ -95,6 +95,11 @@ class FashionFlowPipeline(DiffusionPipeline):
         return self.unet.config.motion_channels > 0
 
     @property
+    def is_photo_guided(self) -> bool:
+        """Whether the autoencoder draws later frames with the photo's own pixels."""
+        return getattr(self.vae, "guidance", None) is not None
+
+    @property
     def interrupt(self) -> bool:
         """Set `pipe._interrupt = True` in a callback to stop after that step; the clip so far is decoded."""
         return self._interrupt
@@ -159,18 +164,20 @@ class FashionFlowPipeline(DiffusionPipeline):
         """The photo at the clip's size, as frame 0 will show it."""
         return fit(image.convert("RGB"), self.width, self.height, self.config.photo_fit)
 
+    def photo_pixels(self, image: Image.Image) -> torch.Tensor:
+        """The fitted photo as the autoencoder takes it, [1, 3, height, width], in [-1, 1] or [0, 1] (`signed_pixels`)."""
+        photo = torch.from_numpy(np.array(self.fit_photo(image))).permute(2, 0, 1)[None].float() / 255
+        if self.config.signed_pixels:
+            photo = photo * 2 - 1
+        return photo.to(self._execution_device, self.vae.dtype)
+
     def encode_image(
         self, image: Image.Image, generator: torch.Generator | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The garment's tokens, [1, N, context_channels], and the first frame's latent, [1, C, 1, H, W]."""
         device, dtype = self._execution_device, self.unet.dtype
         image = self.fit_photo(image)
-        photo = (
-            torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
-        )  # [1, 3, height, width] in [0, 1]
-        if self.config.signed_pixels:
-            photo = photo * 2 - 1
-        encoded = self.vae.encode(photo.to(device, self.vae.dtype))
+        encoded = self.vae.encode(self.photo_pixels(image))
         if isinstance(self.vae, GarmentAutoencoder):
             first_frame = seen_by_conditioner = encoded.latents
         else:  # frame 0 and the conditioner were trained on two independent samples of the posterior
@@ -201,11 +208,20 @@ class FashionFlowPipeline(DiffusionPipeline):
         return latents.to(first_frame) * scheduler.init_noise_sigma
 
     @torch.no_grad()
-    def decode_latents(self, latents: torch.Tensor, chunk_frames: int = 4) -> Iterator[torch.Tensor]:
-        """Yields pixels in [0, 1], [B, 3, f, height, width], at most `chunk_frames` frames at a time."""
+    def decode_latents(
+        self, latents: torch.Tensor, image: Image.Image | None = None, chunk_frames: int = 4
+    ) -> Iterator[torch.Tensor]:
+        """Yields pixels in [0, 1], [B, 3, f, height, width], at most `chunk_frames` frames at a time.
+
+        An autoencoder that can be guided by the photo, `image`, draws its prints and faces with the photo's own pixels.
+        """
+        decode_kwargs = {}
+        if image is not None and self.is_photo_guided:
+            first_frame = latents[:, :, 0].to(self.vae.dtype) / self.vae.config.scaling_factor
+            decode_kwargs["guide"] = self.vae.guide(self.photo_pixels(image), first_frame)
         for chunk in latents.split(chunk_frames, dim=2):
             frames = chunk.transpose(1, 2).flatten(0, 1) / self.vae.config.scaling_factor  # [B*f, C, H, W]
-            frames = self.vae.decode(frames.to(self.vae.dtype), return_dict=False)[0].float()
+            frames = self.vae.decode(frames.to(self.vae.dtype), return_dict=False, **decode_kwargs)[0].float()
             if self.config.signed_pixels:
                 frames = (frames + 1) / 2
             yield frames.clamp(0, 1).unflatten(0, (chunk.shape[0], chunk.shape[2])).transpose(1, 2)
@@ -291,14 +307,16 @@ class FashionFlowPipeline(DiffusionPipeline):
                         break
 
             latents = torch.cat([first_frame, latents], dim=2)
-            frames = latents if output_type == "latent" else self._postprocess(latents, output_type)
+            frames = latents if output_type == "latent" else self._postprocess(latents, image, output_type)
         finally:
             self._current_timestep = None
             self.maybe_free_model_hooks()
         return FashionFlowPipelineOutput(frames=frames) if return_dict else (frames,)
 
-    def _postprocess(self, latents: torch.Tensor, output_type: str) -> torch.Tensor | np.ndarray | list:
-        video = torch.cat(list(self.decode_latents(latents)), dim=2).transpose(1, 2)  # [B, F, 3, height, width]
+    def _postprocess(
+        self, latents: torch.Tensor, image: Image.Image, output_type: str
+    ) -> torch.Tensor | np.ndarray | list:
+        video = torch.cat(list(self.decode_latents(latents, image)), dim=2).transpose(1, 2)  # [B, F, 3, height, width]
         if output_type == "pt":
             return video
         video = video.permute(0, 1, 3, 4, 2).cpu().numpy()  # [B, F, height, width, 3]
