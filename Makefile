@@ -51,6 +51,7 @@ programs:
 test-programs:
 	@$(call install,chromium,chromium)
 	@command -v chromium > /dev/null || echo "chromium is not on PATH, which the browser tests need."
+	@$(call install,/usr/lib/*/libEGL.so.1,libegl1 libgl1-mesa-dri)
 
 # Programs wanted, Debian package: installs the package if a program is absent and this is root on Debian or the like.
 define install

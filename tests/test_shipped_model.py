@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from fashionflow import FashionFlowPipeline
-from fashionflow.evaluation import evaluate_clip
+from fashionflow.evaluation.quick import evaluate_clip
 from fashionflow.hub import SHIPPED_MODEL, load_pipeline
 from fashionflow.training.prepare import read_labels
 from fashionflow.video import read_frames

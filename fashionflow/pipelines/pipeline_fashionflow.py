@@ -45,6 +45,8 @@ class FashionFlowPipeline(DiffusionPipeline):
         noise_scale: what the starting noise is multiplied by. Below 1 a clip keeps to what the denoiser is sure of, smooth
             rather than grainy; an ancestral sampler ("ddpm") adds noise of its own on the way and gains nothing by it.
         photo_fit: how a photo gets the clip's aspect: "crop", "pad" or "stretch" (the released weights: "stretch").
+        first_frame_given: frame 0 is the photo's latent, clean at every step. Otherwise every frame starts as noise and the
+            photo is in the tokens only (the paper's ablation).
     """
 
     model_cpu_offload_seq = "image_encoder->conditioner->unet->vae"
@@ -63,6 +65,7 @@ class FashionFlowPipeline(DiffusionPipeline):
         signed_pixels: bool = False,
         photo_fit: str = "stretch",
         noise_scale: float = 1.0,
+        first_frame_given: bool = True,
     ):
         super().__init__()
         self.register_modules(
@@ -79,6 +82,7 @@ class FashionFlowPipeline(DiffusionPipeline):
             signed_pixels=signed_pixels,
             photo_fit=photo_fit,
             noise_scale=noise_scale,
+            first_frame_given=first_frame_given,
         )
         if isinstance(vae, GarmentAutoencoder):
             self.vae_scale_factor = vae.config.block_size
@@ -197,9 +201,9 @@ class FashionFlowPipeline(DiffusionPipeline):
         generator: torch.Generator | None = None,
         latents: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Noise for every frame but the first, [B, C, F - 1, H, W]."""
+        """Noise for every frame that is not given, [B, C, F - 1, H, W], or [B, C, F, H, W] where the first is not given."""
         batch, channels, _, height, width = first_frame.shape
-        shape = (batch, channels, num_frames - 1, height, width)
+        shape = (batch, channels, num_frames - self.config.first_frame_given, height, width)
         if latents is None:
             latents = randn_tensor(shape, generator=generator, device=first_frame.device, dtype=torch.float32)
             latents = latents * self.config.noise_scale
@@ -283,6 +287,7 @@ class FashionFlowPipeline(DiffusionPipeline):
         self._interrupt = False
         try:
             context, first_frame = self.encode_image(image, generator)
+            given = first_frame[:, :, : int(self.config.first_frame_given)]  # [B, C, 1 or 0, H, W]
             latents = self.prepare_latents(first_frame, num_frames, scheduler, generator, latents)
             motion = None if motion is None else motion.to(device, self.unet.dtype)[None]  # [1, F, motion_channels]
 
@@ -294,8 +299,9 @@ class FashionFlowPipeline(DiffusionPipeline):
                 for step, timestep in enumerate(scheduler.timesteps):
                     self._current_timestep = timestep
                     noisy_frames = scheduler.scale_model_input(latents, timestep)
-                    clip = torch.cat([first_frame, noisy_frames], dim=2).to(self.unet.dtype)  # [B, C, F, H, W]
-                    prediction = self.unet(clip, timestep, context, motion=motion, return_dict=False)[0][:, :, 1:]
+                    clip = torch.cat([given, noisy_frames], dim=2).to(self.unet.dtype)  # [B, C, F, H, W]
+                    prediction = self.unet(clip, timestep, context, motion=motion, return_dict=False)[0]
+                    prediction = prediction[:, :, given.shape[2] :]
                     latents = scheduler.step(prediction.float(), timestep, latents, **step_kwargs).prev_sample
                     if callback_on_step_end is not None:
                         tensors = {}
@@ -306,7 +312,7 @@ class FashionFlowPipeline(DiffusionPipeline):
                     if self._interrupt:
                         break
 
-            latents = torch.cat([first_frame, latents], dim=2)
+            latents = torch.cat([given, latents], dim=2)
             frames = latents if output_type == "latent" else self._postprocess(latents, image, output_type)
         finally:
             self._current_timestep = None

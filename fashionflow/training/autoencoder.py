@@ -5,8 +5,9 @@
 Run it again with the same `--out` to go on where it stopped. The weights are in `OUT/vae`.
 """
 
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,17 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from diffusers.training_utils import EMAModel
 from PIL import Image
+from torch import nn
+from tqdm import tqdm
 from transformers import HfArgumentParser
 
 from ..models import GarmentAutoencoder
 from ..video import read_frames
-from .loop import TrainingLoop, is_held_out, learning_rate_factor
+from .loop import TrainingLoop, check_settings, is_held_out, learning_rate_factor, save_whole, set_learning_rate
+from .windows import noise_like
+
+
+FIXED_SETTINGS = ("latent_channels", "block_channels", "decoder_only", "seed")
 
 
 @dataclass
@@ -74,16 +81,56 @@ def to_pixels(pictures: Sequence[np.ndarray]) -> torch.Tensor:
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def random_crops(pictures: list[np.ndarray], number: int, side: int, random: np.random.Generator) -> torch.Tensor:
-    """Square crops in [-1, 1], [number, 3, side, side], half of them mirrored."""
-    crops = []
-    for index in random.integers(len(pictures), size=number):
-        picture = pictures[index]
-        top = random.integers(picture.shape[0] - side + 1)
-        left = random.integers(picture.shape[1] - side + 1)
-        crop = picture[top : top + side, left : left + side]
-        crops.append(crop[:, ::-1] if random.random() < 0.5 else crop)
-    return to_pixels(crops)
+class CropSource:
+    """Training crops by number, so that a resumed run goes on with those that it has not seen.
+
+    Args:
+        frames, photos: pictures, uint8 [height, width, 3]; there may be no photos.
+        side: side of a crop, pixels.
+        photo_fraction: share of the crops that comes from photos.
+        seed: what the draws depend on beside the crop's number.
+    """
+
+    def __init__(
+        self, frames: list[np.ndarray], photos: list[np.ndarray], side: int, photo_fraction: float, seed: int
+    ):
+        self.frames = frames
+        self.photos = photos
+        self.side = side
+        self.photo_fraction = photo_fraction if photos else 0.0
+        self.seed = seed
+
+    def crops(self, numbers: range) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Square crops in [-1, 1], [B, 3, side, side], half of them mirrored; noise levels in [0, 1) and noise seeds, [B]."""
+        crops, levels, seeds = [], [], []
+        for number in numbers:
+            random = np.random.default_rng([self.seed, number])
+            pictures = self.photos if random.random() < self.photo_fraction else self.frames
+            crops.append(random_crop(pictures[random.integers(len(pictures))], self.side, random))
+            levels.append(random.random())
+            seeds.append(int(random.integers(2**63)))
+        return to_pixels(crops), torch.tensor(levels, dtype=torch.float32), torch.tensor(seeds)
+
+
+def random_crop(picture: np.ndarray, side: int, random: np.random.Generator) -> np.ndarray:
+    """A square of a picture, uint8 [side, side, 3], half the time mirrored."""
+    top = random.integers(picture.shape[0] - side + 1)
+    left = random.integers(picture.shape[1] - side + 1)
+    crop = picture[top : top + side, left : left + side]
+    return crop[:, ::-1] if random.random() < 0.5 else crop
+
+
+class NoisyReconstruction(nn.Module):
+    """The autoencoder with noise on its latents: what a training step calls, so that several processes can share it."""
+
+    def __init__(self, vae: GarmentAutoencoder):
+        super().__init__()
+        self.vae = vae
+
+    def forward(self, pixels: torch.Tensor, deviations: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
+        """Pixels in [-1, 1], [B, 3, height, width], through the code and back; noise of `deviations`, [B], is drawn by `seeds`."""
+        latents = self.vae.encode(pixels).latents
+        return self.vae.decode(latents + deviations[:, None, None, None] * noise_like(latents, seeds)).sample
 
 
 def reconstruction_loss(decoded: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
@@ -99,82 +146,116 @@ def psnr(decoded: torch.Tensor, pixels: torch.Tensor) -> float:
     return (-10 * ((decoded - pixels) / 2).square().mean((1, 2, 3)).log10()).mean().item()
 
 
-def main(config: AutoencoderConfig) -> None:
-    set_seed(config.seed)
-    random = np.random.default_rng(config.seed)
-    accelerator = Accelerator(mixed_precision=config.mixed_precision)
-    out = Path(config.out)
+def read_pictures(config: AutoencoderConfig) -> tuple[list[np.ndarray], torch.Tensor, list[np.ndarray]]:
+    """Frames to train on, held-out frames as pixels in [-1, 1], [B, 3, height, width], and photos.
 
-    clips = sorted(Path(config.clips).glob("*.mp4"))
-    frames = [f for clip in clips if not is_held_out(clip) for f in read_frames(clip)[:: config.frame_stride]]
-    held_out = [read_frames(clip) for clip in clips if is_held_out(clip)][:24]
-    held_out = to_pixels([frames[len(frames) // 2] for frames in held_out])
-    photos = [np.asarray(Image.open(path).convert("RGB")) for path in sorted(Path(config.photos).glob("*.jpg"))]
-    photos = [photo for photo in photos if min(photo.shape[:2]) >= config.crop] if config.photos else []
-    num_photos = round(config.batch_size * config.photo_fraction) if photos else 0
+    What cannot be read, or is smaller than a crop, is reported and passed over.
+
+    Raises:
+        ValueError: if nothing is left to train on or to test with.
+    """
+    frames, held_out, photos = [], [], []
+    for clip in sorted(Path(config.clips).glob("*.mp4")):
+        try:
+            pictures = read_frames(clip)
+            if min(pictures.shape[1:3]) < config.crop:
+                raise ValueError(f"it is smaller than a crop of {config.crop} pixels")
+        except ValueError as error:
+            tqdm.write(f"skipped {clip.name}: {error}")
+            continue
+        if not is_held_out(clip):
+            frames += list(pictures[:: config.frame_stride])
+        elif len(held_out) < 24 and (not held_out or held_out[0].shape == pictures.shape[1:]):
+            held_out.append(pictures[len(pictures) // 2])
+    if not frames or not held_out:
+        raise ValueError(
+            f"`clips` must hold clips that can be read, to train on and to test with, got {config.clips!r}."
+        )
+    for path in sorted(Path(config.photos).glob("*.jpg")) if config.photos else []:
+        try:
+            photo = np.asarray(Image.open(path).convert("RGB"))
+            if min(photo.shape[:2]) < config.crop:
+                raise ValueError(f"it is smaller than a crop of {config.crop} pixels")
+            photos.append(photo)
+        except (OSError, ValueError) as error:
+            tqdm.write(f"skipped {path.name}: {error}")
+    return frames, to_pixels(held_out), photos
+
+
+def main(config: AutoencoderConfig) -> None:
+    out = Path(config.out)
+    check_settings(out, asdict(config), FIXED_SETTINGS)
+    set_seed(config.seed)
+    accelerator = Accelerator(mixed_precision=config.mixed_precision)
+    frames, held_out, photos = read_pictures(config)
     accelerator.print(f"{len(frames)} frames, {len(photos)} photos")
+    source = CropSource(frames, photos, config.crop, config.photo_fraction, config.seed)
 
     if config.start:
         vae = GarmentAutoencoder.from_pretrained(config.start)
     else:
         vae = GarmentAutoencoder(latent_channels=config.latent_channels, block_channels=config.block_channels)
-        examples = [random_crops(frames, 300, config.crop, random)]
-        if photos:
-            examples.append(random_crops(photos, 150, config.crop, random))
-        vae.start_from_principal_components(torch.cat(examples))
+        vae.start_from_principal_components(source.crops(range(450))[0])
     vae = vae.to(memory_format=torch.channels_last)
     for part in (vae.linear_encoder, vae.encoder):
         part.requires_grad_(not config.decoder_only)
     trained = [parameter for parameter in vae.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=0)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: learning_rate_factor(step, config.steps, config.warmup, config.decay_fraction)
-    )
     ema = EMAModel(vae.parameters(), decay=config.ema_decay, use_ema_warmup=True, power=0.75)
-    vae, optimizer, schedule = accelerator.prepare(vae, optimizer, schedule)
+    model, optimizer = accelerator.prepare(NoisyReconstruction(vae), optimizer)
     accelerator.register_for_checkpointing(ema)
-    loop = TrainingLoop(accelerator, out, config.steps, config.time_limit, config.save_every)
-    if loop.resume():
-        random = np.random.default_rng([config.seed, loop.step])  # go on with crops that were not seen before
+    loop = TrainingLoop(accelerator, out, config.steps, config.time_limit, config.save_every, asdict(config))
+    loop.resume()
     ema.to(accelerator.device)
 
+    @torch.no_grad()
     def write_weights_and_samples() -> None:
         ema.store(vae.parameters())
         ema.copy_to(vae.parameters())
-        with torch.no_grad():
-            pixels = held_out.to(accelerator.device)
-            latents = vae.encode(pixels).latents
-            decoded = vae.decode(latents).sample.clamp(-1, 1).float()
+        pixels = held_out.to(accelerator.device)
+        latents = vae.encode(pixels).latents
+        decoded = vae.decode(latents).sample.clamp(-1, 1).float()
         loop.log(held_out_psnr=round(psnr(decoded, pixels), 3), latent_deviation=round(latents.std().item(), 3))
-        vae.save_pretrained(out / "vae")
         strip = torch.cat([pixels[:8], decoded[:8]], dim=2).permute(2, 0, 3, 1).flatten(1, 2)  # [2*height, 8*width, 3]
-        Image.fromarray(((strip + 1) * 127.5).round().byte().cpu().numpy()).save(out / "samples.png")
+        try:
+            save_whole(vae, out / "vae")
+            Image.fromarray(((strip + 1) * 127.5).round().byte().cpu().numpy()).save(out / "samples.png")
+        except OSError as error:  # a full disk; what has been learnt is still in memory
+            tqdm.write(str(error))
         ema.restore(vae.parameters())
 
     for step in loop:
-        crops = random_crops(frames, config.batch_size - num_photos, config.crop, random)
-        if num_photos:
-            crops = torch.cat([crops, random_crops(photos, num_photos, config.crop, random)])
+        rate = config.learning_rate * learning_rate_factor(
+            step - 1, config.steps, config.warmup, config.decay_fraction
+        )
+        set_learning_rate(optimizer, rate)
+        first = ((step - 1) * accelerator.num_processes + accelerator.process_index) * config.batch_size
+        crops, levels, seeds = source.crops(range(first, first + config.batch_size))
         pixels = crops.to(accelerator.device, memory_format=torch.channels_last)
         with accelerator.autocast():
-            latents = vae.encode(pixels).latents
-            decoded = vae.decode(
-                latents + config.latent_noise * torch.rand(1).item() * torch.randn_like(latents)
-            ).sample
+            decoded = model(pixels, config.latent_noise * levels.to(pixels), seeds)
         loss = reconstruction_loss(decoded.float(), pixels)
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(trained, config.max_grad_norm)
         optimizer.step()
-        schedule.step()
         optimizer.zero_grad()
         ema.step(vae.parameters())
-        loop.report(loss.item())
+        loop.report(accelerator.reduce(loss.detach(), reduction="mean").item())
         if accelerator.is_main_process and (step == 1 or step % config.sample_every == 0):
             write_weights_and_samples()
     if accelerator.is_main_process:
         write_weights_and_samples()
+    accelerator.wait_for_everyone()
+
+
+def run(argv: list[str] | None = None) -> None:
+    """The command line: whatever is wrong with the settings or the data is said in one sentence."""
+    try:
+        (config,) = HfArgumentParser(AutoencoderConfig).parse_args_into_dataclasses(argv)
+        main(config)
+    except (ValueError, OSError) as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":
-    (config,) = HfArgumentParser(AutoencoderConfig).parse_args_into_dataclasses()
-    main(config)
+    run()

@@ -50,8 +50,8 @@ def export(
         kept = shorter.state_dict().keys()
         shorter.load_state_dict({k: v for k, v in components["image_encoder"].state_dict().items() if k in kept})
         components["image_encoder"] = shorter
-    names = ("frame_rate", "default_num_frames", "signed_pixels", "photo_fit", "noise_scale")
-    settings = {name: pipe.config[name] for name in names}
+    names = ("frame_rate", "default_num_frames", "signed_pixels", "photo_fit", "noise_scale", "first_frame_given")
+    settings = {name: pipe.config[name] for name in names if name in pipe.config}
     if num_frames is not None:
         settings["frame_rate"] = settings["frame_rate"] * num_frames / settings["default_num_frames"]
         settings["default_num_frames"] = num_frames

@@ -1,52 +1,100 @@
-"""What the two training programs share: the learning rate, a clean end, and checkpoints that resume."""
+"""What the training programs share: the learning rate, a clean end, and checkpoints that resume."""
 
 import json
 import math
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import torch
 from accelerate import Accelerator
 from tqdm import tqdm
 
 
 CHECKPOINT = "checkpoint"
 OLD_CHECKPOINT = "checkpoint.old"
+SETTINGS = "settings.json"
 
 
 def is_held_out(clip: Path | str) -> bool:
-    """Clips whose seed, which is their file name, ends in 7 are the test set and never trained on."""
-    return Path(clip).stem.endswith("7")
+    """Whether a clip is of the test set, which is never trained on.
+
+    A folder called `test` or `train` that it lies in says so (the layout of the paper's videos). Elsewhere the test set are
+    the clips whose seed, which is their file name, ends in 7.
+    """
+    path = Path(clip)
+    return path.parent.name == "test" or (path.parent.name != "train" and path.stem.endswith("7"))
 
 
 def learning_rate_factor(step: int, steps: int, warmup: int, decay_fraction: float) -> float:
     """Rises over `warmup` steps, stays at 1, and falls as half a cosine over the last `decay_fraction` of `steps`.
 
-    The flat middle lets a run be prolonged: only the fall has to be done again.
+    The flat middle lets a run be prolonged: only the fall has to be done again. A `decay_fraction` of 1 is the usual cosine
+    after a warm-up, and 0 never falls.
     """
     decay_steps = max(1, round(steps * decay_fraction))
     remaining = min(1.0, max(0, steps - step) / decay_steps)
     return min(1.0, (step + 1) / max(1, warmup)) * (1 - math.cos(math.pi * remaining)) / 2
 
 
+def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+
+
+def check_settings(folder: Path, settings: dict, fixed: Iterable[str]) -> None:
+    """Refuses to go on with a run under settings that would make it another run.
+
+    Args:
+        folder: the run's folder; one without a checkpoint, or from before settings were saved, is accepted.
+        settings: what was asked for now.
+        fixed: names of the settings that must be as they were.
+
+    Raises:
+        ValueError: for the first of them that differs.
+    """
+    path = folder / SETTINGS
+    if not path.is_file() or not any((folder / name).is_dir() for name in (CHECKPOINT, OLD_CHECKPOINT)):
+        return
+    saved = json.loads(path.read_text())
+    for name in fixed:
+        if name in saved and saved[name] != settings[name]:
+            raise ValueError(
+                f"`{name}` must stay {saved[name]!r} to go on with the run in {str(folder)!r}, got {settings[name]!r}; "
+                "give it as it was, or another `--out`."
+            )
+
+
 class TrainingLoop:
     """Counts optimiser steps with a progress bar until the last step, the time limit or SIGTERM, whichever is first.
 
+    Several processes stop after the same step, whichever of them was told to.
+
     Args:
-        accelerator: holds everything that a checkpoint saves (models, optimiser, EMA, learning rate).
-        folder: where the checkpoint and `log.jsonl` go.
+        accelerator: holds everything that a checkpoint saves (models, optimiser, EMA).
+        folder: where the checkpoint, `settings.json` and `log.jsonl` go.
         steps: optimiser steps of the whole run, resumed parts included.
         time_limit: minutes after which the run ends cleanly; 0 for none.
         save_every: steps between checkpoints.
+        settings: what the run was asked for, to be compared by `check_settings` when it is resumed.
     """
 
-    def __init__(self, accelerator: Accelerator, folder: Path, steps: int, time_limit: float, save_every: int):
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        folder: Path,
+        steps: int,
+        time_limit: float,
+        save_every: int,
+        settings: dict | None = None,
+    ):
         self.accelerator = accelerator
         self.folder = folder
         self.steps = steps
         self.save_every = save_every
+        self.settings = settings
         self.step = 0
         self.seconds = 0.0  # spent training, earlier parts included
         self._deadline = time.monotonic() + 60 * time_limit if time_limit else math.inf
@@ -60,27 +108,60 @@ class TrainingLoop:
         self._stopped = True
 
     def state_dict(self) -> dict:
-        return {"step": self.step, "seconds": self.seconds}
+        return {"step": self.step, "seconds": self.seconds, "losses": self._losses}
 
     def load_state_dict(self, state: dict) -> None:
         self.step, self.seconds = state["step"], state["seconds"]
+        self._losses = list(state.get("losses", []))  # checkpoints of before have none
 
     def resume(self) -> bool:
-        """Goes on from the folder's checkpoint if there is one."""
+        """Goes on from the folder's checkpoint if there is one.
+
+        Raises:
+            ValueError: if it is damaged or of another model.
+        """
         checkpoint = self.folder / CHECKPOINT
         if not checkpoint.is_dir() and (self.folder / OLD_CHECKPOINT).is_dir():
             checkpoint = self.folder / OLD_CHECKPOINT  # the last run was killed while it swapped the two
         if not checkpoint.is_dir():
             return False
-        self.accelerator.load_state(str(checkpoint))
+        try:
+            self.accelerator.load_state(str(checkpoint))
+        except Exception as error:  # torch, safetensors and pickle each have errors of their own
+            raise ValueError(
+                f"The checkpoint {str(checkpoint)!r} is damaged or of a model with other sizes "
+                f"({str(error).strip().splitlines()[0]}); give the sizes that it was made with, or another `--out`."
+            ) from error
         self.accelerator.print(f"resumed at step {self.step} from {checkpoint}")
         return True
 
-    def save(self) -> None:
-        """Writes a checkpoint beside the old one and then swaps them; at every moment one of the two is whole."""
+    def save(self) -> bool:
+        """Writes a checkpoint beside the old one and then swaps them; at every moment one of the two is whole.
+
+        Returns:
+            False, after saying why, if it could not be written; the old one is kept.
+        """
         fresh, old = self.folder / "checkpoint.new", self.folder / OLD_CHECKPOINT
-        self.accelerator.save_state(str(fresh))
-        if self.accelerator.is_main_process:
+        main, error = self.accelerator.is_main_process, None
+        if main:
+            shutil.rmtree(fresh, ignore_errors=True)  # of a run that was killed while it wrote
+        self.accelerator.wait_for_everyone()
+        try:
+            self.accelerator.save_state(str(fresh))
+            if main and self.settings is not None:
+                write_whole(self.folder / SETTINGS, json.dumps(self.settings, indent=1))
+        except Exception as failure:  # a full disk makes torch and safetensors raise errors of their own
+            error = failure
+        if self._any(error is not None):
+            if main:
+                shutil.rmtree(fresh, ignore_errors=True)
+                reason = str(error).strip().splitlines()[0] if error else "another process failed"
+                tqdm.write(
+                    f"The checkpoint of step {self.step} cannot be written to {str(self.folder)!r} ({reason}); the one "
+                    "before is kept. Free some space."
+                )
+            return False
+        if main:
             checkpoint = self.folder / CHECKPOINT
             if checkpoint.is_dir():
                 shutil.rmtree(old, ignore_errors=True)
@@ -88,25 +169,43 @@ class TrainingLoop:
             fresh.rename(checkpoint)
             shutil.rmtree(old, ignore_errors=True)
         self.accelerator.wait_for_everyone()
+        return True
 
     def log(self, **values: float) -> None:
+        """Adds a line to `log.jsonl`, and to TensorBoard where that was asked for."""
+        line = json.dumps({"step": self.step, "seconds": round(self.seconds), **values})
         if self.accelerator.is_main_process:
-            with open(self.folder / "log.jsonl", "a") as file:
-                file.write(json.dumps({"step": self.step, "seconds": round(self.seconds), **values}) + "\n")
+            try:
+                with open(self.folder / "log.jsonl", "a") as file:
+                    file.write(line + "\n")
+            except OSError as error:  # a full disk; what has been learnt is still in memory
+                tqdm.write(f"{line} ({error})")
+        self.accelerator.log(values, step=self.step)
 
-    def report(self, loss: float, log_every: int = 50) -> None:
-        """Takes the loss of the step just done; logs the mean of every `log_every`."""
+    def report(self, loss: float, log_every: int = 50, **values: float) -> None:
+        """Takes the loss of the step just done; logs the mean of every `log_every`, with `values` as they are then."""
         self._losses.append(loss)
         if len(self._losses) == log_every:
-            self.log(loss=round(sum(self._losses) / log_every, 5))
+            self.log(loss=round(sum(self._losses) / log_every, 5), **values)
             self._losses.clear()
 
+    def _any(self, condition: bool) -> bool:
+        """Whether `condition` holds in any of the processes."""
+        if self.accelerator.num_processes == 1:
+            return condition
+        flag = torch.tensor([float(condition)], device=self.accelerator.device)
+        return self.accelerator.reduce(flag, reduction="sum").item() > 0
+
     def __iter__(self) -> Iterator[int]:
-        """Yields the number of each step before it is done, counting from 1, and saves on the way and at the end."""
+        """Yields the number of each step before it is done, counting from 1, and saves on the way and at the end.
+
+        Raises:
+            OSError: if the last checkpoint cannot be written.
+        """
         with tqdm(
             total=self.steps, initial=self.step, disable=not self.accelerator.is_main_process, mininterval=5
         ) as bar:
-            while self.step < self.steps and not self._stopped and time.monotonic() < self._deadline:
+            while self.step < self.steps and not self._any(self._stopped or time.monotonic() >= self._deadline):
                 started = time.monotonic()
                 yield self.step + 1
                 self.step += 1
@@ -116,4 +215,39 @@ class TrainingLoop:
                 bar.update()
                 if self.step % self.save_every == 0:
                     self.save()
-        self.save()
+        if not self.save():
+            raise OSError(f"The last steps could not be saved in {str(self.folder)!r}.")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a small file so that no half of it is ever seen."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text)
+    partial.replace(path)
+
+
+def save_whole(model, folder: Path, **options) -> None:
+    """`model.save_pretrained` beside its place, and then moved there, so that a full disk leaves the one before.
+
+    Args:
+        model: a diffusers model or pipeline.
+        folder: where it goes.
+        options: for `save_pretrained`.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    fresh, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
+    shutil.rmtree(fresh, ignore_errors=True)
+    try:
+        model.save_pretrained(fresh, **options)
+    except Exception as error:  # safetensors raises an error of its own
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise OSError(
+            f"{str(folder)!r} cannot be written ({error}); free some space, the one before is kept."
+        ) from error
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.is_dir():
+        folder.rename(old)
+    fresh.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)

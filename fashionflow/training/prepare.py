@@ -1,35 +1,38 @@
 """Clips to latents, once, so that training the denoiser never decodes a video.
 
     python -m fashionflow.training.prepare CLIPS LATENTS --vae runs/autoencoder/vae
+    python -m fashionflow.training.prepare VIDEOS LATENTS --model assets/models/fashionflow-mini
 
-CLIPS holds .mp4 files and `labels.jsonl`, one line a clip: `name`, `motion` and `yaw` (degrees, one a frame). Each clip becomes
-`LATENTS/NAME.safetensors`; clips that are there already are skipped, so an interrupted run goes on where it stopped.
+CLIPS holds .mp4 files and `labels.jsonl`, one line a clip: `name`, `motion`, `yaw` (degrees, one a frame) and, if it is known,
+`distance` (metres walked, one a frame). VIDEOS holds videos of any size and frame rate without labels, in folders `train` and
+`test` or flat; their motion is left open. Each becomes one file in LATENTS, and training draws its windows anywhere in it. What is
+there already is skipped, so an interrupted run goes on where it stopped; what cannot be used is reported and passed over.
 """
 
 import argparse
 import json
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from diffusers import AutoencoderKL
 from PIL import Image
-from safetensors.torch import save_file
 from tqdm import tqdm
 from transformers import CLIPImageProcessorPil
 
 from ..models import GarmentAutoencoder
 from ..motion import LONGEST_WALK
-from ..video import read_frames
-from .autoencoder import to_pixels
+from ..photo import fit
+from ..pipelines import FashionFlowPipeline
+from .latents import LatentFormat, write_clip_latents
+from .modules import load_autoencoder
+from .recipes import RELEASED_FORMAT
 
 
-IMAGE_SIZE = 96  # pixels that the small image encoder sees
 WALK = "walk"
-
-
-def image_processor(size: int = IMAGE_SIZE) -> CLIPImageProcessorPil:
-    """CLIP's own preprocessing (shortest edge, centre crop, CLIP's mean and deviation) at a smaller size."""
-    return CLIPImageProcessorPil(size={"shortest_edge": size}, crop_size={"height": size, "width": size})
+CHUNK_FRAMES = 24  # encoded at a time
 
 
 def read_labels(folder: Path) -> dict[str, dict]:
@@ -38,76 +41,196 @@ def read_labels(folder: Path) -> dict[str, dict]:
     Raises:
         ValueError: if there is no readable `labels.jsonl`.
     """
-    path = folder / "labels.jsonl"
-    if not path.is_file():
-        path = folder.parent / "labels.jsonl"
-    if not path.is_file():
+    path = next((p / "labels.jsonl" for p in (folder, folder.parent) if (p / "labels.jsonl").is_file()), None)
+    if path is None:
         raise ValueError(f"`clips` must hold a labels.jsonl beside its .mp4 files, got {str(folder)!r}.")
-    labels = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
-    return {label["name"]: label for label in labels}
+    try:
+        labels = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+        return {label["name"]: label for label in labels}
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{str(path)!r} must hold one JSON object with a `name` on each line ({error}).") from error
 
 
 def walked_distance(label: dict, num_frames: int) -> np.ndarray:
-    """Metres walked towards the camera at each frame, [F]."""
-    return np.linspace(0, LONGEST_WALK, num_frames) * (label["motion"] == WALK)
+    """Metres walked towards the camera at each frame, [F].
+
+    Labels of before `distance` name the motion only, and a walk in them is an even one.
+
+    Raises:
+        ValueError: if `distance` has not one number a frame.
+    """
+    if "distance" not in label:
+        return np.linspace(0, LONGEST_WALK, num_frames) * (label["motion"] == WALK)
+    if len(label["distance"]) != num_frames:
+        raise ValueError(f"there are {num_frames} frames and {len(label['distance'])} labels of `distance`")
+    return np.asarray(label["distance"], dtype=np.float64)
 
 
 @torch.inference_mode()
-@torch.autocast("cpu", torch.bfloat16)
 def encode_clip(
-    frames: np.ndarray, vae: GarmentAutoencoder, processor: CLIPImageProcessorPil
+    frames: np.ndarray,
+    vae: GarmentAutoencoder | AutoencoderKL,
+    processor: CLIPImageProcessorPil,
+    signed_pixels: bool = True,
+    mirror: bool = True,
+    posterior: bool = False,
 ) -> dict[str, torch.Tensor]:
     """The latents of a clip, uint8 [F, height, width, 3], and of its mirror image, and what the image encoder sees.
 
+    Args:
+        frames: uint8 RGB, of a size that the autoencoder takes.
+        vae: the autoencoder.
+        processor: what the image encoder's pixels go through.
+        signed_pixels: give the autoencoder pixels in [-1, 1] rather than [0, 1].
+        mirror: encode the mirror image too.
+        posterior: also keep the standard deviation of the posterior, of an autoencoder that has one.
+
     Returns:
-        `latents` and `mirrored`, bfloat16 [F, C, H, W]; `pictures`, uint8 [F, 3, size, size].
+        `latents` and perhaps `mirrored` and `deviation`, bfloat16 [F, C, H, W]; `pictures`, uint8 [F, 3, size, size].
     """
-    pixels = to_pixels(frames)  # [F, 3, height, width]
-    scale = vae.config.scaling_factor
-    latents, mirrored = (
-        vae.encode(p.contiguous(memory_format=torch.channels_last)).latents * scale for p in (pixels, pixels.flip(-1))
-    )
-    pictures = processor(
-        images=[Image.fromarray(frame) for frame in frames], do_rescale=False, do_normalize=False, return_tensors="pt"
-    ).pixel_values
+    parts: dict[str, list[torch.Tensor]] = {"latents": []}
+    device, scale = vae.device, vae.config.scaling_factor
+    for start in range(0, len(frames), CHUNK_FRAMES):
+        pixels = torch.from_numpy(frames[start : start + CHUNK_FRAMES]).permute(0, 3, 1, 2).to(device).float() / 255
+        pixels = pixels * 2 - 1 if signed_pixels else pixels  # [f, 3, height, width]
+        for name, picture in {"latents": pixels, **({"mirrored": pixels.flip(-1)} if mirror else {})}.items():
+            with torch.autocast(device.type, torch.bfloat16):
+                encoded = vae.encode(picture.contiguous(memory_format=torch.channels_last))
+            latents = encoded.latents if isinstance(vae, GarmentAutoencoder) else encoded.latent_dist.mode()
+            parts.setdefault(name, []).append(latents * scale)
+            if posterior and name == "latents":
+                parts.setdefault("deviation", []).append(encoded.latent_dist.std * scale)
+    images = [Image.fromarray(frame) for frame in frames]
+    pictures = processor(images=images, do_rescale=False, do_normalize=False, return_tensors="pt").pixel_values
     return {
-        "latents": latents.bfloat16().contiguous(),
-        "mirrored": mirrored.bfloat16().contiguous(),
+        **{name: torch.cat(chunks).bfloat16().cpu().contiguous() for name, chunks in parts.items()},
         "pictures": pictures.to(torch.uint8).contiguous(),
     }
+
+
+def fitted(frame: np.ndarray, form: LatentFormat) -> np.ndarray:
+    """A frame, uint8 [height, width, 3], brought to the format's size as photos are."""
+    if frame.shape[:2] == (form.height, form.width):
+        return frame
+    return np.asarray(fit(Image.fromarray(frame), form.width, form.height, form.photo_fit))
+
+
+def prepare(
+    clips: Path,
+    latents: Path,
+    vae: GarmentAutoencoder | AutoencoderKL,
+    form: LatentFormat,
+    window: int = 2,
+    seconds: float = 60.0,
+    mirror: bool = True,
+    posterior: bool = False,
+) -> None:
+    """Writes the latents of every clip that can be used, and says which cannot and why.
+
+    Args:
+        clips: folder of labelled clips, whose frames are taken as they are, or of videos, which are brought to the format's rate.
+        latents: folder to write to.
+        vae: the autoencoder.
+        form: what the latents are to be like.
+        window: fewest frames of a clip that is of use.
+        seconds: how much of a video is taken, from its start.
+        mirror, posterior: as in `encode_clip`.
+
+    Raises:
+        ValueError: if there is nothing to train on or to test with, before and after looking at the files.
+        OSError: if the disk is full.
+    """
+    # moviepy is needed for videos only: where ready latents are trained on, it need not be installed.
+    from ..video import read_frames
+    from .videos import find_videos, read_frames_at, split
+
+    labelled = any((p / "labels.jsonl").is_file() for p in (clips, clips.parent, *split(clips)))
+    if labelled:
+        labels = {name: label for part in split(clips) for name, label in read_labels(part).items()}
+    videos = find_videos(clips)
+    latents.mkdir(parents=True, exist_ok=True)
+    form.write(latents)
+    processor = form.image_processor()
+    skipped = []
+    for target, video in tqdm(videos.items(), desc="encoding clips"):
+        target = latents / f"{target}.safetensors"
+        if target.exists():
+            continue
+        try:
+            if labelled and video.stem not in labels:
+                raise ValueError("labels.jsonl does not name it")
+            read = read_frames(video) if labelled else read_frames_at(video, form.frame_rate, seconds)
+            frames = [fitted(frame, form) for frame in read]
+            if len(frames) < window:
+                raise ValueError(
+                    f"it has {len(frames)} frames at {form.frame_rate:g} a second, a window needs {window}"
+                )
+            frames = np.stack(frames)
+            tensors = {}
+            if labelled:
+                label = labels[video.stem]
+                if len(label["yaw"]) != len(frames):
+                    raise ValueError(f"there are {len(frames)} frames and {len(label['yaw'])} labels of `yaw`")
+                tensors["yaw"] = torch.tensor(label["yaw"], dtype=torch.float32)
+                tensors["distance"] = torch.from_numpy(walked_distance(label, len(frames))).float()
+            tensors |= encode_clip(frames, vae, processor, form.signed_pixels, mirror, posterior)
+        except (ValueError, KeyError, TypeError) as error:
+            skipped.append(f"skipped {video.name}: {error}")
+            continue
+        target.parent.mkdir(exist_ok=True)
+        write_clip_latents(target, tensors)
+    print("\n".join(skipped), end="\n" if skipped else "")
+    if len(skipped) == len(videos):
+        raise ValueError(
+            f"`clips` must hold videos that can be used, none of the {len(videos)} in {str(clips)!r} can."
+        )
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", type=Path)
     parser.add_argument("latents", type=Path)
-    parser.add_argument("--vae", required=True, help="folder of the trained autoencoder")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--model", help="pipeline folder to go on from: its autoencoder, size, rate and ways are taken"
+    )
+    source.add_argument("--vae", help="folder (or Hub id) of an autoencoder: ours, or any AutoencoderKL")
+    parser.add_argument("--recipe", choices=["ours", "paper"], default="ours", help="paper: its size, rate and quirks")
+    parser.add_argument("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="pixels; 320 256 by default")
+    parser.add_argument("--rate", type=float, help="frames a second; 8 by default")
+    parser.add_argument("--fit", choices=["crop", "pad", "stretch"], help="how frames get that size; crop by default")
+    parser.add_argument("--image-size", type=int, help="side of the image encoder's picture; 96 by default")
+    parser.add_argument("--window", type=int, default=2, help="fewest frames of a clip that is of use")
+    parser.add_argument("--seconds", type=float, default=60.0, help="how much of a video is taken, from its start")
+    parser.add_argument("--no-mirror", dest="mirror", action="store_false", help="leave mirror images out")
     args = parser.parse_args(argv)
-    labels = read_labels(args.clips)
-    vae = GarmentAutoencoder.from_pretrained(args.vae).eval().to(memory_format=torch.channels_last)
-    processor = image_processor()
-    args.latents.mkdir(parents=True, exist_ok=True)
-    skipped = []
-    for clip in tqdm(sorted(args.clips.glob("*.mp4"))):
-        target = args.latents / f"{clip.stem}.safetensors"
-        if target.exists():
-            continue
-        try:
-            frames = read_frames(clip)
-            label = labels[clip.stem]
-            if len(label["yaw"]) != len(frames):
-                raise ValueError(f"{clip.name} has {len(frames)} frames and {len(label['yaw'])} labels.")
-        except (ValueError, KeyError) as error:
-            skipped.append(f"{clip.name}: {error}")
-            continue
-        tensors = encode_clip(frames, vae, processor)
-        tensors["yaw"] = torch.tensor(label["yaw"])
-        tensors["distance"] = torch.from_numpy(walked_distance(label, len(frames))).float()
-        partial = target.with_suffix(".partial")
-        save_file(tensors, partial)
-        partial.rename(target)
-    for line in skipped:
-        print("skipped", line)
+    try:
+        paper = args.recipe == "paper"
+        if args.model:
+            pipe = FashionFlowPipeline.from_pretrained(args.model, dtype=torch.float32)
+            vae, form = pipe.vae, LatentFormat.of_pipeline(pipe)
+        else:
+            vae, form = load_autoencoder(args.vae), RELEASED_FORMAT if paper else LatentFormat()
+        given = {"frame_rate": args.rate, "photo_fit": args.fit, "image_size": args.image_size}
+        given |= dict(zip(("height", "width"), args.size or (None, None), strict=True))
+        form = replace(form, **{name: value for name, value in given.items() if value is not None})
+        if any(not value > 0 for value in (form.height, form.width, form.frame_rate, form.image_size, args.seconds)):
+            raise ValueError("`--size`, `--rate`, `--image-size` and `--seconds` must be above 0.")
+        block = (
+            vae.config.block_size
+            if isinstance(vae, GarmentAutoencoder)
+            else 2 ** (len(vae.config.block_out_channels) - 1)
+        )
+        if form.height % block or form.width % block:
+            raise ValueError(
+                f"`--size` must be multiples of {block} for this autoencoder, got {form.height} {form.width}."
+            )
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        vae = vae.eval().to(device, memory_format=torch.channels_last)
+        posterior = paper and isinstance(vae, AutoencoderKL)
+        prepare(args.clips, args.latents, vae, form, args.window, args.seconds, args.mirror and not paper, posterior)
+    except (ValueError, OSError) as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,256 @@
+"""Clips of a model to be judged, with their true clips and the two baselines beside them.
+
+    python -m fashionflow.evaluation.sample runway/clips runs/samples --model models/mine
+    python -m fashionflow.evaluation.sample garments runs/photo_samples --photos
+
+Each held-out clip's first frame is the photo and its true motion is given, so that the sampled frames can be compared with the
+true ones. Into the folder go near-lossless clips of the frames that a visitor sees, `labels.jsonl` and `settings.json`; into
+`truth` the true clips at the model's size and rate, into `still` the photo repeated, and into `autoencoder` the true clips
+passed through the autoencoder, which is the best that any denoiser could reach. With `--photos` there is no truth: every photo
+of the folder is set in motion by presets. A stopped run goes on where it stopped.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from tqdm import tqdm
+
+from ..hub import load_pipeline, model_name
+from ..motion import MOTIONS, motion_rows, rows
+from ..pipelines import FashionFlowPipeline
+from ..playback import keyframes
+from ..training.loop import is_held_out
+from ..training.prepare import read_labels, walked_distance
+from ..video import read_frames, write_clip
+
+
+TRUTH, BASELINES = "truth", ("still", "autoencoder")
+SETTINGS = "settings.json"
+QUALITY = 4  # x264's CRF: what it loses is far below every difference that is measured
+PHOTO_MOTIONS = ("turn-right", "turn-and-back", "sway", "walk")
+PICTURES = (".jpg", ".jpeg", ".png", ".webp")
+
+
+@torch.no_grad()
+def autoencode(pipe: FashionFlowPipeline, frames: np.ndarray) -> np.ndarray:
+    """Frames, uint8 [F, height, width, 3], through the autoencoder and back, as playback would show them."""
+    photo = Image.fromarray(frames[0])
+    latents = [pipe.encode_image(Image.fromarray(frame))[1] for frame in frames]  # [1, C, 1, H, W] each
+    return np.stack(list(keyframes(pipe, torch.cat(latents, dim=2), photo)))
+
+
+def truth_for(
+    pipe: FashionFlowPipeline, frames: np.ndarray, label: dict, clip_rate: float
+) -> tuple[np.ndarray, torch.Tensor, np.ndarray]:
+    """A true clip as the model would make it, and the motion that it is asked for.
+
+    Args:
+        pipe: the model.
+        frames: the clip, uint8 [F, height, width, 3].
+        label: its line of `labels.jsonl`, with `motion` and `yaw`, degrees a frame.
+        clip_rate: frames a second of the clip.
+
+    Returns:
+        The frames at the model's size and rate, uint8 [f, height, width, 3]; the motion's rows, [f, 3]; the angles in
+        degrees, [f].
+
+    Raises:
+        ValueError: if the label has not one angle a frame, or the clip is too short for the model.
+    """
+    if len(label["yaw"]) != len(frames):
+        raise ValueError(f"there are {len(frames)} frames and {len(label['yaw'])} angles in its label")
+    stride = max(1, round(clip_rate / pipe.config.frame_rate))
+    num_frames = min(pipe.config.default_num_frames, (len(frames) - 1) // stride + 1)
+    num_frames -= num_frames % pipe.unet.frame_multiple
+    if num_frames < 2:
+        raise ValueError(f"its {len(frames)} frames are too few for this model")
+    kept = slice(0, (num_frames - 1) * stride + 1, stride)
+    truth = np.stack([np.asarray(pipe.fit_photo(Image.fromarray(frame))) for frame in frames[kept]])
+    yaw = np.array(label["yaw"], dtype=np.float64)[kept]
+    return truth, rows(yaw, walked_distance(label, len(frames))[kept]), yaw
+
+
+@torch.no_grad()
+def sample_frames(
+    pipe: FashionFlowPipeline, photo: Image.Image, motion: torch.Tensor, steps: int, sampler: str | None, seed: int
+) -> np.ndarray:
+    """The model's clip of a photo for motion rows, [F, 3], as a visitor sees it at the keyframes, uint8 [F, height, width, 3].
+
+    A model without a motion input moves as it likes.
+    """
+    latents = pipe(
+        photo,
+        num_frames=len(motion),
+        num_inference_steps=steps,
+        motion=motion if pipe.has_motion else None,
+        sampler=sampler,
+        generator=torch.Generator().manual_seed(seed),
+        output_type="latent",
+    ).frames
+    return np.stack(list(keyframes(pipe, latents, photo)))
+
+
+def held_out_clips(reference: Path) -> list[tuple[Path, dict]]:
+    """The clips of a folder whose name ends in 7, with their labels.
+
+    Raises:
+        ValueError: if there are none, or one has no label.
+    """
+    clips = [clip for clip in sorted(reference.glob("*.mp4")) if is_held_out(clip)]
+    if not clips:
+        raise ValueError(f"`reference` must hold .mp4 files whose name ends in 7, got {str(reference)!r}.")
+    labels = read_labels(reference)
+    if unlabelled := [clip.name for clip in clips if clip.stem not in labels]:
+        raise ValueError(f"labels.jsonl must have a line for each clip, and has none for {', '.join(unlabelled[:3])}.")
+    return [(clip, labels[clip.stem]) for clip in clips]
+
+
+def sample_clips(
+    pipe: FashionFlowPipeline,
+    clips: list[tuple[Path, dict]],
+    out: Path,
+    steps: int,
+    sampler: str | None,
+    seed: int,
+    clip_rate: float,
+) -> Iterator[str]:
+    """Writes what is missing of the given clips and yields, clip by clip, a sentence for those that could not be used."""
+    for clip, label in clips:
+        files = {name: out / name / clip.name for name in (TRUTH, *BASELINES)}
+        if all(path.is_file() for path in (out / clip.name, *files.values())):
+            yield ""
+            continue
+        try:
+            truth, motion, yaw = truth_for(pipe, read_frames(clip), label, clip_rate)
+        except ValueError as error:
+            yield f"{clip.name} was left out, because {str(error).rstrip('.')}."
+            continue
+        clips_of = {
+            TRUTH: truth,
+            "still": np.broadcast_to(truth[:1], truth.shape),
+            "autoencoder": autoencode(pipe, truth),
+        }
+        for name, frames in clips_of.items():
+            write_clip(files[name], frames, pipe.config.frame_rate, quality=QUALITY)
+        _add_label(
+            out, {"name": clip.stem, "motion": label["motion"], "yaw": [round(float(angle), 2) for angle in yaw]}
+        )
+        sampled = sample_frames(pipe, Image.fromarray(truth[0]), motion, steps, sampler, seed)
+        write_clip(out / clip.name, sampled, pipe.config.frame_rate, quality=QUALITY)
+        yield ""
+
+
+def sample_photos(
+    pipe: FashionFlowPipeline,
+    photos: list[Path],
+    out: Path,
+    steps: int,
+    sampler: str | None,
+    seed: int,
+    motions: list[str],
+) -> Iterator[str]:
+    """As `sample_clips`, for photos and preset motions: there is no truth to write, only the photo repeated."""
+    for path in photos:
+        for name in motions:
+            clip = out / f"{path.stem}-{name}.mp4"
+            if clip.is_file():
+                yield ""
+                continue
+            try:
+                photo = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
+            except (OSError, Image.DecompressionBombError) as error:
+                yield f"{path.name} was left out, because it is no picture that can be read ({type(error).__name__})."
+                continue
+            motion = motion_rows(name, pipe.config.default_num_frames, seed=seed)
+            frames = sample_frames(pipe, photo, motion, steps, sampler, seed)
+            yaw = np.degrees(np.unwrap(np.arctan2(*motion[:, :2].numpy().T)))
+            still = np.broadcast_to(np.asarray(pipe.fit_photo(photo))[None], frames.shape)
+            write_clip(out / "still" / clip.name, still, pipe.config.frame_rate, quality=QUALITY)
+            _add_label(out, {"name": clip.stem, "motion": name, "yaw": [round(float(angle), 2) for angle in yaw]})
+            write_clip(clip, frames, pipe.config.frame_rate, quality=QUALITY)
+            yield ""
+
+
+def start_folder(out: Path, settings: dict) -> None:
+    """Makes the folder with its settings, or checks that a run of the same settings made it.
+
+    Raises:
+        ValueError: if it holds clips made with other settings.
+    """
+    path = out / SETTINGS
+    if path.is_file():
+        before = json.loads(path.read_text())
+        if different := [name for name in settings if before.get(name) != settings[name]]:
+            name = different[0]
+            raise ValueError(
+                f"{str(out)!r} holds clips made with {name} {before.get(name)!r} and not {settings[name]!r}; choose another "
+                "folder, or the same settings to go on."
+            )
+    elif any(out.glob("*.mp4")):
+        raise ValueError(f"{str(out)!r} holds clips that were not made here; choose another folder.")
+    for folder in (out, *(out / name for name in (TRUTH, *BASELINES) if name == "still" or not settings["photos"])):
+        folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(settings, indent=1) + "\n")
+
+
+def _add_label(out: Path, label: dict) -> None:
+    path = out / "labels.jsonl"
+    lines = path.read_text().splitlines() if path.is_file() else []
+    lines = [line for line in lines if json.loads(line)["name"] != label["name"]]
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text("\n".join([*lines, json.dumps(label)]) + "\n")
+    unfinished.replace(path)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("reference", type=Path, help="folder of labelled clips, or of photos with --photos")
+    parser.add_argument("out", type=Path, help="folder for the sampled clips")
+    parser.add_argument("--model", help="a pipeline folder or Hub id; the shipped weights by default")
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--sampler", help="the model's own by default")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--limit", type=int, default=0, help="clips or photos to sample; 0 for all")
+    parser.add_argument("--clip-rate", type=float, default=8.0, help="frames a second of the clips")
+    parser.add_argument("--photos", action="store_true", help="set photos in motion by presets; there is no truth")
+    parser.add_argument("--motions", nargs="+", default=PHOTO_MOTIONS, choices=MOTIONS, help="presets for --photos")
+    parser.add_argument("--device", help="cuda, mps or cpu; the best there is by default")
+    args = parser.parse_args(argv)
+    settings = {"model": model_name(args.model), "steps": args.steps, "sampler": args.sampler, "seed": args.seed}
+    settings |= {"photos": args.photos, "reference": str(args.reference.resolve())}
+    try:
+        if args.photos:
+            todo = [path for path in sorted(args.reference.glob("*")) if path.suffix.lower() in PICTURES]
+            if not todo:
+                raise ValueError(f"`reference` must hold photos ({', '.join(PICTURES)}), got {str(args.reference)!r}.")
+        else:
+            todo = held_out_clips(args.reference)
+        start_folder(args.out, settings)
+        pipe = load_pipeline(args.model, args.device)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+    pipe.set_progress_bar_config(disable=True)
+    todo = todo[: args.limit or None]
+    work = (args.steps, args.sampler, args.seed)
+    if args.photos:
+        progress = sample_photos(pipe, todo, args.out, *work, list(args.motions))
+    else:
+        progress = sample_clips(pipe, todo, args.out, *work, args.clip_rate)
+    try:
+        left_out = [
+            line for line in tqdm(progress, total=len(todo) * (len(args.motions) if args.photos else 1)) if line
+        ]
+    except (ValueError, OSError) as error:  # a sampler that does not exist, a full disk; finished clips stay
+        parser.exit(1, f"{error}\n")
+    print(
+        "\n".join([*left_out, f"{len(list(args.out.glob('*.mp4')))} clips of {settings['model']} are in {args.out}"])
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,242 @@
+"""OpenGL without a screen (EGL): a graphics card if there is one, else Mesa on the processor.
+
+One `Renderer` lives as long as its process; a `Scene` holds what one clip needs on the card.
+"""
+
+from importlib import resources
+
+import numpy as np
+
+from .background import Background
+from .camera import Camera
+from .errors import SynthesisError
+from .light import Light
+
+
+VERSION = "#version 330\n"
+SUPERSAMPLING = 2  # pixels are averaged over this many each way, since edges are cut by the shaders
+SHADOW_SIZE = 512
+SHADOW_REACH = 1.5  # metres round the figure's middle that cast and catch shadows
+MOST_CUTS = 4  # as in cut.glsl
+PROGRAMS = {
+    "cloth": ("surface.vert", ("lighting.glsl", "cut.glsl", "cloth.frag")),
+    "skin": ("surface.vert", ("lighting.glsl", "cut.glsl", "skin.frag")),
+    "solid": ("surface.vert", ("lighting.glsl", "solid.frag")),
+    "studio": ("studio.vert", ("lighting.glsl", "studio.frag")),
+    "shadow": ("shadow.vert", ("shadow.frag",)),
+}
+SHADOW_UNIT, FIRST_UNIT = 0, 1  # texture units
+
+
+def shader_source(name: str) -> str:
+    """The text of a file of `shaders/`."""
+    return (resources.files(__package__) / "shaders" / name).read_text()
+
+
+class Renderer:
+    """The drawing context, the compiled shaders and the shadow map.
+
+    Args:
+        size: height and width of the pictures, pixels.
+
+    Raises:
+        SynthesisError: if there is no OpenGL without a screen.
+    """
+
+    def __init__(self, size: tuple[int, int]):
+        try:
+            import moderngl
+        except ImportError as error:
+            raise SynthesisError(
+                "Rendering needs the package 'moderngl': run `pip install 'fashionflow[synthesis]'`."
+            ) from error
+        try:
+            self.context = moderngl.create_standalone_context(backend="egl")
+        except Exception as error:  # moderngl raises a bare Exception
+            raise SynthesisError(
+                "There is no OpenGL without a screen (EGL) on this machine: on Debian or Ubuntu, run "
+                "`apt-get install libegl1 libgl1-mesa-dri`."
+            ) from error
+        self.size = size
+        context, (height, width) = self.context, (size[0] * SUPERSAMPLING, size[1] * SUPERSAMPLING)
+        self.programs = {
+            name: context.program(VERSION + shader_source(vertex), VERSION + "".join(map(shader_source, fragments)))
+            for name, (vertex, fragments) in PROGRAMS.items()
+        }
+        self.picture = context.framebuffer(
+            [context.renderbuffer((width, height), 4)], context.depth_renderbuffer((width, height))
+        )
+        # Nothing in the backdrop has a hard edge, so it is drawn once a pixel.
+        self.backdrop = context.framebuffer([context.renderbuffer((size[1], size[0]), 4)])
+        self.shadow_map = context.depth_texture((SHADOW_SIZE, SHADOW_SIZE))
+        self.shadow_map.compare_func = "<="
+        self.shadow_map.repeat_x = self.shadow_map.repeat_y = False
+        self.shadow_target = context.framebuffer(depth_attachment=self.shadow_map)
+        corners = context.buffer(np.array([-1, -1, 1, -1, -1, 1, 1, 1], np.float32))
+        self.studio = context.vertex_array(self.programs["studio"], corners, "corner")
+
+    def develop(self) -> np.ndarray:
+        """The picture over the backdrop, uint8 [height, width, 3]."""
+        height, width = self.size
+        fine = np.frombuffer(self.picture.read(components=4, alignment=1), np.uint8)
+        fine = fine.reshape(height, SUPERSAMPLING, width, SUPERSAMPLING, 4)
+        # Where nothing was drawn, colour and alpha are 0: the mean is the colour times its share of the pixel.
+        total = np.zeros((height, width, 4), np.uint16)
+        for row in range(SUPERSAMPLING):
+            for column in range(SUPERSAMPLING):
+                total += fine[:, row, :, column]
+        figure = total.astype(np.float32) / SUPERSAMPLING**2
+        backdrop = np.frombuffer(self.backdrop.read(components=3, alignment=1), np.uint8).reshape(height, width, 3)
+        pixels = figure[..., :3] + backdrop * (1 - figure[..., 3:] / 255)
+        return (pixels[::-1] + 0.5).astype(np.uint8)  # OpenGL's first row is at the bottom
+
+    def close(self) -> None:
+        self.context.release()
+
+
+def set_uniforms(program, values: dict) -> None:
+    """Sets what the program uses of `values`: numbers, rows of numbers, or matrices as they are written on paper."""
+    for name, value in values.items():
+        if name not in program:
+            continue
+        uniform = program[name]
+        if isinstance(value, np.ndarray) and value.ndim == 2 and value.shape == (4, 4):
+            uniform.write(np.ascontiguousarray(value.T, np.float32))
+        elif isinstance(value, np.ndarray):
+            uniform.value = tuple(float(number) for number in value)
+        else:
+            uniform.value = value
+
+
+class Scene:
+    """What one clip needs on the card. Use it as a context manager; it frees the card when it ends.
+
+    Args:
+        renderer: where to draw.
+        camera, light, background: of the clip.
+        ground: height of the floor, metres.
+        uniforms: what all surfaces share, such as the garments' cuts.
+    """
+
+    def __init__(
+        self, renderer: Renderer, camera: Camera, light: Light, background: Background, ground: float, uniforms: dict
+    ):
+        self.renderer, self.context = renderer, renderer.context
+        self.meshes: list[dict] = []
+        self.resources: list = []
+        height, width = renderer.size
+        matrix = camera.matrix(width / height)
+        self.light = light
+        self.middle = np.array([0.0, 0.0, ground + 0.9])
+        self.shared = {
+            **uniforms,
+            **vars(light),
+            "camera": matrix,
+            "eye": camera.eye,
+            "shadow_map": SHADOW_UNIT,
+            "ground": ground,
+            "screen_to_world": np.linalg.inv(matrix),
+            "top_colour": background.top,
+            "bottom_colour": background.bottom,
+            "glow": background.glow,
+            "shadow": background.shadow,
+            "contact": background.contact,
+        }
+
+    def __enter__(self) -> "Scene":
+        return self
+
+    def __exit__(self, *_) -> None:
+        for resource in self.resources:
+            resource.release()
+
+    def texture(self, pixels: np.ndarray):
+        """A repeating texture with mipmaps from uint8 [height, width, 1 or 3], first row at the bottom."""
+        height, width, channels = pixels.shape
+        texture = self.context.texture((width, height), channels, np.ascontiguousarray(pixels).tobytes(), alignment=1)
+        # Never anisotropic: on a processor that costs up to 16 s a frame.
+        texture.build_mipmaps()
+        self.resources.append(texture)
+        return texture
+
+    def add(
+        self,
+        program: str,
+        faces: np.ndarray,
+        rest: np.ndarray,
+        coordinates: np.ndarray,
+        edges: np.ndarray,
+        uniforms: dict,
+        textures: dict | None = None,
+    ) -> None:
+        """Adds a surface; `draw` gets its positions, in the order of the additions."""
+        context, programs = self.context, self.renderer.programs
+        static = np.concatenate([rest, coordinates, edges], 1).astype(np.float32)
+        fixed = context.buffer(np.ascontiguousarray(static))
+        moving = context.buffer(reserve=len(rest) * 24, dynamic=True)
+        index = context.buffer(np.ascontiguousarray(faces, np.int32))
+        used = lambda name, names: [n if n in programs[name] else None for n in names]  # noqa: E731
+        layouts = []
+        for buffer, widths, names in (
+            (moving, (3, 3), ("position", "normal")),
+            (fixed, (3, 2, 2), ("rest", "coordinates", "edges")),
+        ):
+            # A shader that does not use an attribute loses it in compilation, and its bytes are skipped.
+            kept = used(program, names)
+            layout = " ".join(f"{w}f" if n else f"{w}x4" for w, n in zip(widths, kept, strict=True))
+            if any(kept):
+                layouts.append((buffer, layout, *[n for n in kept if n]))
+        array = context.vertex_array(programs[program], layouts, index)
+        shadow = context.vertex_array(programs["shadow"], [(moving, "3f 3x4", "position")], index)
+        self.resources += [fixed, moving, index, array, shadow]
+        self.meshes.append(
+            {
+                "program": program,
+                "moving": moving,
+                "array": array,
+                "shadow": shadow,
+                "uniforms": uniforms,
+                "textures": textures or {},
+            }
+        )
+
+    def draw(self, posed: list[tuple[np.ndarray, np.ndarray]], model: np.ndarray, feet: np.ndarray) -> np.ndarray:
+        """One picture.
+
+        Args:
+            posed: positions and normals of each surface, float32 [N, 3] each.
+            model: where the body stands and how it is turned, [4, 4].
+            feet: where the feet touch the floor, in the world, [2, 2].
+
+        Returns:
+            uint8 [height, width, 3].
+        """
+        renderer, context = self.renderer, self.context
+        for mesh, (positions, normals) in zip(self.meshes, posed, strict=True):
+            mesh["moving"].write(np.ascontiguousarray(np.concatenate([positions, normals], 1), np.float32))
+        light_view = self.light.shadow_matrix(self.middle + model[:3, 3], SHADOW_REACH)
+        context.enable(context.DEPTH_TEST)
+        renderer.shadow_target.use()
+        renderer.shadow_target.clear(depth=1.0)
+        set_uniforms(renderer.programs["shadow"], {"light_view": light_view, "model": model})
+        for mesh in self.meshes:
+            mesh["shadow"].render()
+
+        renderer.shadow_map.use(SHADOW_UNIT)
+        moving = {"light_view": light_view, "model": model, "feet": [tuple(map(float, foot)) for foot in feet]}
+        for program in renderer.programs.values():
+            set_uniforms(program, self.shared | moving)
+        context.disable(context.DEPTH_TEST)
+        renderer.backdrop.use()
+        renderer.studio.render(context.TRIANGLE_STRIP)
+        context.enable(context.DEPTH_TEST)
+        renderer.picture.use()
+        renderer.picture.clear(0.0, 0.0, 0.0, 0.0, depth=1.0)
+        for mesh in self.meshes:
+            program = renderer.programs[mesh["program"]]
+            set_uniforms(program, mesh["uniforms"])
+            for unit, (name, texture) in enumerate(mesh["textures"].items(), FIRST_UNIT):
+                texture.use(unit)
+                set_uniforms(program, {name: unit})
+            mesh["array"].render()
+        return renderer.develop()

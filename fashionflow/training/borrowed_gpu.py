@@ -1,0 +1,134 @@
+"""A GPU that is there for minutes: go on with what was learnt, train, look at it, and make it small enough to take home.
+
+    python -m fashionflow.training.borrowed_gpu --latents packed --start assets/models/fashionflow-mini --out OUT --time_limit 8
+
+Takes every flag of `fashionflow.training.denoiser`. `--latents` may be a pack (`fashionflow.training.pack`). `--start` is a pipeline
+folder or the OUT of an earlier visit, whose step count and learning rate go on. `--run` (runs/borrowed by default) is the working
+folder: a second call on the same machine finds its checkpoint there and goes on exactly. OUT gets a few small files:
+
+    pipeline.tar.00, .01 ...   the pipeline in half precision, in parts under 10 MB: cat OUT/pipeline.tar.* | tar x
+    report.json                step, time, losses and held-out errors
+    samples.png                true and sampled frames of held-out clips
+
+The machine needs torch, transformers, accelerate, safetensors, Pillow and tqdm. Where diffusers is missing and nothing can be
+fetched, carry its wheel:
+
+    pip download --no-deps --dest wheels diffusers importlib_metadata zipp             (at home)
+    pip install --no-index --no-deps --target site wheels/*.whl; export PYTHONPATH=site     (there)
+"""
+
+import io
+import json
+import shutil
+import sys
+import tarfile
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from . import denoiser
+from .export import export
+from .loop import write_whole
+from .recipes import DenoiserConfig, parse_config
+
+
+PART_BYTES = 9_500_000
+PARTS = "pipeline.tar."
+
+
+def write_parts(folder: Path, out: Path, part_bytes: int = PART_BYTES) -> list[Path]:
+    """A folder as a tar archive called `pipeline`, cut into parts of at most `part_bytes` bytes; older parts are removed."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        tar.add(folder, arcname="pipeline")
+    data = archive.getvalue()
+    for old in out.glob(f"{PARTS}*"):
+        old.unlink()
+    paths = []
+    for index, start in enumerate(range(0, len(data), part_bytes)):
+        paths.append(out / f"{PARTS}{index:02}")
+        paths[-1].write_bytes(data[start : start + part_bytes])
+    return paths
+
+
+def join_parts(out: Path, folder: Path) -> None:
+    """Undoes `write_parts`: the pipeline is in `folder` / pipeline.
+
+    Raises:
+        ValueError: if a part is missing or damaged.
+    """
+    data = b"".join(part.read_bytes() for part in sorted(out.glob(f"{PARTS}*")))
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
+            tar.extractall(folder, filter="data")
+    except tarfile.TarError as error:
+        raise ValueError(
+            f"The parts in {str(out)!r} are damaged, or one is missing ({error}); copy them again."
+        ) from error
+
+
+def read_report(run: Path, step: int, config: DenoiserConfig) -> dict:
+    """What `log.jsonl` of a run says, in short."""
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    scores = [line for line in lines if any(name.startswith("held_out") for name in line)]
+    return {
+        "step": step,
+        "seconds": lines[-1]["seconds"],
+        "held_out": scores[-1],
+        "losses": [[line["step"], line["loss"]] for line in lines if "loss" in line],
+        "settings": asdict(config),
+    }
+
+
+def visit(config: DenoiserConfig, run: Path) -> dict:
+    """Trains in `run` until the steps are done or the time limit ends it, and writes the results to `config.out`.
+
+    Returns:
+        the report.
+    """
+    out = Path(config.out)
+    denoiser.main(replace(config, out=str(run)))
+    step = json.loads((run / "log.jsonl").read_text().splitlines()[-1])["step"]
+    export(run / "pipeline", run / "half")
+    out.mkdir(parents=True, exist_ok=True)
+    write_parts(run / "half", out)
+    shutil.copy(run / "samples.png", out)
+    report = read_report(run, step, config)
+    write_whole(out / "report.json", json.dumps(report, indent=1))
+    return report
+
+
+def main(argv: list[str] | None = None) -> None:
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or "-h" in argv or "--help" in argv:
+        print(__doc__)
+        return
+    run = Path("runs/borrowed")
+    if "--run" in argv:
+        position = argv.index("--run")
+        if position + 1 == len(argv):
+            sys.exit("`--run` must be followed by a folder.")
+        run = Path(argv[position + 1])
+        del argv[position : position + 2]
+    try:
+        report = visit(parse_config(unpack_start(argv, run)), run)
+    except (ValueError, OSError) as error:
+        sys.exit(str(error))
+    print(json.dumps({name: report[name] for name in ("step", "seconds", "held_out")}))
+
+
+def unpack_start(argv: list[str], run: Path) -> list[str]:
+    """The flags with `--start` as a pipeline folder, and with the step that it has behind it, if it is an earlier visit's OUT."""
+    if "--start" not in argv[:-1]:
+        return argv
+    position = argv.index("--start") + 1
+    earlier = Path(argv[position])
+    if not (earlier / "report.json").is_file():
+        return argv
+    join_parts(earlier, run / "start")
+    step = json.loads((earlier / "report.json").read_text())["step"]
+    return [*argv[:position], str(run / "start" / "pipeline"), *argv[position + 1 :], "--first_step", str(step)]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""Teach the decoder what the denoiser really gives it, by a loss that sees as people do.
+
+    accelerate launch -m fashionflow.training.decoder --pipeline runs/denoiser/pipeline --clips runway/clips --out runs/decoder
+
+The autoencoder learns to decode true latents; sampled ones are blurred and shifted, and it draws that faithfully. Here clips are
+sampled once with their true motion (`OUT/sampled`), and the decoder alone goes on learning: from sampled latents it must draw the
+true frames, by LPIPS beside the absolute error, so that a doubtful edge becomes an edge somewhere instead of a smear everywhere.
+It also learns to find the photo's own pixels again and to draw with them (`fashionflow.models.photo_guidance`). The code stays as
+it is, so latents and denoiser remain valid. The weights are in `OUT/vae`.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from diffusers.training_utils import EMAModel
+from PIL import Image
+from transformers import HfArgumentParser
+
+from ..evaluation.lpips import LearnedPerceptualDistance
+from ..hub import load_pipeline
+from ..models import GarmentAutoencoder
+from .autoencoder import psnr, reconstruction_loss, to_pixels
+from .loop import TrainingLoop, learning_rate_factor
+from .pairs import PairedClip, PairedCrops, sample_clips
+
+
+@dataclass
+class DecoderConfig:
+    pipeline: str = field(metadata={"help": "folder of the pipeline that samples the clips and whose decoder learns"})
+    clips: str = field(metadata={"help": "folder of labelled .mp4 clips; those whose name ends in 7 are held out"})
+    out: str = field(default="runs/decoder", metadata={"help": "where weights, sampled clips and checkpoints go"})
+    vae: str = field(default="", metadata={"help": "autoencoder to go on from; the pipeline's own by default"})
+    num_clips: int = field(default=240, metadata={"help": "clips that are sampled to learn from"})
+    num_held_out: int = field(default=12, metadata={"help": "clips that are sampled to test on"})
+    sampling_steps: int = field(default=4, metadata={"help": "denoising steps of the sampled clips"})
+    sampled_fraction: float = field(
+        default=0.7, metadata={"help": "share of crops from sampled latents; the rest are true"}
+    )
+    perceptual_weight: float = field(
+        default=1.0, metadata={"help": "weight of LPIPS beside the pixel errors; 0 trains without it and its weights"}
+    )
+    flow_weight: float = field(default=0.5, metadata={"help": "weight of the flow's error, in cells, at the start"})
+    flow_steps: int = field(default=500, metadata={"help": "steps over which that weight falls to a tenth"})
+    crop_lines: int = field(
+        default=10, metadata={"help": "height of a training crop in latent cells; it is as wide as the clip"}
+    )
+    batch_size: int = field(default=6, metadata={"help": "crops per process per step"})
+    steps: int = field(default=1500, metadata={"help": "optimiser steps"})
+    time_limit: float = field(default=0, metadata={"help": "minutes after which the run ends cleanly; 0 for none"})
+    learning_rate: float = field(default=3e-4)
+    warmup: int = field(default=50, metadata={"help": "steps"})
+    decay_fraction: float = field(default=0.6, metadata={"help": "last share of the steps, over which the rate falls"})
+    max_grad_norm: float = field(default=1.0)
+    ema_decay: float = field(default=0.998)
+    mixed_precision: str = field(default="bf16", metadata={"help": "no, bf16 or fp16"})
+    sample_every: int = field(default=250, metadata={"help": "steps between sample strips and held-out scores"})
+    save_every: int = field(default=250, metadata={"help": "steps between checkpoints"})
+    seed: int = field(default=0)
+
+
+def guided(vae: GarmentAutoencoder) -> GarmentAutoencoder:
+    """The same autoencoder with an untrained guidance by the photo, unless it has one."""
+    settings = {name: value for name, value in vae.config.items() if not name.startswith("_")}
+    larger = GarmentAutoencoder(**settings | {"photo_guided": True})
+    larger.load_state_dict(vae.state_dict(), strict=vae.guidance is not None)
+    return larger.float()
+
+
+def score(
+    vae: GarmentAutoencoder, clips: list[PairedClip], perceptual_distance: LearnedPerceptualDistance | None
+) -> tuple[dict[str, float], Image.Image]:
+    """LPIPS and PSNR of sampled and of true latents, decoded with the photo and alone, and a strip of them over the truth."""
+    scores, rows = {}, []
+    device, scale = next(vae.parameters()).device, vae.config.scaling_factor
+    true = torch.cat([to_pixels(clip.frames[8::8]) for clip in clips]).to(device)
+    for name in ("sampled", "true"):
+        decoded = []
+        for clip in clips:
+            latents = getattr(clip, name)[8::8].to(device).float() / scale
+            guide = vae.guide(to_pixels(clip.frames[:1]).to(device), clip.true[:1].to(device).float() / scale)
+            decoded.append(vae.decode_guided(latents, guide.expand(len(latents)))[:2])
+        for kind, pictures in zip(("guided", "alone"), zip(*decoded, strict=True), strict=True):
+            pictures = torch.cat(pictures).clamp(-1, 1)
+            if perceptual_distance:
+                parts = zip(pictures.split(4), true.split(4), strict=True)
+                distances = torch.cat([perceptual_distance(*part) for part in parts])
+                scores[f"held_out_lpips_{name}_{kind}"] = round(distances.mean().item(), 4)
+            scores[f"held_out_psnr_{name}_{kind}"] = round(psnr(pictures, true), 3)
+            rows.append(pictures[:10])
+    strip = torch.cat([*rows, true[:10]], dim=2).permute(2, 0, 3, 1).flatten(1, 2)  # [5*height, 10*width, 3]
+    return scores, Image.fromarray(((strip + 1) * 127.5).round().byte().cpu().numpy())
+
+
+def main(config: DecoderConfig) -> None:
+    set_seed(config.seed)
+    accelerator = Accelerator(mixed_precision=config.mixed_precision)
+    out = Path(config.out)
+    perceptual_distance = None
+    if config.perceptual_weight:
+        perceptual_distance = LearnedPerceptualDistance().requires_grad_(False).to(accelerator.device)
+    pipe = load_pipeline(config.pipeline)
+    pipe.set_progress_bar_config(disable=True)
+    training_clips, held_out = sample_clips(
+        pipe,
+        Path(config.clips),
+        out / "sampled",
+        config.num_clips,
+        config.num_held_out,
+        config.sampling_steps,
+        config.seed,
+    )
+    vae = guided(GarmentAutoencoder.from_pretrained(config.vae or Path(config.pipeline) / "vae"))
+    scale, block_size = vae.config.scaling_factor, vae.config.block_size
+    del pipe
+    crops = PairedCrops(training_clips, block_size, config.crop_lines, config.seed)
+
+    vae = vae.to(memory_format=torch.channels_last)
+    for part in (vae.linear_encoder, vae.encoder):
+        part.requires_grad_(False)
+    trained = [parameter for parameter in vae.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=0)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: learning_rate_factor(step, config.steps, config.warmup, config.decay_fraction)
+    )
+    ema = EMAModel(vae.parameters(), decay=config.ema_decay, use_ema_warmup=True, power=0.75)
+    vae, optimizer, schedule = accelerator.prepare(vae, optimizer, schedule)
+    accelerator.register_for_checkpointing(ema)
+    loop = TrainingLoop(accelerator, out, config.steps, config.time_limit, config.save_every)
+    if loop.resume():
+        crops.random = np.random.default_rng([config.seed, loop.step])  # go on with crops that were not seen before
+    ema.to(accelerator.device)
+
+    @torch.no_grad()
+    def write_weights_and_samples() -> None:
+        ema.store(vae.parameters())
+        ema.copy_to(vae.parameters())
+        scores, strip = score(vae, held_out, perceptual_distance)
+        loop.log(**scores)
+        strip.save(out / "samples.png")
+        vae.save_pretrained(out / "vae")
+        ema.restore(vae.parameters())
+
+    for step in loop:
+        crop = {
+            name: value.to(accelerator.device)
+            for name, value in crops.draw(config.batch_size, config.sampled_fraction).items()
+        }
+        with accelerator.autocast():
+            guide = vae.guide(crop["photo"], crop["first_latents"] / scale)
+            decoded, alone, flow = vae.decode_guided(crop["latents"] / scale, guide)
+            distance = perceptual_distance(decoded, crop["pixels"]).float().mean() if perceptual_distance else 0
+        flow_error = (crop["belief"] * (flow.float() - crop["flow"]).abs()).mean() / block_size
+        flow_weight = config.flow_weight * max(0.1, 1 - step / config.flow_steps)
+        loss = (
+            reconstruction_loss(decoded.float(), crop["pixels"])
+            + 0.5 * reconstruction_loss(alone.float(), crop["pixels"])
+            + config.perceptual_weight * distance
+            + flow_weight * flow_error
+        )
+        accelerator.backward(loss)
+        accelerator.clip_grad_norm_(trained, config.max_grad_norm)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        ema.step(vae.parameters())
+        loop.report(loss.item())
+        if accelerator.is_main_process and (step == 1 or step % config.sample_every == 0):
+            write_weights_and_samples()
+    if accelerator.is_main_process:
+        write_weights_and_samples()
+
+
+if __name__ == "__main__":
+    (config,) = HfArgumentParser(DecoderConfig).parse_args_into_dataclasses()
+    main(config)

@@ -1,0 +1,145 @@
+"""The denoiser's loss: what it is asked, how noise levels are weighed, and the linear guess that it begins as."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from diffusers import DDPMScheduler
+from torch import nn
+
+from ..models import SpaceTimeUNet
+from ..schedulers import training_scheduler
+from .latents import LatentClip
+from .recipes import DenoiserConfig
+from .windows import noise_like
+
+
+GAMMA = 5.0  # of min-SNR weighting, as its authors chose it
+
+
+def noise_schedule(config: DenoiserConfig) -> DDPMScheduler:
+    """FashionFlow's noise schedule for what the network answers, its last step noise alone if `zero_snr`."""
+    scheduler = training_scheduler(config.prediction)
+    if config.zero_snr:
+        scheduler = DDPMScheduler.from_config(scheduler.config, rescale_betas_zero_snr=True)
+    return scheduler
+
+
+def linear_denoiser(
+    scheduler: DDPMScheduler, variances: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The best guess of clean latents that is linear in the noisy ones and the photo, for every timestep and channel.
+
+    With x = a * clean + s * noise and clean = photo + change, where the change has mean 0 and `variances`, [C], that guess is
+    photo + g * (x - a * photo) with g = a * variance / (a^2 * variance + s^2).
+
+    Returns:
+        what to multiply the noisy latents by, what to multiply the photo by beside 1, and the guess's mean squared error;
+        each [1000, C].
+    """
+    kept = scheduler.alphas_cumprod[:, None]  # a^2, [1000, 1]
+    noisy_gate = kept.sqrt() * variances / (kept * variances + 1 - kept)
+    error = (1 - kept) * variances / (kept * variances + 1 - kept)
+    return noisy_gate, -kept.sqrt() * noisy_gate, error
+
+
+@torch.no_grad()
+def start_from_linear_denoiser(unet: SpaceTimeUNet, scheduler: DDPMScheduler, variances: torch.Tensor) -> None:
+    """Sets the U-Net's gates so that it begins as `linear_denoiser` and its layers only have to say what that one misses.
+
+    The gates are linear in the time embedding, so they are fitted to the wanted values by least squares.
+    """
+    noisy_gate, photo_gate, error = linear_denoiser(scheduler, variances)
+    targets = torch.cat([noisy_gate, photo_gate, error.sqrt() - 1], dim=1)  # [1000, 3C]
+    features = unet.embed_time(torch.arange(len(targets)), torch.float32)  # [1000, T]
+    features = torch.cat([features, torch.ones(len(features), 1)], dim=1).double()
+    ridge = 1e-4 * torch.eye(features.shape[1], dtype=torch.float64)
+    solution = torch.linalg.solve(features.T @ features + ridge, features.T @ targets.double())
+    unet.skip_gates.weight.copy_(solution[:-1].T)
+    unet.skip_gates.bias.copy_(solution[-1])
+
+
+def variances_of_change(clips: Iterable[LatentClip]) -> torch.Tensor:
+    """How far the latents of later frames stray from those of frame 0, mean square over clips, frames and cells, [C]."""
+    changes = []
+    for clip in clips:
+        latents = clip.latents(slice(0, len(clip), 1)).float()  # [F, C, H, W]
+        changes.append((latents[1:] - latents[:1]).square().mean((0, 2, 3)))
+    return torch.stack(changes).mean(0)
+
+
+def loss_weights(
+    scheduler: DDPMScheduler, variances: torch.Tensor, weighting: str = "ours", smallest_error: float = 0.02
+) -> torch.Tensor:
+    """One weight a timestep, [1000], for the squared error of what the scheduler's network answers.
+
+    Each weighting is a weight of the error of clean latents, which is that of the answer times 1 for clean latents, 1 / SNR for
+    noise and 1 / (SNR + 1) for velocity.
+
+    Args:
+        scheduler: the noise schedule; its `prediction_type` says what the network answers.
+        variances: `variances_of_change`, [C].
+        weighting: "ours" is the inverse of `linear_denoiser`'s error, so that every noise level counts alike; without it the
+            last, nearly clean steps would hardly be learnt, and their noise stays on plain backgrounds. "min_snr" is
+            min(SNR, 5) (Hang et al. 2023, arXiv 2303.09556). "none" weighs the answer's own error by 1.
+        smallest_error: floor of that error, so that the rounding errors of half precision are not trained on.
+    """
+    kept = scheduler.alphas_cumprod
+    snr = kept / (1 - kept)
+    if weighting == "none":
+        return torch.ones_like(snr)
+    if weighting == "min_snr":
+        weights = snr.clamp(max=GAMMA)
+    else:
+        weights = 1 / linear_denoiser(scheduler, variances)[2].mean(1).clamp_min(smallest_error)
+    prediction = scheduler.config.prediction_type
+    return weights * {"sample": torch.ones_like(snr), "epsilon": 1 / snr, "v_prediction": 1 / (snr + 1)}[prediction]
+
+
+def denoising_loss(
+    model: nn.Module,
+    scheduler: DDPMScheduler,
+    weights: torch.Tensor,
+    batch: dict[str, torch.Tensor],
+    normalise: Callable[[torch.Tensor], torch.Tensor],
+    config: DenoiserConfig,
+) -> torch.Tensor:
+    """Weighted squared error of the network's answer on frames 1.. ; frame 0 is given clean and carries no loss.
+
+    Args:
+        model: a `GarmentDenoiser`.
+        scheduler: the noise schedule; its `prediction_type` says what the network answers.
+        weights: `loss_weights`, [1000].
+        batch: windows and draws of `LatentWindows`, stacked.
+        normalise: pictures, uint8, to the image encoder's pixel values.
+        config: the run's settings: dropouts, noise offset, form of the loss and of the conditioning.
+    """
+    clean = batch["latents"]  # [B, C, F, H, W]
+    noise = noise_like(clean, batch["noise_seed"], config.noise_offset)
+    last = scheduler.config.num_train_timesteps - 1
+    timesteps = ((1 - batch["level"] ** config.timestep_power) * (last + 1)).long().clamp(max=last)  # [B]
+    noisy = scheduler.add_noise(clean, noise, timesteps)
+    target = {"sample": clean, "epsilon": noise}.get(config.prediction)
+    if target is None:
+        target = scheduler.get_velocity(clean, noise, timesteps)
+    first = 0  # frame that the loss begins with
+    if config.conditioning != "global":
+        noisy = torch.cat([clean[:, :, :1], noisy[:, :, 1:]], dim=2)
+        first = 1
+    if config.paper_loss:
+        target = torch.cat([torch.zeros_like(target[:, :, :1]), target[:, :, 1:]], dim=2) if first else target
+        first = 0
+    predicted = model(
+        noisy,
+        timesteps,
+        normalise(batch["picture"]),
+        batch["photo"],
+        batch["motion"] * (batch["keep_motion"] >= config.motion_dropout)[:, None, None],
+        (batch["keep_context"] >= config.image_dropout).float(),
+    )
+    difference = (predicted.float() - target)[:, :, first:]
+    errors = difference.square().mean((1, 3, 4))  # [B, F]
+    if config.colour_weight:
+        errors = errors + config.colour_weight * difference.mean((3, 4)).square().mean(
+            1
+        )  # of each frame's mean colour
+    return (weights[timesteps] * (errors.sum(1) if config.paper_loss else errors.mean(1))).mean()

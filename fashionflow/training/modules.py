@@ -1,0 +1,161 @@
+"""The networks that the denoiser's training needs: made from scratch, taken from a folder, and bound into one module."""
+
+import json
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL
+from torch import nn
+from transformers import CLIPVisionConfig, CLIPVisionModel
+
+from ..models import GarmentAutoencoder, GarmentConditioner, SpaceTimeUNet
+from ..motion import MOTION_CHANNELS
+from ..pipelines import FashionFlowPipeline
+from .recipes import DenoiserConfig
+
+
+class GarmentDenoiser(nn.Module):
+    """Image encoder, conditioner and denoiser as the one module that training moves and copies."""
+
+    def __init__(self, image_encoder: CLIPVisionModel, conditioner: GarmentConditioner, unet: SpaceTimeUNet):
+        super().__init__()
+        self.image_encoder = image_encoder
+        self.conditioner = conditioner
+        self.unet = unet
+        # Only CLIP's pooled output goes through this norm; parameters without a gradient would hold up several processes.
+        image_encoder.post_layernorm.requires_grad_(False)
+
+    def forward(
+        self,
+        noisy: torch.Tensor,
+        timesteps: torch.Tensor,
+        pixel_values: torch.Tensor,
+        photo: torch.Tensor,
+        motion: torch.Tensor,
+        keep_context: torch.Tensor,
+    ) -> torch.Tensor:
+        """What the network answers about noisy latents, [B, C, F, H, W].
+
+        Args:
+            noisy: [B, C, F, H, W], frame 0 clean unless the photo is in the tokens only.
+            timesteps: in [0, 1000), [B].
+            pixel_values: the photo as the image encoder wants it, [B, 3, S, S].
+            photo: the photo's latent, [B, C, H, W].
+            motion: a row a frame, [B, F, 3]; passed over by a network without this input.
+            keep_context: 1 or 0 a clip, [B]; 0 takes the photo's tokens away.
+        """
+        clip_tokens = self.image_encoder(pixel_values).last_hidden_state
+        context = self.conditioner(clip_tokens, photo) * keep_context[:, None, None]  # [B, N, D]
+        motion = motion if self.unet.config.motion_channels else None
+        return self.unet(noisy, timesteps, context, motion=motion, return_dict=False)[0]
+
+
+def build_denoiser(
+    config: DenoiserConfig, latent_channels: int, latent_size: tuple[int, int], image_size: int
+) -> GarmentDenoiser:
+    """The networks that a configuration asks for, from scratch or with the weights of `config.start`.
+
+    Raises:
+        ValueError: if the latents do not fit the networks.
+    """
+    levels = 2 ** len(config.block_channels)
+    if any(side % levels for side in latent_size):
+        raise ValueError(
+            f"`block_channels` has {len(config.block_channels)} levels, so the latents' height and width must be multiples "
+            f"of {levels}, got {latent_size[0]} x {latent_size[1]}; prepare them at another `--size`."
+        )
+    if config.start:
+        start = FashionFlowPipeline.from_pretrained(config.start, dtype=torch.float32)
+        wanted = start.conditioner.config.latent_channels, *start.conditioner.config.latent_size
+        if wanted != (latent_channels, *latent_size):
+            raise ValueError(
+                f"`latents` must be {list(wanted)} to go on from {config.start!r}, got {[latent_channels, *latent_size]}; "
+                "prepare them with `--model` of the same folder."
+            )
+        if image_size != start.image_processor.crop_size["height"]:
+            raise ValueError(
+                f"`latents` must come with pictures of {start.image_processor.crop_size['height']} pixels to go on from "
+                f"{config.start!r}, got {image_size}; prepare them with `--model` of the same folder."
+            )
+        denoiser = GarmentDenoiser(start.image_encoder, start.conditioner, start.unet).train()
+    else:
+        image_encoder = load_image_encoder(config, image_size)
+        vision = image_encoder.config
+        num_tokens = (image_size // vision.patch_size) ** 2 + 1
+        conditioner = GarmentConditioner(num_tokens, vision.hidden_size, latent_channels, latent_size)
+        unet = SpaceTimeUNet(
+            in_channels=latent_channels,
+            stem_channels=config.stem_channels,
+            block_channels=config.block_channels,
+            attention_levels=config.attention_levels,
+            time_levels=config.time_levels,
+            attention_heads=config.attention_heads,
+            attention_head_channels=config.attention_head_channels,
+            cross_attention_heads=config.cross_attention_heads,
+            context_channels=config.context_channels,
+            motion_channels=MOTION_CHANNELS if config.motion else 0,
+            first_frame_everywhere=config.first_frame_everywhere and config.conditioning != "global",
+            gated_skips=config.gated_skips,
+        )
+        denoiser = GarmentDenoiser(image_encoder, conditioner, unet)
+    if config.freeze_image_encoder:
+        denoiser.image_encoder.requires_grad_(False)
+    if config.conditioning == "local":
+        # Tokens of zeros, in training as in the saved pipeline.
+        for parameter in denoiser.conditioner.token_mix.parameters():
+            nn.init.zeros_(parameter).requires_grad_(False)
+    if config.gradient_checkpointing:
+        denoiser.unet.enable_gradient_checkpointing()
+    return denoiser
+
+
+def load_image_encoder(config: DenoiserConfig, image_size: int) -> CLIPVisionModel:
+    """CLIP's vision tower from `config.image_encoder`, or a small one from scratch.
+
+    Raises:
+        ValueError: if it cannot be loaded, or is of another width or picture size.
+    """
+    if not config.image_encoder:
+        return CLIPVisionModel(
+            CLIPVisionConfig(
+                hidden_size=config.context_channels,
+                intermediate_size=2 * config.context_channels,
+                num_hidden_layers=config.image_layers,
+                num_attention_heads=4,
+                image_size=image_size,
+                patch_size=16,
+            )
+        )
+    try:
+        encoder = CLIPVisionModel.from_pretrained(config.image_encoder, dtype=torch.float32)
+    except Exception as error:  # whatever is wrong with the files, or the network
+        raise ValueError(
+            f"`image_encoder` cannot be loaded from {config.image_encoder!r}: {first_line(error)}"
+        ) from error
+    if (encoder.config.hidden_size, encoder.config.image_size) != (config.context_channels, image_size):
+        raise ValueError(
+            f"`image_encoder` must be {config.context_channels} wide (`context_channels`) and see {image_size} pixels, as the "
+            f"latents' pictures have, got {encoder.config.hidden_size} and {encoder.config.image_size}."
+        )
+    return encoder
+
+
+def load_autoencoder(source: str) -> GarmentAutoencoder | AutoencoderKL:
+    """The autoencoder in a folder, or in the folder `vae` in it, or of a Hub id; ours or any of diffusers' `AutoencoderKL`.
+
+    Raises:
+        ValueError: if there is none that can be loaded.
+    """
+    folder = Path(source) / "vae" if (Path(source) / "vae").is_dir() else Path(source)
+    try:
+        if not folder.is_dir():
+            return AutoencoderKL.from_pretrained(source, subfolder="vae").eval()
+        name = json.loads((folder / "config.json").read_text())["_class_name"]
+        kind = GarmentAutoencoder if name == "GarmentAutoencoder" else AutoencoderKL
+        return kind.from_pretrained(folder).eval()
+    except Exception as error:  # whatever is wrong with the files, or the network
+        raise ValueError(f"`vae` cannot be loaded from {source!r}: {first_line(error)}") from error
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".") + "."

@@ -1,0 +1,108 @@
+"""What a run shows of itself: errors on clips never trained on, a strip of sampled frames, and a pipeline that can be used."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from diffusers import DDPMScheduler
+from PIL import Image
+from transformers import CLIPImageProcessorPil
+
+from ..pipelines import FashionFlowPipeline
+from ..schedulers import make_scheduler
+from .latents import LatentFormat
+from .modules import GarmentDenoiser
+from .recipes import DenoiserConfig
+from .windows import noise_like
+
+
+@torch.no_grad()
+def held_out_errors(
+    model: GarmentDenoiser,
+    scheduler: DDPMScheduler,
+    windows: dict[str, torch.Tensor],
+    normalise: Callable[[torch.Tensor], torch.Tensor],
+    conditioning: str,
+    timesteps: tuple[int, ...] = (100, 400, 700, 999),
+) -> dict[str, float]:
+    """Mean squared error of the guessed clean latents at a few noise levels; 1 is as bad as repeating the photo.
+
+    Args:
+        windows: held-out windows, stacked: `latents`, `photo`, `picture` and `motion` as `fashionflow.training.windows.window`.
+        conditioning: "global" for a model that is not given frame 0.
+    """
+    clean = windows["latents"]  # [B, C, F, H, W]
+    noise = noise_like(clean, torch.arange(len(clean)))
+    still = (clean - clean[:, :, :1])[:, :, 1:].square().mean()
+    errors = {}
+    for timestep in timesteps:
+        moments = torch.full((len(clean),), timestep, device=clean.device)
+        noisy = scheduler.add_noise(clean, noise, moments)
+        if conditioning != "global":
+            noisy = torch.cat([clean[:, :, :1], noisy[:, :, 1:]], dim=2)
+        keep = torch.ones(len(clean), device=clean.device)
+        answer = model(
+            noisy, moments, normalise(windows["picture"]), windows["photo"], windows["motion"], keep
+        ).float()
+        kept = scheduler.alphas_cumprod[timestep].item()
+        signal, deviation = kept**0.5, (1 - kept) ** 0.5
+        guess = {
+            "sample": answer,
+            "epsilon": (noisy - deviation * answer) / max(signal, 1e-6),
+            "v_prediction": signal * noisy - deviation * answer,
+        }[scheduler.config.prediction_type]
+        error = (guess - clean)[:, :, 1:].square().mean()
+        errors[f"held_out_{timestep}"] = round((error / still).item(), 4)
+    return errors
+
+
+def make_pipeline(
+    model: GarmentDenoiser,
+    vae: torch.nn.Module,
+    scheduler: DDPMScheduler,
+    processor: CLIPImageProcessorPil,
+    form: LatentFormat,
+    config: DenoiserConfig,
+) -> FashionFlowPipeline:
+    """The networks as they are now as a pipeline that samples as they were trained."""
+    pipeline = FashionFlowPipeline(
+        image_encoder=model.image_encoder,
+        image_processor=processor,
+        conditioner=model.conditioner,
+        unet=model.unet,
+        vae=vae,
+        scheduler=make_scheduler("dpm++", scheduler.config),
+        frame_rate=(config.frame_rate or form.frame_rate) / max(config.strides),
+        default_num_frames=config.num_frames,
+        signed_pixels=form.signed_pixels,
+        photo_fit=form.photo_fit,
+        noise_scale=config.noise_scale,
+        **({"first_frame_given": False} if config.conditioning == "global" else {}),
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+@torch.no_grad()
+def sample_strip(
+    pipeline: FashionFlowPipeline, windows: dict[str, torch.Tensor], clips: int = 4, steps: int = 12
+) -> Image.Image:
+    """True and sampled frames of held-out windows, one above the other, six of each clip."""
+    strips = []
+    for index in range(min(clips, len(windows["latents"]))):
+        clean = windows["latents"][index : index + 1]  # [1, C, F, H, W]
+        truth = np.concatenate(
+            [chunk[0].permute(1, 2, 3, 0).cpu().numpy() for chunk in pipeline.decode_latents(clean)]
+        )
+        truth = (truth * 255).round().astype(np.uint8)  # [F, height, width, 3]
+        sampled = pipeline(
+            Image.fromarray(truth[0]),
+            num_frames=len(truth),
+            num_inference_steps=steps,
+            motion=windows["motion"][index] if pipeline.has_motion else None,
+            generator=torch.Generator(clean.device).manual_seed(0),
+        ).frames[0]
+        sampled = (sampled * 255).round().astype(np.uint8)
+        chosen = np.linspace(0, len(truth) - 1, min(6, len(truth))).round().astype(int)
+        strips += [np.concatenate(list(frames[chosen]), axis=1) for frames in (truth, sampled)]
+    return Image.fromarray(np.concatenate(strips))

@@ -1,0 +1,79 @@
+"""Video folders: which files there are, which of them are for testing, and their frames at a chosen rate."""
+
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from moviepy.config import FFMPEG_BINARY
+from moviepy.tools import ffmpeg_escape_filename
+
+from .loop import is_held_out
+
+
+SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
+
+
+def find_videos(folder: Path) -> dict[str, Path]:
+    """The videos of a folder, each by where its latents go: "NAME", or "train/NAME" and "test/NAME".
+
+    With folders `train` and `test` (the paper's layout) these decide. In a flat folder the names that end in 7 are held out; if
+    none does, every tenth video is, and at least one.
+
+    Raises:
+        ValueError: if there are no videos, or none to train on or none to test with.
+    """
+    files = [sorted(p for p in part.glob("*") if p.suffix.lower() in SUFFIXES) for part in split(folder)]
+    videos = [path for part in files for path in part]
+    if not videos:
+        raise ValueError(
+            f"`clips` must be a folder of videos (or with folders train and test of them), got {str(folder)!r}."
+        )
+    if split(folder) != [folder]:
+        placed = {f"{path.parent.name}/{path.stem}": path for path in videos}
+    elif any(is_held_out(path.name) for path in videos):
+        placed = {path.stem: path for path in videos}
+    else:
+        placed = {f"{'train' if index % 10 else 'test'}/{path.stem}": path for index, path in enumerate(videos)}
+    if len({is_held_out(target) for target in placed}) == 1:
+        kind = "test with (a folder `test`)" if not is_held_out(next(iter(placed))) else "train on"
+        raise ValueError(f"`clips` must hold at least two videos, got none to {kind} in {str(folder)!r}.")
+    return placed
+
+
+def split(folder: Path) -> list[Path]:
+    """The folders that hold the videos: `train` and `test` where they are, else the folder itself."""
+    return [part for part in (folder / "train", folder / "test") if part.is_dir()] or [folder]
+
+
+def read_frames_at(path: Path, frame_rate: float, seconds: float) -> Iterator[np.ndarray]:
+    """The first `seconds` of a video, upright, at `frame_rate` frames a second whatever its own rate.
+
+    Yields:
+        frames, uint8 RGB [height, width, 3], of the size that the video has.
+
+    Raises:
+        ValueError: if ffmpeg cannot read it, or not to the end.
+    """
+    command = [FFMPEG_BINARY, "-v", "error", "-xerror", "-i", ffmpeg_escape_filename(str(path)), "-t", str(seconds)]
+    command += ["-map", "0:v:0", "-vf", f"fps={frame_rate}", "-f", "image2pipe", "-c:v", "ppm", "-"]
+    with tempfile.TemporaryFile() as report:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=report)
+        try:
+            while (
+                process.stdout.readline() == b"P6\n"
+            ):  # a PPM picture: its size and largest value, a line each, and pixels
+                width, height = map(int, process.stdout.readline().split())
+                process.stdout.readline()
+                pixels = process.stdout.read(3 * width * height)
+                if len(pixels) < 3 * width * height:
+                    break
+                yield np.frombuffer(pixels, np.uint8).reshape(height, width, 3)
+        finally:
+            process.stdout.close()  # ends ffmpeg too if it has more to say
+            returned = process.wait()
+        if returned != 0:
+            report.seek(0)
+            reason = (report.read().decode("utf-8", "replace").strip().splitlines() or ["no video"])[0]
+            raise ValueError(f"ffmpeg cannot read it ({reason}).")

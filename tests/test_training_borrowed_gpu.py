@@ -1,0 +1,60 @@
+import json
+import tarfile
+
+import pytest
+import torch
+
+from fashionflow import FashionFlowPipeline
+from fashionflow.training import borrowed_gpu, pack
+
+from . import tiny, training
+
+
+def test_one_visit_takes_up_where_another_left_and_brings_small_parts_home(tmp_path, capsys):
+    pack.main([str(training.latents()), str(tmp_path / "packed")])
+    capsys.readouterr()
+    settings = training.tiny_settings(tmp_path / "first", latents=str(tmp_path / "packed"), steps=3)
+    flags = []
+    for name, value in settings.items():
+        flags += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
+    borrowed_gpu.main([*flags, "--run", str(tmp_path / "run")])
+    report = json.loads((tmp_path / "first" / "report.json").read_text())
+    assert report["step"] == 3 and report["held_out"]["step"] == 3
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["step"] == 3
+    assert (tmp_path / "first" / "samples.png").is_file()
+
+    again = [
+        "--latents",
+        str(tmp_path / "packed"),
+        "--start",
+        str(tmp_path / "first"),
+        "--out",
+        str(tmp_path / "second"),
+    ]
+    again += ["--steps", "5", "--batch_size", "2", "--mixed_precision", "no", "--warmup", "1"]
+    borrowed_gpu.main([*again, "--run", str(tmp_path / "another machine")])
+    state = torch.load(tmp_path / "another machine" / "checkpoint" / "custom_checkpoint_1.pkl")
+    assert state["step"] == 5 and len(state["losses"]) == 2, "steps 4 and 5 alone were done"
+    parts = b"".join(part.read_bytes() for part in sorted((tmp_path / "second").glob("pipeline.tar.*")))
+    (tmp_path / "whole.tar").write_bytes(parts)
+    with tarfile.open(tmp_path / "whole.tar") as tar:
+        tar.extractall(tmp_path / "home", filter="data")
+    start, end = (
+        FashionFlowPipeline.from_pretrained(folder / "pipeline").unet.conv_in.spatial.weight.float()
+        for folder in (tmp_path / "another machine" / "start", tmp_path / "home")
+    )
+    assert 0 < (start - end).abs().max() < 0.02
+
+
+def test_parts_keep_to_their_size_and_a_missing_one_is_told(tmp_path):
+    tiny.pipeline().save_pretrained(tmp_path / "model")
+    out = tmp_path / "out"
+    out.mkdir()
+    parts = borrowed_gpu.write_parts(tmp_path / "model", out, part_bytes=200_000)
+    assert len(parts) > 2 and max(part.stat().st_size for part in parts) <= 200_000
+    borrowed_gpu.join_parts(out, tmp_path / "joined")
+    loaded = FashionFlowPipeline.from_pretrained(tmp_path / "joined" / "pipeline")
+    assert torch.equal(loaded.unet.conv_in.spatial.weight, tiny.pipeline().unet.conv_in.spatial.weight)
+    parts[0].unlink()
+    with pytest.raises(ValueError, match="are damaged, or one is missing .* copy them again"):
+        borrowed_gpu.join_parts(out, tmp_path / "joined")

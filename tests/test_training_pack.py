@@ -1,0 +1,65 @@
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fashionflow.training import denoiser, pack
+from fashionflow.training.latents import LatentFormat, read_clips
+
+from . import training
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    out = tmp_path_factory.mktemp("packed")
+    pack.main([str(training.latents()), str(out), "--megabytes", "1"])
+    return out
+
+
+def test_a_pack_reads_as_the_latents_that_it_was_made_from(packed):
+    originals = {clip.name: clip for clip in read_clips(training.latents())}
+    clips = read_clips(packed)
+    assert {clip.name: clip.held_out for clip in clips} == {name: clip.held_out for name, clip in originals.items()}
+    assert LatentFormat.read(packed) == LatentFormat.read(training.latents())
+    everything = slice(0, 24, 1)
+    for clip in clips:
+        original = originals[clip.name]
+        assert clip.shape == original.shape and torch.equal(clip.yaw, original.yaw)
+        assert torch.equal(clip.distance, original.distance)
+        difference = clip.latents(everything) - original.latents(everything).float()
+        assert difference.abs().max() <= pack.STEP / 2 + 0.02
+        picture = (clip.picture(6).float() - original.picture(6).float()).abs().mean()
+        assert clip.starts == [0, 6, 12, 18] and picture < 6
+
+
+def test_mirror_images_come_back_by_a_linear_map(packed):
+    originals = {clip.name: clip for clip in read_clips(training.latents())}
+    error = variance = 0
+    for clip in read_clips(packed):
+        true = originals[clip.name].latents(slice(1, 5, 3), mirrored=True).float()
+        error += (clip.latents(slice(1, 5, 3), mirrored=True) - true).square().mean()
+        variance += true.var()
+    assert error < 0.05 * variance
+
+
+def test_values_survive_compression_whatever_their_size():
+    latents = torch.randn(5, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * 8
+    read = pack.decompress(pack.compress(latents, 0.1), (5, 3, 4, 4), 0.1).float() * 0.1
+    torch.testing.assert_close(read, latents.clamp(-12.7, 12.7), atol=0.051, rtol=0)
+
+
+def test_a_pack_keeps_to_its_size_and_has_clips_of_both_kinds(tmp_path):
+    with pytest.raises(ValueError, match="`megabytes` must have room for two clips at least, got 0.001"):
+        pack.write_pack(training.latents(), tmp_path, megabytes=0.001)
+    size = (training.latents() / "000001.safetensors").stat().st_size
+    pack.write_pack(training.latents(), tmp_path, megabytes=0.25)
+    (path,) = tmp_path.glob("*.pack.safetensors")
+    assert path.stat().st_size < 0.25e6 < size
+    assert {clip.held_out for clip in read_clips(tmp_path)} == {True, False}
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(ValueError, match="is no pack of latents, or was cut off"):
+        read_clips(tmp_path)
+
+
+def test_training_takes_a_pack_like_any_other_folder(packed, tmp_path):
+    denoiser.main(training.tiny_denoiser_config(tmp_path, latents=str(packed), steps=2))
+    assert load_file(tmp_path / "checkpoint" / "model.safetensors")
