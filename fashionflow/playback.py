@@ -48,7 +48,8 @@ def keyframes(
 ) -> Iterator[np.ndarray]:
     """The frames that the denoiser made, as `playing_frames` shows them, without those between them."""
     decoded = decode_frames(pipe, latents, photo)
-    if photo is None:
+    # A clip whose first frame was not given begins with a frame that is like the photo, and its own detail would not fit.
+    if photo is None or not pipe.config.first_frame_given:
         return decoded
     first = np.asarray(pipe.fit_photo(photo))
     if pipe.is_photo_guided:

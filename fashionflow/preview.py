@@ -47,7 +47,8 @@ class Preview:
         moments = torch.linspace(0, sample.shape[2] - 1, MOMENTS).round().long().tolist()
         seen = sample[:1, :, moments].float()  # [1, C, MOMENTS, H, W]
         clean = self._clean(seen, timestep, prediction[:1, :, moments].float())
-        clean[:, :, 0] = seen[:, :, 0]  # frame 0 is never noisy
+        if self.pipe.config.first_frame_given:
+            clean[:, :, 0] = seen[:, :, 0]  # the photo is never noisy
         frames = self._pixels(clean)[0].permute(1, 2, 3, 0)  # [MOMENTS, height, width, 3]
         frames = (frames * 255).round().byte().cpu().numpy()
         picture = Image.fromarray(np.concatenate([np.concatenate(list(row), 1) for row in np.split(frames, 2)], 0))

@@ -11,7 +11,7 @@ from fashionflow.evaluation.colour import (
     garment_region,
     pixel_colour_difference,
 )
-from fashionflow.evaluation.metrics import psnr_of
+from fashionflow.evaluation.metrics import METRICS, View, psnr_of
 from fashionflow.evaluation.movement import first_step, movement
 from fashionflow.evaluation.turn import is_turning, turn_error
 from fashionflow.video import read_frames
@@ -78,6 +78,14 @@ def test_a_fading_garment_drifts_and_loses_saturation():
     assert 0.1 < scores["saturation"] < 0.4
     still = colour_drift(frames[:1].repeat(3, axis=0))
     assert (still["drift"], still["drift_last"], still["saturation"]) == (0, 0, 1)
+
+
+def test_a_frame_without_a_garment_does_not_hide_the_clip_s_colour_error():
+    truth = np.stack([dress((200, 40, 40))] * 4)
+    frames = np.stack([dress((200, 40, 40))] + [dress((150, 90, 90))] * 3)
+    frames[2] = 240
+    scores = METRICS["colour"].prepare()(View(frames, truth, None))
+    assert scores["colour_error"] == pytest.approx(scores["colour_error_last"]) and scores["colour_error"] > 5
 
 
 def test_drift_is_delta_e_2000():

@@ -135,6 +135,12 @@ def test_features_are_remembered_by_their_pixels(tmp_path, monkeypatch):
     assert len(seen) == 1
     assert frechet.remembered("fvd-i3d", "fvd_all", frames + np.uint8(1), compute) == [[1]]
     assert frechet.remembered("fvd-i3d", "fvd_16", frames, compute) == [[0]] and len(seen) == 3
+    for path in (tmp_path / "features").iterdir():
+        path.write_bytes(b"")  # a crash before the disk had it
+    assert frechet.remembered("fvd-i3d", "fvd_16", frames, compute) == [[0]] and len(seen) == 4
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FASHIONFLOW_CACHE", str(tmp_path / "file"))  # nothing can be kept there
+    assert frechet.remembered("fvd-i3d", "fvd_16", frames, compute) == [[0]] and len(seen) == 5
 
 
 @needs("pose")

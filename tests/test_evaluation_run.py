@@ -12,8 +12,10 @@ from fashionflow.evaluation import __main__ as program
 from fashionflow.evaluation import sample
 from fashionflow.evaluation.clips import compare
 from fashionflow.evaluation.metrics import METRICS
+from fashionflow.evaluation.plots import RIGHT, WIDTH, curves
 from fashionflow.evaluation.quick import evaluate_clip
-from fashionflow.evaluation.scoring import score
+from fashionflow.evaluation.report import write_whole
+from fashionflow.evaluation.scoring import check_names, score
 from fashionflow.video import read_frames, write_clip
 
 from . import tiny
@@ -116,11 +118,13 @@ def test_clips_without_truth_get_the_metrics_that_need_none(model, tmp_path, cap
     photos.mkdir()
     tiny.photo().save(photos / "red.png")
     (photos / "broken.jpg").write_bytes(b"no picture")
+    tiny.photo().save(photos / "red.webp")  # would be called as red.png is
     out = tmp_path / "out"
     asked = ["--photos", "--model", str(model), "--steps", "1", "--motions", "turn-right", "walk"]
     sample.main([str(photos), str(out), *asked])
     printed = capsys.readouterr().out
-    assert "broken.jpg was left out" in printed and "2 clips of tiny" in printed
+    assert printed.count("broken.jpg was left out") == 1 and "red.webp was left out, because red.png" in printed
+    assert "2 clips of tiny" in printed
     program.main([str(out), "--metrics", *OFFLINE])
     printed = capsys.readouterr().out
     assert "psnr was left out: there are no true clips" in printed and "motion, pixels a frame" in printed
@@ -144,7 +148,17 @@ def test_folders_that_cannot_be_compared_are_one_sentence(copy, tmp_path, capsys
         assert ended.value.code == 2
         return capsys.readouterr().err.splitlines()[-1]
 
-    assert "and 'flow' is none" in said("--metrics", "flow").replace("got 'flow'", "and 'flow' is none")
+    assert "got 'flow'" in said("--metrics", "flow") and not (copy / "scores").exists()
+    assert "`limit` must be 0" in said("--limit", "-1")
+    assert "cannot be written" in said("--out", str(clip), "--metrics", "psnr")
+    labels, settings = (copy / name for name in ("labels.jsonl", "settings.json"))
+    before = labels.read_text(), settings.read_text()
+    labels.write_text(before[0].replace('"yaw": [', '"yaw": [0, '))
+    assert "an angle a frame, and it gives 7 for 6 frames" in said()
+    settings.write_text("{")
+    labels.write_text(before[0])
+    assert "settings.json' must hold one JSON object" in said()
+    settings.write_text(before[1])
     assert "holds none" in said("--reference", str(copy.parent))
     assert "there is none at" in said("--reference", str(tmp_path / "nowhere"))
     rewrite(clip, frames[:4])
@@ -167,6 +181,40 @@ def test_nothing_to_sample_is_said(tmp_path, capsys):
             sample.main([str(tmp_path), str(tmp_path / "out"), *arguments])
         assert sentence in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+    for arguments, sentence in (
+        ([str(tmp_path / "nowhere")], "there is none at"),
+        ([str(CLIPS), "--clip-rate", "0"], "`--clip-rate` must be above 0"),
+        ([str(CLIPS), "--limit", "-1"], "`--limit` must be 0"),
+    ):
+        with pytest.raises(SystemExit):
+            sample.main([arguments[0], str(tmp_path / "out"), *arguments[1:]])
+        assert sentence in capsys.readouterr().err
+
+
+def test_a_mistaken_setting_does_not_keep_the_right_one_out(tmp_path):
+    """A folder without clips takes new settings; one with clips does not, and says nothing of what it never wrote down."""
+    sample.start_folder(tmp_path, {"photos": False, "sampler": "mistaken"})
+    sample.start_folder(tmp_path, {"photos": False, "sampler": "euler"})
+    (tmp_path / "a.mp4").touch()
+    sample.start_folder(tmp_path, {"photos": False, "sampler": "euler", "clip_rate": 8.0})
+    with pytest.raises(ValueError, match="clip_rate 8.0 and not 4.0"):
+        sample.start_folder(tmp_path, {"photos": False, "sampler": "euler", "clip_rate": 4.0})
+
+
+def test_a_metric_named_twice_counts_once_and_a_gap_keeps_its_place():
+    assert check_names(["fid", "psnr", "fid"]) == ["fid", "psnr"]
+    line = curves({"model": np.array([[0.0, np.nan, 1.0]])}, "frame", "LPIPS")
+    right = max(float(point.split(",")[0]) for point in line.split('points="')[2].split('"')[0].split())
+    assert right == WIDTH - RIGHT and ">2<" in line  # frame 2 is at the right end, and the axis says so
+    assert curves({"model": np.array([[0.0, np.nan]])}, "frame", "LPIPS")  # one value alone
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "scores.json"
+    path.write_text("before")
+    with pytest.raises(UnicodeEncodeError):
+        write_whole(path, "half \ud800")
+    assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
 
 
 def test_a_label_that_does_not_fit_leaves_its_clip_out(model, tmp_path, capsys):

@@ -63,6 +63,8 @@ def test_decoding_with_a_guide_uses_the_photo_and_slices_change_nothing():
     assert (decoded - vae.decode(latents, guide=vae.guide(other, first)).sample).abs().mean() > 0.01
     vae.enable_slicing()
     torch.testing.assert_close(vae.decode(latents, guide=vae.guide(photo, first)).sample, decoded)
+    one_each = vae.guide(photo.expand(3, -1, -1, -1), first.expand(3, -1, -1, -1))
+    torch.testing.assert_close(vae.decode(latents, guide=one_each).sample, decoded)
 
 
 def test_guide_without_a_guidance_is_one_sentence():
@@ -77,6 +79,18 @@ def test_clip_begins_with_the_photo_and_goes_on_guided_by_it():
     guided, alone = (np.stack(list(keyframes(pipe, latents, image))) for image in (photo, None))
     np.testing.assert_array_equal(guided[0], np.asarray(pipe.fit_photo(photo)))
     assert np.abs(guided[1:].astype(int) - alone[1:]).mean() > 1
+
+
+def test_clip_whose_first_frame_is_not_given_keeps_it_and_is_guided_by_the_photo_all_the_same():
+    pipe = tiny.pipeline(vae=guided_autoencoder(), first_frame_given=False)
+    photo = tiny.photo()
+    latents = pipe(photo, num_inference_steps=1, output_type="latent").frames
+    shown = next(keyframes(pipe, latents, photo))
+    assert np.abs(shown.astype(int) - np.asarray(pipe.fit_photo(photo))).mean() > 1
+    other = latents.clone()
+    other[:, :, 0] += 1
+    decoded, expected = (torch.cat(list(pipe.decode_latents(clip, photo)), dim=2) for clip in (other, latents))
+    torch.testing.assert_close(decoded[:, :, 1:], expected[:, :, 1:])
 
 
 def test_guided_autoencoder_is_saved_and_loaded(tmp_path):

@@ -33,7 +33,9 @@ def test_command_line_example_parses():
     assert (parsed.photo, parsed.clip, parsed.motion, parsed.seed) == ("dress.jpg", "dress.mp4", "spin", 7)
 
 
-@pytest.mark.parametrize("program", ["autoencoder", "denoiser", "prepare", "export"])
+@pytest.mark.parametrize(
+    "program", ["autoencoder", "denoiser", "decoder", "prepare", "export", "pack", "borrowed_gpu"]
+)
 def test_training_examples_name_real_programs(program):
     assert any(f"fashionflow.training.{program}" in words for words in COMMANDS)
     assert (ROOT / "fashionflow" / "training" / f"{program}.py").is_file()

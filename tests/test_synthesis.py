@@ -24,7 +24,7 @@ from fashionflow.synthesis.renderer import Renderer
 from fashionflow.synthesis.runway import turned
 from fashionflow.synthesis.secondary import follow
 from fashionflow.synthesis.skeleton import Skeleton, skin
-from fashionflow.video import read_frames
+from fashionflow.video import read_frames, write_clip
 
 
 MISSING = [name for name in ("anny", "moderngl") if find_spec(name) is None]
@@ -96,6 +96,7 @@ def test_a_stopped_run_goes_on_and_a_seed_gives_the_same_clip(out, capsys):
         (["--seed", "999999"], "Seeds must lie between 0 and 999999"),
         (["--workers", "0"], "`--workers` must be at least 1, got 0"),
         (["--frames", "1"], "`--frames` must be at least 2, got 1"),
+        (["--frame-rate", "nan"], "`--frame-rate` must be above 0, got nan"),
         (["--size", "65", "80"], "`--size` must be an even width and height of at least 32, got 65 80"),
         (["--hanging-share", "2"], "`--hanging-share` must be between 0 and 1, got 2"),
         (["--makehuman", "nowhere"], "`--makehuman` must be a folder, but there is none at 'nowhere'"),
@@ -113,6 +114,20 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path, capsys):
     (tmp_path / "file").touch()
     assert main([str(tmp_path / "file" / "clips")]) == 2
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_clips_of_other_settings_are_refused_and_a_damaged_one_has_no_row_in_the_sheet(tmp_path, capsys):
+    frames = np.full((FRAMES, HEIGHT, WIDTH, 3), 90, np.uint8)
+    write_clip(tmp_path / "000022.mp4", frames, 8)
+    (tmp_path / "labels.jsonl").write_text('{"name": "000022"}\n')
+    (tmp_path / "000099.mp4").write_bytes(b"no video")
+    asked = [str(tmp_path), "--clips", "1", "--seed", "22"]
+    assert main([*asked, *SMALL]) == 0  # it is there
+    with Image.open(tmp_path / "contact_sheet.jpg") as sheet:
+        assert sheet.size == (FRAMES * WIDTH, HEIGHT)
+    capsys.readouterr()
+    assert main([*asked, "--frames", "4", *SMALL[2:]]) == 2
+    assert "has 3 frames of 64 x 80 and not 4 frames of 64 x 80" in capsys.readouterr().err
 
 
 def test_a_failed_clip_is_skipped_but_a_full_disk_stops(tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ pytest.importorskip("scipy", reason="the synthesis extra is not installed")
 
 from fashionflow.synthesis.cloth import Cloth, back_of, followed  # noqa: E402
 from fashionflow.synthesis.cutout import cut_out  # noqa: E402
+from fashionflow.synthesis.dataset import ClipMaker, Recipe  # noqa: E402
 from fashionflow.synthesis.hanging import MOTIONS, draw_motion, hanging_clip  # noqa: E402
 from fashionflow.synthesis.hanging_stage import TEXTURE_SCALE, compose, set_stage  # noqa: E402
 from fashionflow.synthesis.relief import Painter, Relief, inflated  # noqa: E402
@@ -91,6 +92,20 @@ def test_the_same_seed_gives_the_same_clip():
     other, _ = hanging_clip(photo(), seed=4, num_frames=4, size=SIZE)
     assert np.array_equal(first, again) and label == same
     assert not np.array_equal(first, other)
+
+
+def test_a_runway_clip_is_the_same_after_a_hanging_one(tmp_path):
+    """Notices one kind of clip drawing in the other kind's OpenGL context, which leaves its frames black."""
+    pytest.importorskip("anny", reason="the synthesis extra is not installed")
+    photo().save(tmp_path / "shirt.png")
+    maker = ClipMaker(Recipe(num_frames=2, size=(80, 64), photos=tmp_path))
+    hanging = next(seed for seed in range(99) if maker.recipe.is_hanging(seed))
+    runway = next(seed for seed in range(99) if not maker.recipe.is_hanging(seed))
+    before, _ = maker.make(runway)
+    first, label = maker.make(hanging)
+    after, _ = maker.make(runway)
+    assert label["kind"] == "hanging" and np.array_equal(first, maker.make(hanging)[0])
+    assert before.std() > 10 and np.array_equal(before, after)
 
 
 def test_the_label_describes_the_clip():

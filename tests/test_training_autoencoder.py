@@ -48,6 +48,17 @@ def test_clips_without_a_test_set_are_refused(tmp_path):
         autoencoder.AutoencoderConfig(clips=str(tmp_path))
 
 
+@pytest.mark.parametrize("name", ["steps", "batch_size", "sample_every", "save_every"])
+def test_counts_below_1_are_refused(name):
+    with pytest.raises(ValueError, match=f"`{name}` must be at least 1, got 0"):
+        autoencoder.AutoencoderConfig(**{"clips": str(training.clips()), name: 0})
+
+
+def test_crops_must_fit_the_cells(tmp_path):
+    with pytest.raises(ValueError, match="`crop` must be a multiple of 16 for this autoencoder, got 70"):
+        autoencoder.main(training.autoencoder_config(tmp_path, steps=1, crop=70))
+
+
 @pytest.mark.parametrize(("name", "value"), [("clips", "nowhere"), ("photos", "nowhere")])
 def test_wrong_folder_is_said_before_anything_starts(name, value):
     clips = training.clips()

@@ -8,6 +8,7 @@ from fashionflow import FashionFlowPipeline
 from fashionflow.training import borrowed_gpu, pack
 
 from . import tiny, training
+from .test_training_loop import room_for
 
 
 def test_one_visit_takes_up_where_another_left_and_brings_small_parts_home(tmp_path, capsys):
@@ -55,6 +56,10 @@ def test_parts_keep_to_their_size_and_a_missing_one_is_told(tmp_path):
     borrowed_gpu.join_parts(out, tmp_path / "joined")
     loaded = FashionFlowPipeline.from_pretrained(tmp_path / "joined" / "pipeline")
     assert torch.equal(loaded.unet.conv_in.spatial.weight, tiny.pipeline().unet.conv_in.spatial.weight)
+    before = [part.read_bytes() for part in parts]
+    with room_for(1000), pytest.raises(OSError):
+        borrowed_gpu.write_parts(tmp_path / "model", out, part_bytes=100_000)
+    assert [part.read_bytes() for part in sorted(out.iterdir())] == before, "a full disk leaves the parts before"
     parts[0].unlink()
     with pytest.raises(ValueError, match="are damaged, or one is missing .* copy them again"):
         borrowed_gpu.join_parts(out, tmp_path / "joined")

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -38,6 +39,7 @@ def config(pipeline: str, out, **overrides) -> decoder.DecoderConfig:
         "crop_lines": 4,
         "mixed_precision": "no",
         "warmup": 1,
+        "decay_fraction": 0.0,
     }
     return decoder.DecoderConfig(**settings | overrides)
 
@@ -83,7 +85,7 @@ def test_crops_show_the_same_place_in_latents_photo_truth_and_flow():
     cells = torch.arange(10.0)[None, None, :, None].expand(3, 1, 10, 4)
     quarters = torch.arange(40.0)[None, None, :, None].expand(3, 2, 40, 16)
     clip = PairedClip(frames, sampled=cells, true=cells, flow=quarters, belief=quarters[:, :1])
-    crops = PairedCrops([clip], block_size=16, crop_lines=4, seed=0).draw(6, sampled_fraction=0.5)
+    crops = PairedCrops([clip], block_size=16, crop_lines=4, seed=0).draw(range(6), sampled_fraction=0.5)
     top = crops["latents"][:, 0, 0, 0]
     assert len(set(top.tolist())) > 1
     for name, per_cell in (("first_latents", 1), ("flow", 4), ("belief", 4)):
@@ -99,8 +101,54 @@ def test_clips_of_another_size_and_missing_kinds_are_one_sentence(pipeline, tmp_
     small.save_pretrained(tmp_path / "small")
     with pytest.raises(ValueError, match="must be 96 x 64 pixels .* got 320 x 256 in 000007.mp4"):
         decoder.main(config(str(tmp_path / "small"), tmp_path / "out", steps=1))
+    clips = tmp_path / "clips"
+    shutil.copytree(training.clips(), clips, ignore=shutil.ignore_patterns("000007.mp4"))
     with pytest.raises(ValueError, match="got 2 and 0 in"):
-        decoder.main(config(pipeline, tmp_path / "none", steps=1, num_held_out=0))
+        decoder.main(config(pipeline, tmp_path / "none", clips=str(clips), steps=1))
+
+
+def test_clips_that_cannot_be_read_are_reported_and_passed_over(pipeline, tmp_path, capsys):
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    shutil.copy(training.clips() / "labels.jsonl", clips)
+    for name in ("000001", "000007"):
+        (clips / f"{name}.mp4").write_bytes(b"not a video")
+    with pytest.raises(ValueError, match="clips that can be used, .* got 0 and 0 in"):
+        decoder.main(config(pipeline, tmp_path / "out", clips=str(clips), steps=1))
+    assert "skipped 000007.mp4: " in capsys.readouterr().out
+
+
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(pipeline, trained, tmp_path):
+    shutil.copytree(trained[0] / "sampled", tmp_path / "sampled")
+    decoder.main(config(pipeline, tmp_path, steps=3))
+    resumed, whole = (load_file(out / "checkpoint" / "model.safetensors") for out in (trained[0], tmp_path))
+    for name, value in whole.items():
+        torch.testing.assert_close(resumed[name], value, atol=1e-5, rtol=0, msg=name)
+
+
+def test_a_run_is_not_resumed_as_another_one(pipeline, trained):
+    with pytest.raises(ValueError, match="`sampling_steps` must stay 1 to go on with the run in"):
+        decoder.main(config(pipeline, trained[0], steps=4, sampling_steps=2))
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "file"])
+@pytest.mark.parametrize("name", ["pipeline", "clips"])
+def test_folders_of_no_use_are_told_in_a_sentence(name, kind, pipeline, tmp_path):
+    folder = tmp_path / kind
+    if kind == "empty":
+        folder.mkdir()
+    elif kind == "file":
+        folder.touch()
+    flags = {"pipeline": pipeline, "clips": str(training.clips()), "out": str(tmp_path / "out")} | {name: str(folder)}
+    with pytest.raises(SystemExit) as stopped:
+        decoder.run(
+            [
+                *(part for flag, value in flags.items() for part in (f"--{flag}", value)),
+                "--perceptual_weight=0",
+                "--mixed_precision=no",
+            ]
+        )
+    assert str(folder) in stopped.value.code and "\n" not in stopped.value.code
 
 
 def test_trained_decoder_loads_in_the_pipeline(pipeline, trained):

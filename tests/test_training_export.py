@@ -18,6 +18,18 @@ def test_export_keeps_the_first_layers_of_the_image_encoder(tmp_path):
     torch.testing.assert_close(shorter(pixels).last_hidden_state, expected, atol=1e-2, rtol=0)
 
 
+@pytest.mark.parametrize("flags", [[], ["--image-layers", "9"], ["--frames", "1"]])
+def test_a_wrong_folder_or_number_is_told_in_a_sentence(flags, tmp_path):
+    if flags:
+        tiny.pipeline().save_pretrained(tmp_path / "pipeline")
+    with pytest.raises(SystemExit) as stopped:
+        export.main([str(tmp_path / "pipeline"), str(tmp_path / "out"), *flags])
+    message = stopped.value.code
+    assert "\n" not in message and message.endswith(
+        f"got {flags[-1]}." if flags else f"got {str(tmp_path / 'pipeline')!r}."
+    )
+
+
 def test_exported_pipeline_is_half_as_large_in_small_parts_and_the_same_model(tmp_path):
     pipe = tiny.pipeline(unet=tiny.unet(stem_channels=64, block_channels=(96, 192), cross_attention_heads=(2, 4)))
     pipe.save_pretrained(tmp_path / "pipeline")

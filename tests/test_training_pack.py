@@ -6,6 +6,7 @@ from fashionflow.training import denoiser, pack
 from fashionflow.training.latents import LatentFormat, read_clips
 
 from . import training
+from .test_training_loop import room_for
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,17 @@ def test_a_pack_keeps_to_its_size_and_has_clips_of_both_kinds(tmp_path):
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(ValueError, match="is no pack of latents, or was cut off"):
         read_clips(tmp_path)
+
+
+def test_a_full_disk_leaves_the_pack_before_and_latents_are_not_packed_into_their_own_folder(tmp_path):
+    pack.write_pack(training.latents(), tmp_path)
+    (path,) = tmp_path.glob("*.pack.safetensors")
+    before = path.read_bytes()
+    with room_for(2000), pytest.raises(SystemExit) as stopped:
+        pack.main([str(training.latents()), str(tmp_path), "--megabytes", "0.25"])
+    assert "free some space and run again" in stopped.value.code and path.read_bytes() == before
+    with pytest.raises(ValueError, match="`out` must be another folder than the latents'"):
+        pack.write_pack(training.latents(), training.latents())
 
 
 def test_training_takes_a_pack_like_any_other_folder(packed, tmp_path):

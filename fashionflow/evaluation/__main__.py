@@ -15,7 +15,7 @@ from .clips import compare
 from .metrics import METRICS
 from .page import write_page
 from .report import text_table, write_json
-from .scoring import score
+from .scoring import check_names, score
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -32,14 +32,17 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     out = args.out or args.clips / "scores"
     try:
+        names = check_names(args.metrics)
         comparison = compare(args.clips, args.reference, args.limit)
         out.mkdir(parents=True, exist_ok=True)
-        scores = score(comparison, args.metrics)
+        scores = score(comparison, names)
+        print(text_table(scores, comparison))  # first, so that a full disk does not cost the scores
         write_json(out / "scores.json", scores, comparison)
         write_page(out / "index.html", scores, comparison)
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         parser.error(str(error))
-    print(text_table(scores, comparison))
+    except OSError as error:
+        parser.error(f"{str(out)!r} cannot be written ({error.strerror or error}); choose another folder with --out.")
     print(out / "index.html")
 
 

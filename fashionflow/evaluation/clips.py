@@ -55,8 +55,11 @@ def compare(clips: Path, reference: Path | None = None, limit: int = 0) -> Compa
         limit: clips to judge; 0 for all.
 
     Raises:
-        ValueError: if there are no clips, or one has no partner, another size or length, or cannot be read.
+        ValueError: if there are no clips, or one has no partner, another size or length, not one angle a frame, or cannot
+            be read.
     """
+    if limit < 0:
+        raise ValueError(f"`limit` must be 0, for all clips, or above, got {limit}.")
     names = _names(clips, "clips")[: limit or None]
     if reference is None and (clips / TRUTH).is_dir():
         reference = clips / TRUTH
@@ -77,14 +80,13 @@ def compare(clips: Path, reference: Path | None = None, limit: int = 0) -> Compa
                 f"Every clip needs a partner of its name in {str(folder)!r}, and {_some(missing)} {_have(missing)} none; finish "
                 "sampling, or name the folder of the true clips."
             )
-    _check_shapes(names, folders)
-    settings = clips / "settings.json"
+    lengths = _check_shapes(names, folders)
     return Comparison(
         names=tuple(names),
         columns=columns,
         reference=reference,
-        yaw=_read_yaw(names, [clips, *([reference] if reference else [])]),
-        settings=json.loads(settings.read_text()) if settings.is_file() else {},
+        yaw=_read_yaw(lengths, [clips, *([reference] if reference else [])]),
+        settings=read_settings(clips / "settings.json"),
     )
 
 
@@ -97,10 +99,13 @@ def _names(folder: Path, argument: str) -> list[str]:
     return names
 
 
-def _check_shapes(names: Sequence[str], folders: Sequence[Path]) -> None:
+def _check_shapes(names: Sequence[str], folders: Sequence[Path]) -> dict[str, int]:
+    """How many frames each clip has, if they are the same in all folders."""
+    lengths = {}
     for name in tqdm(names, desc="looking at the clips", leave=False):
         shapes = {folder: read_frames(folder / f"{name}.mp4").shape for folder in folders}
         judged = shapes[folders[0]]
+        lengths[name] = judged[0]
         if judged[0] < 2:
             raise ValueError(f"A clip must have at least 2 frames, and {name}.mp4 in {str(folders[0])!r} has one.")
         for folder, shape in shapes.items():
@@ -109,10 +114,29 @@ def _check_shapes(names: Sequence[str], folders: Sequence[Path]) -> None:
                     f"{name}.mp4 has {_shape(judged)} in {str(folders[0])!r} and {_shape(shape)} in {str(folder)!r}; clips "
                     "compare only frame by frame, and fashionflow.evaluation.sample writes true clips that fit."
                 )
+    return lengths
 
 
-def _read_yaw(names: Sequence[str], folders: Sequence[Path]) -> dict[str, np.ndarray]:
-    """The angles of the first folder that has labels, or of the folder it lies in, as the runway set has them."""
+def read_settings(path: Path) -> dict:
+    """What the folder says of its clips; nothing if it says nothing."""
+    if not path.is_file():
+        return {}
+    try:
+        settings = json.loads(path.read_text())
+    except ValueError:
+        settings = None
+    if not isinstance(settings, dict):
+        raise ValueError(f"{str(path)!r} must hold one JSON object, how the clips were made; repair or remove it.")
+    return settings
+
+
+def _read_yaw(lengths: dict[str, int], folders: Sequence[Path]) -> dict[str, np.ndarray]:
+    """The angles of the first folder that has labels, or of the folder it lies in, as the runway set has them.
+
+    Args:
+        lengths: how many frames each clip has, by name.
+        folders: where to look.
+    """
     for path in (place / "labels.jsonl" for folder in folders for place in (folder, folder.parent)):
         if not path.is_file():
             continue
@@ -123,8 +147,14 @@ def _read_yaw(names: Sequence[str], folders: Sequence[Path]) -> dict[str, np.nda
             raise ValueError(
                 f"{str(path)!r} must hold one JSON object with `name` and `yaw` a line ({error})."
             ) from error
-        if all(name in yaw for name in names):
-            return {name: yaw[name] for name in names}
+        if not all(name in yaw for name in lengths):
+            continue
+        for name, length in lengths.items():
+            if yaw[name].shape != (length,):
+                raise ValueError(
+                    f"{str(path)!r} must give {name}.mp4 an angle a frame, and it gives {yaw[name].size} for {length} frames."
+                )
+        return {name: yaw[name] for name in lengths}
     return {}
 
 

@@ -4,7 +4,9 @@ Both describe a set by the mean and covariance of a network's features. They nee
 two sets from one source is far above zero, so two numbers compare only at the same count, which every table states.
 """
 
+import contextlib
 import hashlib
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -102,10 +104,14 @@ def remembered(weights: str, key: str, frames: np.ndarray, compute: Callable[[np
     path = cache_folder() / "features" / f"{key}-{name.hexdigest()[:32]}.npy"
     try:
         return np.load(path)
-    except (OSError, ValueError):  # not there, or cut off
+    except (OSError, ValueError, EOFError):  # not there, or cut off
         features = compute(frames)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished.npy")
-    np.save(unfinished, features)
-    unfinished.replace(path)
+    unfinished = path.with_suffix(f".{os.getpid()}.npy")
+    # A folder that cannot be written, or a full disk, costs time at the next evaluation and not this one's scores.
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(unfinished, features)
+        unfinished.replace(path)
+    with contextlib.suppress(OSError):
+        unfinished.unlink(missing_ok=True)
     return features

@@ -144,8 +144,9 @@ def _colour() -> Callable:
             true = colour_drift(view.truth)
             scores["drift_excess"] = scores["drift"] - true["drift"]
             pairs = list(zip(view.frames, view.truth, strict=True))
-            scores["colour_error"] = np.median([colour_difference(*pair) for pair in pairs[1:]])
-            scores["colour_error_last"] = colour_difference(*pairs[-1])
+            errors = np.array([colour_difference(*pair) for pair in pairs[1:]])  # [F - 1]
+            scores["colour_error"] = np.nanmedian(errors) if np.isfinite(errors).any() else np.nan
+            scores["colour_error_last"] = errors[-1]
         return scores
 
     return score

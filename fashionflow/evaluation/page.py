@@ -11,7 +11,7 @@ from PIL import Image
 from ..video import contact_sheet
 from . import plots
 from .clips import TRUTH, Comparison
-from .report import cell, headings
+from .report import cell, headings, write_whole
 from .scoring import Scores
 
 
@@ -52,9 +52,10 @@ def write_page(path: Path, scores: Scores, comparison: Comparison) -> None:
         *(_strip(scores, comparison, name) for name in _worst_first(scores, comparison)),
     ]
     title = escape(labels["model"])
-    path.write_text(
+    write_whole(
+        path,
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}: evaluation</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>{"".join(body)}</body></html>\n'
+        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>{"".join(body)}</body></html>\n',
     )
 
 
@@ -106,9 +107,9 @@ def _worst_first(scores: Scores, comparison: Comparison) -> list[str]:
 
 def _strip(scores: Scores, comparison: Comparison, name: str) -> str:
     columns = [column for column in (TRUTH, "model") if column in scores.columns]
-    rows = [np.asarray(contact_sheet(comparison.frames(column, name), STRIP_FRAMES)) for column in columns]
-    picture = Image.fromarray(np.concatenate(rows))
-    frames = min(STRIP_FRAMES, picture.width)
+    clips = [comparison.frames(column, name) for column in columns]
+    picture = Image.fromarray(np.concatenate([np.asarray(contact_sheet(clip, STRIP_FRAMES)) for clip in clips]))
+    frames = min(STRIP_FRAMES, len(clips[0]))
     picture.thumbnail((STRIP_FRAME_WIDTH * frames, picture.height), Image.Resampling.LANCZOS)
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=82)

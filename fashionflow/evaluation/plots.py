@@ -19,17 +19,18 @@ def curves(series: dict[str, np.ndarray], across: str, up: str) -> str:
         series: by column, [clips, F]; not a number where a clip has no value.
         across, up: what the axes show.
     """
-    stacks = {column: values[:, np.isfinite(values).any(axis=0)] for column, values in series.items()}
-    stacks = {column: values for column, values in stacks.items() if values.size}
-    if not stacks:
+    # Frames without a value in any clip are left out, and the others keep their place.
+    known = {column: np.flatnonzero(np.isfinite(values).any(axis=0)) for column, values in series.items()}
+    known = {column: frames for column, frames in known.items() if len(frames)}
+    if not known:
         return ""
-    bands = {column: np.nanpercentile(values, (25, 50, 75), axis=0) for column, values in stacks.items()}
+    bands = {column: np.nanpercentile(series[column][:, known[column]], (25, 50, 75), axis=0) for column in known}
     highest = max(float(band.max()) for band in bands.values()) * 1.05 or 1.0
-    longest = max(band.shape[1] for band in bands.values()) - 1
+    longest = max(1, *(int(frames[-1]) for frames in known.values()))
     x, y = _scale(0, longest, LEFT, WIDTH - RIGHT), _scale(0, highest, HEIGHT - BOTTOM, TOP)
     parts = [_axes(0, longest, 0, highest, across, up)]
     for column, (low, middle, high) in bands.items():
-        colour, frames = COLOURS[column], np.arange(len(middle))
+        colour, frames = COLOURS[column], known[column]
         outline = _points(np.concatenate([frames, frames[::-1]]), np.concatenate([high, low[::-1]]), x, y)
         parts.append(f'<polygon points="{outline}" fill="{colour}" opacity="0.13"/>')
         parts.append(

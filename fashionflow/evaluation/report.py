@@ -16,7 +16,7 @@ HEADINGS = {"still": "still photo", "autoencoder": "autoencoder", TRUTH: "true c
 
 def headings(scores: Scores, comparison: Comparison) -> list[str]:
     """What the columns are called: the model's name, the baselines, the truth."""
-    return [HEADINGS.get(column, comparison.settings.get("model", "clips")) for column in scores.columns]
+    return [HEADINGS.get(column, str(comparison.settings.get("model", "clips"))) for column in scores.columns]
 
 
 def cell(value: float | None, row: Row) -> str:
@@ -81,7 +81,17 @@ def as_json(scores: Scores, comparison: Comparison) -> dict:
 
 def write_json(path: Path, scores: Scores, comparison: Comparison) -> None:
     """Writes `as_json` to a file."""
-    path.write_text(json.dumps(as_json(scores, comparison), indent=1) + "\n")
+    write_whole(path, json.dumps(as_json(scores, comparison), indent=1) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file whole or not at all, so that a full disk leaves the one that was there."""
+    unfinished = path.with_name(f".{path.name}")
+    try:
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _number(value: float | None) -> float | None:

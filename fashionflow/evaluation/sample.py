@@ -17,19 +17,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from tqdm import tqdm
 
 from ..hub import load_pipeline, model_name
 from ..motion import MOTIONS, motion_rows, rows
+from ..photo import PhotoError, read_photo
 from ..pipelines import FashionFlowPipeline
 from ..playback import keyframes
 from ..training.loop import is_held_out
 from ..training.prepare import read_labels, walked_distance
 from ..video import read_frames, write_clip
+from .clips import BASELINES, TRUTH, read_settings
+from .report import write_whole
 
 
-TRUTH, BASELINES = "truth", ("still", "autoencoder")
 SETTINGS = "settings.json"
 QUALITY = 4  # x264's CRF: what it loses is far below every difference that is measured
 PHOTO_MOTIONS = ("turn-right", "turn-and-back", "sway", "walk")
@@ -99,14 +101,17 @@ def held_out_clips(reference: Path) -> list[tuple[Path, dict]]:
     """The clips of a folder whose name ends in 7, with their labels.
 
     Raises:
-        ValueError: if there are none, or one has no label.
+        ValueError: if there are none, or one has no label with `motion` and `yaw`.
     """
     clips = [clip for clip in sorted(reference.glob("*.mp4")) if is_held_out(clip)]
     if not clips:
         raise ValueError(f"`reference` must hold .mp4 files whose name ends in 7, got {str(reference)!r}.")
     labels = read_labels(reference)
-    if unlabelled := [clip.name for clip in clips if clip.stem not in labels]:
-        raise ValueError(f"labels.jsonl must have a line for each clip, and has none for {', '.join(unlabelled[:3])}.")
+    if unlabelled := [clip.name for clip in clips if not {"motion", "yaw"} <= labels.get(clip.stem, {}).keys()]:
+        raise ValueError(
+            "labels.jsonl must have a line with `motion` and `yaw` for each clip, and has none for "
+            f"{', '.join(unlabelled[:3])}."
+        )
     return [(clip, labels[clip.stem]) for clip in clips]
 
 
@@ -155,16 +160,21 @@ def sample_photos(
     motions: list[str],
 ) -> Iterator[str]:
     """As `sample_clips`, for photos and preset motions: there is no truth to write, only the photo repeated."""
+    first_of: dict[str, Path] = {}  # clips are called by the photo's name without its ending
     for path in photos:
+        if first_of.setdefault(path.stem, path) != path:
+            sentence = f"{path.name} was left out, because {first_of[path.stem].name} has the same name; rename one."
+            yield from [sentence, *[""] * (len(motions) - 1)]
+            continue
         for name in motions:
             clip = out / f"{path.stem}-{name}.mp4"
             if clip.is_file():
                 yield ""
                 continue
             try:
-                photo = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
-            except (OSError, Image.DecompressionBombError) as error:
-                yield f"{path.name} was left out, because it is no picture that can be read ({type(error).__name__})."
+                photo = read_photo(path)
+            except PhotoError as error:
+                yield f"{path.name} was left out: {error}"
                 continue
             motion = motion_rows(name, pipe.config.default_num_frames, seed=seed)
             frames = sample_frames(pipe, photo, motion, steps, sampler, seed)
@@ -183,19 +193,21 @@ def start_folder(out: Path, settings: dict) -> None:
         ValueError: if it holds clips made with other settings.
     """
     path = out / SETTINGS
-    if path.is_file():
-        before = json.loads(path.read_text())
-        if different := [name for name in settings if before.get(name) != settings[name]]:
+    # Without clips, what a run with a mistaken model or sampler left is nothing to go on with.
+    if any(out.glob("*.mp4")):
+        before = read_settings(path)
+        if not before:
+            raise ValueError(f"{str(out)!r} holds clips that were not made here; choose another folder.")
+        # A folder from before a setting was written down says nothing about it.
+        if different := [name for name in settings if before.get(name, settings[name]) != settings[name]]:
             name = different[0]
             raise ValueError(
-                f"{str(out)!r} holds clips made with {name} {before.get(name)!r} and not {settings[name]!r}; choose another "
+                f"{str(out)!r} holds clips made with {name} {before[name]!r} and not {settings[name]!r}; choose another "
                 "folder, or the same settings to go on."
             )
-    elif any(out.glob("*.mp4")):
-        raise ValueError(f"{str(out)!r} holds clips that were not made here; choose another folder.")
     for folder in (out, *(out / name for name in (TRUTH, *BASELINES) if name == "still" or not settings["photos"])):
         folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(settings, indent=1) + "\n")
+    write_whole(path, json.dumps(settings, indent=1) + "\n")
 
 
 def _add_label(out: Path, label: dict) -> None:
@@ -223,7 +235,15 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     settings = {"model": model_name(args.model), "steps": args.steps, "sampler": args.sampler, "seed": args.seed}
     settings |= {"photos": args.photos, "reference": str(args.reference.resolve())}
+    if not args.photos:
+        settings["clip_rate"] = args.clip_rate
     try:
+        if not args.reference.is_dir():
+            raise ValueError(f"`reference` must be a folder, and there is none at {str(args.reference)!r}.")
+        if args.limit < 0:
+            raise ValueError(f"`--limit` must be 0, for all, or above, got {args.limit}.")
+        if not args.clip_rate > 0:
+            raise ValueError(f"`--clip-rate` must be above 0, got {args.clip_rate:g}.")
         if args.photos:
             todo = [path for path in sorted(args.reference.glob("*")) if path.suffix.lower() in PICTURES]
             if not todo:
@@ -232,8 +252,10 @@ def main(argv: list[str] | None = None) -> None:
             todo = held_out_clips(args.reference)
         start_folder(args.out, settings)
         pipe = load_pipeline(args.model, args.device)
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         parser.error(str(error))
+    except OSError as error:
+        parser.error(f"{str(args.out)!r} cannot be written ({error.strerror or error}); choose another folder.")
     pipe.set_progress_bar_config(disable=True)
     todo = todo[: args.limit or None]
     work = (args.steps, args.sampler, args.seed)
@@ -248,7 +270,12 @@ def main(argv: list[str] | None = None) -> None:
     except (ValueError, OSError) as error:  # a sampler that does not exist, a full disk; finished clips stay
         parser.exit(1, f"{error}\n")
     print(
-        "\n".join([*left_out, f"{len(list(args.out.glob('*.mp4')))} clips of {settings['model']} are in {args.out}"])
+        "\n".join(
+            [
+                *dict.fromkeys(left_out),
+                f"{len(list(args.out.glob('*.mp4')))} clips of {settings['model']} are in {args.out}",
+            ]
+        )
     )
 
 

@@ -50,14 +50,24 @@ class Scores:
         return float(np.mean(values) if row.summary == "mean" else np.median(values))
 
 
+def check_names(names: Sequence[str]) -> list[str]:
+    """The names of metrics, each once, because a second pass over a set would count its clips twice.
+
+    Raises:
+        ValueError: if there is no such metric.
+    """
+    if unknown := [name for name in names if name not in METRICS]:
+        raise ValueError(f"`metrics` must be among {', '.join(METRICS)}, got {unknown[0]!r}.")
+    return list(dict.fromkeys(names))
+
+
 def score(comparison: Comparison, names: Sequence[str] = tuple(METRICS)) -> Scores:
     """Computes the metrics `names` for every column; a metric that cannot run is left out with a remark.
 
     Raises:
         ValueError: if there is no such metric, or none of them can run.
     """
-    if unknown := [name for name in names if name not in METRICS]:
-        raise ValueError(f"`metrics` must be among {', '.join(METRICS)}, got {unknown[0]!r}.")
+    names = check_names(names)
     scores = Scores(columns=list(comparison.columns))
     for column in scores.columns:
         scores.clips[column] = {name: {} for name in comparison.names}
@@ -137,6 +147,8 @@ def _prepare(
                 scores.remarks.append(
                     f"{key} was left out: it needs clips of {shortest} frames, and the shortest has {length}."
                 )
+        if not prepared:
+            continue
         of_sets.append((prepared, metric))
         scores.rows += [row for row in metric.rows if row.key in prepared]
     return of_clips, of_sets

@@ -150,7 +150,9 @@ class GarmentAutoencoder(ModelMixin, AutoencoderMixin, ConfigMixin):
         if self.use_tiling and max(latents.shape[-2:]) > self.config.tile_cells:
             sample = torch.cat([self._decode_tiled(part) for part in slices])
         elif guide is not None:
-            sample = torch.cat([self.decode_guided(part, guide.expand(len(part)))[0] for part in slices])
+            guides = guide.expand(len(latents)).split(len(slices[0]))
+            parts = zip(slices, guides, strict=True)
+            sample = torch.cat([self.decode_guided(part, part_guide)[0] for part, part_guide in parts])
         else:
             sample = torch.cat([self._decode(part) for part in slices])
         return DecoderOutput(sample=sample) if return_dict else (sample,)

@@ -43,6 +43,11 @@ class PhotoGuide:
         """The same guide for every picture of a batch."""
         return PhotoGuide(self.photo.expand(batch, -1, -1, -1), self.features.expand(batch, -1, -1, -1))
 
+    def split(self, size: int) -> list["PhotoGuide"]:
+        """The guides of parts of the batch, `size` pictures each."""
+        parts = zip(self.photo.split(size), self.features.split(size), strict=True)
+        return [PhotoGuide(photo, features) for photo, features in parts]
+
 
 class PhotoGuidance(nn.Module):
     """Draws a photo's own pixels where they belong in a later frame.
@@ -153,5 +158,6 @@ def warp(picture: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
     lines = torch.arange(height, dtype=torch.float32, device=flow.device)[:, None] + flow[:, 1].float()
     # grid_sample counts from -1 at the middle of the first pixel to 1 at the middle of the last one.
     grid = torch.stack([2 * columns / (width - 1) - 1, 2 * lines / (height - 1) - 1], dim=-1)  # [B, H, W, 2]
-    found = F.grid_sample(picture.float(), grid, padding_mode="border", align_corners=True)
+    # Beyond the border the border goes on; clamped, because not every device has grid_sample's own way of that.
+    found = F.grid_sample(picture.float(), grid.clamp(-1, 1), align_corners=True)
     return found.to(picture.dtype)

@@ -221,8 +221,8 @@ class FashionFlowPipeline(DiffusionPipeline):
         """
         decode_kwargs = {}
         if image is not None and self.is_photo_guided:
-            first_frame = latents[:, :, 0].to(self.vae.dtype) / self.vae.config.scaling_factor
-            decode_kwargs["guide"] = self.vae.guide(self.photo_pixels(image), first_frame)
+            photo = self.photo_pixels(image)  # encoded again, because the clip need not begin with it
+            decode_kwargs["guide"] = self.vae.guide(photo, self.vae.encode(photo).latents)
         for chunk in latents.split(chunk_frames, dim=2):
             frames = chunk.transpose(1, 2).flatten(0, 1) / self.vae.config.scaling_factor  # [B*f, C, H, W]
             frames = self.vae.decode(frames.to(self.vae.dtype), return_dict=False, **decode_kwargs)[0].float()
@@ -256,11 +256,12 @@ class FashionFlowPipeline(DiffusionPipeline):
             turn_angle: degrees for a named motion, in [-360, 360]; its own angle by default.
             sampler: a name from `fashionflow.schedulers.SAMPLERS`; the pipeline's scheduler by default.
             generator: makes the clip reproducible.
-            latents: starting noise, [1, C, F - 1, H, W]; drawn from `generator` by default.
+            latents: starting noise, [1, C, F - 1, H, W], or F frames of it where the first is not given; drawn from
+                `generator` by default.
             output_type: "np", "pt", "pil" or "latent".
             return_dict: return a `FashionFlowPipelineOutput` rather than a one-element tuple.
             callback_on_step_end: called after every step with `(pipeline, step, timestep, tensors)`; returns `tensors`.
-                "latents" are the noisy frames only, [1, C, F - 1, H, W].
+                "latents" are the noisy frames only, as many as those of `latents` above.
             callback_on_step_end_tensor_inputs: names of the tensors handed to the callback.
 
         Raises:

@@ -11,8 +11,9 @@ import signal
 import sys
 from pathlib import Path
 
-from .dataset import SHEET, Recipe, make_dataset
+from .dataset import Recipe, make_dataset
 from .errors import SynthesisError
+from .sheet import SHEET
 
 
 LARGEST_SEED = 999_999  # names have six digits

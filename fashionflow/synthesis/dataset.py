@@ -18,18 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from ..photo import read_photo
-from ..video import contact_sheet, read_frames, write_clip
+from ..video import read_frames, write_clip
 from .errors import SynthesisError
+from .sheet import write_contact_sheet
 
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 QUALITY = 17  # x264's CRF
-SHEET_ROWS, SHEET_COLUMNS = 12, 8
-LABELS, SHEET = "labels.jsonl", "contact_sheet.jpg"
+LABELS = "labels.jsonl"
 MOST_PHOTOS_TRIED = 8
 LEAST_ROOM = 2 * 2**20  # bytes free on the disk, below which a failed write is put down to a full disk
 
@@ -58,7 +57,7 @@ class Recipe:
     def __post_init__(self):
         if self.num_frames < 2:
             raise SynthesisError(f"`--frames` must be at least 2, got {self.num_frames}.")
-        if self.frame_rate <= 0:
+        if not 0 < self.frame_rate < float("inf"):
             raise SynthesisError(f"`--frame-rate` must be above 0, got {self.frame_rate:g}.")
         if min(self.size) < 32 or self.size[0] % 2 or self.size[1] % 2:
             raise SynthesisError(
@@ -252,32 +251,20 @@ def tidy(out: Path) -> set[str]:
     return set(kept)
 
 
-def write_contact_sheet(out: Path) -> Path | None:
-    """Some of the folder's clips, evenly chosen, a row each; `None` if it holds no clip."""
-    clips = sorted(out.glob("[!.]*.mp4"))
-    if not clips:
-        return None
-    chosen = [clips[i] for i in np.unique(np.linspace(0, len(clips) - 1, SHEET_ROWS).round().astype(int))]
-    rows = [contact_sheet(read_frames(clip), SHEET_COLUMNS) for clip in chosen]
-    sheet = Image.new("RGB", (max(row.width for row in rows), sum(row.height for row in rows)))
-    top = 0
-    for row in rows:
-        sheet.paste(row, (0, top))
-        top += row.height
-    path = out / SHEET
-    sheet.save(path, quality=85)
-    return path
-
-
 def make_dataset(out: Path, seeds: range, recipe: Recipe, workers: int = 1) -> tuple[int, list[dict]]:
     """`render` with a progress bar, and a contact sheet at the end.
 
     Returns:
         How many clips were made, and {"name", "error"} of those that failed.
+
+    Raises:
+        SynthesisError: as `render`, or if the folder's clips of these seeds have another length or size.
     """
     made, failed = 0, []
-    before = len(tidy(out) & {clip_name(seed) for seed in seeds})
-    with tqdm(total=len(seeds), initial=before, unit="clip", smoothing=0.05) as progress:
+    before = tidy(out) & {clip_name(seed) for seed in seeds}
+    if before:
+        _check_settings(out / f"{min(before)}.mp4", recipe)
+    with tqdm(total=len(seeds), initial=len(before), unit="clip", smoothing=0.05) as progress:
         for label in render(out, seeds, recipe, workers):
             if "error" in label:
                 failed.append(label)
@@ -285,5 +272,22 @@ def make_dataset(out: Path, seeds: range, recipe: Recipe, workers: int = 1) -> t
             else:
                 made += 1
             progress.update()
-    write_contact_sheet(out)
+    try:
+        write_contact_sheet(out)
+    except OSError as error:
+        raise _disk_error(out, error) from error
     return made, failed
+
+
+def _check_settings(clip: Path, recipe: Recipe) -> None:
+    """Raises SynthesisError if `clip`, of an earlier run, has another length or size than the recipe's clips."""
+    try:
+        found = read_frames(clip).shape[:3]
+    except ValueError as error:
+        raise SynthesisError(f"{str(clip)!r} is damaged: remove it and run the same command again.") from error
+    wanted = (recipe.num_frames, *recipe.size)
+    if found != wanted:
+        found, wanted = (f"{frames} frames of {width} x {height}" for frames, height, width in (found, wanted))
+        raise SynthesisError(
+            f"{str(clip)!r} has {found} and not {wanted}: choose another folder, or the same settings to go on."
+        )

@@ -85,15 +85,16 @@ def _render(
     swing = math.radians(random.uniform(1.5, 4.0) if motion == "sway" else random.uniform(0.2, 1.0))
     cloth = Cloth(relief, stage.corner, stage.pivot, size, yaw, frame_rate, swing, random)
     painter = _painter(size)
-    painter.load(relief, stage.cloth, back_of(stage.cloth))
-    try:
-        frames = []
-        for frame in range(len(yaw)):
-            points = cloth.points(frame)
-            garment = painter.draw(points, cloth.shades(points))
-            frames.append(compose(garment, stage, cloth.yaw[frame, 0], cloth.roll[frame, 0]))
-    finally:
-        painter.unload()
+    with painter.context:  # OpenGL draws in one context at a time, and runway clips have their own
+        try:
+            painter.load(relief, stage.cloth, back_of(stage.cloth))
+            frames = []
+            for frame in range(len(yaw)):
+                points = cloth.points(frame)
+                garment = painter.draw(points, cloth.shades(points))
+                frames.append(compose(garment, stage, cloth.yaw[frame, 0], cloth.roll[frame, 0]))
+        finally:
+            painter.unload()
     return np.stack(frames)
 
 

@@ -196,8 +196,9 @@ class Painter:
         return garment
 
     def unload(self) -> None:
-        for texture, (buffer, vertices) in zip(self.textures, self.sheets, strict=True):
+        for texture in self.textures:
             texture.release()
+        for buffer, vertices in self.sheets:
             vertices.release()
             buffer.release()
         self.sheets, self.textures = [], []

@@ -144,11 +144,13 @@ class Scene:
         }
 
     def __enter__(self) -> "Scene":
+        self.context.__enter__()  # OpenGL draws in one context at a time, and hanging garments have their own
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *error) -> None:
         for resource in self.resources:
             resource.release()
+        self.context.__exit__(*error)
 
     def texture(self, pixels: np.ndarray):
         """A repeating texture with mipmaps from uint8 [height, width, 1 or 3], first row at the bottom."""

@@ -6,7 +6,7 @@ Run it again with the same `--out` to go on where it stopped. The weights are in
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from transformers import HfArgumentParser
 from ..models import GarmentAutoencoder
 from ..video import read_frames
 from .loop import TrainingLoop, check_settings, is_held_out, learning_rate_factor, save_whole, set_learning_rate
+from .modules import load_autoencoder
 from .windows import noise_like
 
 
@@ -62,6 +63,9 @@ class AutoencoderConfig:
     seed: int = field(default=0)
 
     def __post_init__(self):
+        check_counts(
+            self, ("latent_channels", "steps", "batch_size", "crop", "sample_every", "save_every", "frame_stride")
+        )
         clips = sorted(Path(self.clips).glob("*.mp4"))
         if not clips:
             raise ValueError(f"`clips` must be a folder of .mp4 files, got {self.clips!r}.")
@@ -74,6 +78,13 @@ class AutoencoderConfig:
             raise ValueError(f"`photos` must be a folder of .jpg files, got {self.photos!r}.")
         if self.decoder_only and not self.start:
             raise ValueError("`decoder_only` needs `start`, the autoencoder whose code is kept, got none.")
+
+
+def check_counts(config: object, names: Iterable[str]) -> None:
+    """Raises a `ValueError` for the first of the settings of these names that is below 1."""
+    for name in names:
+        if getattr(config, name) < 1:
+            raise ValueError(f"`{name}` must be at least 1, got {getattr(config, name)}.")
 
 
 def to_pixels(pictures: Sequence[np.ndarray]) -> torch.Tensor:
@@ -192,13 +203,23 @@ def main(config: AutoencoderConfig) -> None:
     source = CropSource(frames, photos, config.crop, config.photo_fraction, config.seed)
 
     if config.start:
-        vae = GarmentAutoencoder.from_pretrained(config.start)
+        vae = load_autoencoder(config.start, "start").float()
+        if not isinstance(vae, GarmentAutoencoder):
+            raise ValueError(f"`start` must be an autoencoder of ours, got {config.start!r}.")
     else:
         vae = GarmentAutoencoder(latent_channels=config.latent_channels, block_channels=config.block_channels)
+    block_size = vae.config.block_size
+    if config.crop % block_size:
+        raise ValueError(f"`crop` must be a multiple of {block_size} for this autoencoder, got {config.crop}.")
+    if not config.start:
         vae.start_from_principal_components(source.crops(range(450))[0])
+    height, width = (side - side % block_size for side in held_out.shape[-2:])
+    held_out = held_out[..., :height, :width]
     vae = vae.to(memory_format=torch.channels_last)
     for part in (vae.linear_encoder, vae.encoder):
         part.requires_grad_(not config.decoder_only)
+    if vae.guidance is not None:  # not used here, and parameters without a gradient would hold up several processes
+        vae.guidance.requires_grad_(False)
     trained = [parameter for parameter in vae.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=0)
     ema = EMAModel(vae.parameters(), decay=config.ema_decay, use_ema_warmup=True, power=0.75)

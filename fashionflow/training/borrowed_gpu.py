@@ -41,13 +41,19 @@ def write_parts(folder: Path, out: Path, part_bytes: int = PART_BYTES) -> list[P
     with tarfile.open(fileobj=archive, mode="w") as tar:
         tar.add(folder, arcname="pipeline")
     data = archive.getvalue()
+    parts = [data[start : start + part_bytes] for start in range(0, len(data), part_bytes)]
+    paths = [out / f"{PARTS}{index:02}" for index in range(len(parts))]
+    fresh = [path.with_name(f"new.{path.name}") for path in paths]
+    try:
+        for path, part in zip(fresh, parts, strict=True):
+            path.write_bytes(part)
+    except OSError:  # a full disk; the parts before are kept
+        for path in fresh:
+            path.unlink(missing_ok=True)
+        raise
     for old in out.glob(f"{PARTS}*"):
         old.unlink()
-    paths = []
-    for index, start in enumerate(range(0, len(data), part_bytes)):
-        paths.append(out / f"{PARTS}{index:02}")
-        paths[-1].write_bytes(data[start : start + part_bytes])
-    return paths
+    return [path.rename(target) for path, target in zip(fresh, paths, strict=True)]
 
 
 def join_parts(out: Path, folder: Path) -> None:
@@ -87,10 +93,10 @@ def visit(config: DenoiserConfig, run: Path) -> dict:
         the report.
     """
     out = Path(config.out)
+    out.mkdir(parents=True, exist_ok=True)  # before minutes are spent
     denoiser.main(replace(config, out=str(run)))
     step = json.loads((run / "log.jsonl").read_text().splitlines()[-1])["step"]
     export(run / "pipeline", run / "half")
-    out.mkdir(parents=True, exist_ok=True)
     write_parts(run / "half", out)
     shutil.copy(run / "samples.png", out)
     report = read_report(run, step, config)

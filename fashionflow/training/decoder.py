@@ -7,25 +7,34 @@ sampled once with their true motion (`OUT/sampled`), and the decoder alone goes 
 true frames, by LPIPS beside the absolute error, so that a doubtful edge becomes an edge somewhere instead of a smear everywhere.
 It also learns to find the photo's own pixels again and to draw with them (`fashionflow.models.photo_guidance`). The code stays as
 it is, so latents and denoiser remain valid. The weights are in `OUT/vae`.
+
+Run it again with the same `--out` to go on where it stopped; clips that were sampled are not sampled again.
 """
 
-from dataclasses import dataclass, field
+import sys
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from diffusers.training_utils import EMAModel
 from PIL import Image
+from torch import nn
+from tqdm import tqdm
 from transformers import HfArgumentParser
 
 from ..evaluation.lpips import LearnedPerceptualDistance
 from ..hub import load_pipeline
 from ..models import GarmentAutoencoder
-from .autoencoder import psnr, reconstruction_loss, to_pixels
-from .loop import TrainingLoop, learning_rate_factor
+from ..pipelines import FashionFlowPipeline
+from .autoencoder import check_counts, psnr, reconstruction_loss, to_pixels
+from .loop import TrainingLoop, check_settings, learning_rate_factor, save_whole, set_learning_rate
+from .modules import load_autoencoder, same_code
 from .pairs import PairedClip, PairedCrops, sample_clips
+
+
+FIXED_SETTINGS = ("pipeline", "vae", "sampling_steps", "seed")
 
 
 @dataclass
@@ -61,6 +70,31 @@ class DecoderConfig:
     save_every: int = field(default=250, metadata={"help": "steps between checkpoints"})
     seed: int = field(default=0)
 
+    def __post_init__(self):
+        check_counts(
+            self,
+            ("num_clips", "num_held_out", "sampling_steps", "flow_steps", "crop_lines", "batch_size", "steps")
+            + ("sample_every", "save_every"),
+        )
+        if not 0 <= self.sampled_fraction <= 1:
+            raise ValueError(f"`sampled_fraction` must be between 0 and 1, got {self.sampled_fraction}.")
+        if not sorted(Path(self.clips).glob("*.mp4")):
+            raise ValueError(f"`clips` must be a folder of .mp4 files, got {self.clips!r}.")
+
+
+class GuidedReconstruction(nn.Module):
+    """The decoder guided by the photo: what a training step calls, so that several processes can share it."""
+
+    def __init__(self, vae: GarmentAutoencoder):
+        super().__init__()
+        self.vae = vae
+
+    def forward(
+        self, latents: torch.Tensor, photo: torch.Tensor, first_latents: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """What `decode_guided` gives for latents, [B, C, h, w], a photo each, [B, 3, H, W], and its latents, [B, C, h, w]."""
+        return self.vae.decode_guided(latents, self.vae.guide(photo, first_latents))
+
 
 def guided(vae: GarmentAutoencoder) -> GarmentAutoencoder:
     """The same autoencoder with an untrained guidance by the photo, unless it has one."""
@@ -95,26 +129,47 @@ def score(
     return scores, Image.fromarray(((strip + 1) * 127.5).round().byte().cpu().numpy())
 
 
+def load_networks(config: DecoderConfig, device: torch.device) -> tuple[FashionFlowPipeline, GarmentAutoencoder]:
+    """The pipeline that samples and the autoencoder, float32 and with a guidance, whose decoder is to learn.
+
+    Raises:
+        ValueError: if one cannot be loaded or is of another kind, or their codes differ.
+    """
+    pipe = load_pipeline(config.pipeline, str(device))
+    pipe.set_progress_bar_config(disable=True)
+    if not isinstance(pipe.vae, GarmentAutoencoder) or not pipe.config.signed_pixels or not pipe.has_motion:
+        raise ValueError(
+            "`pipeline` must have an autoencoder of ours with pixels in [-1, 1] and a motion input, which "
+            f"{config.pipeline!r} has not."
+        )
+    vae = load_autoencoder(config.vae or config.pipeline)
+    if not isinstance(vae, GarmentAutoencoder) or not same_code(pipe.vae, vae, (pipe.height, pipe.width)):
+        raise ValueError(
+            f"`vae` must have the code that the pipeline's denoiser was trained on, which {config.vae!r} has not."
+        )
+    return pipe, guided(vae)
+
+
 def main(config: DecoderConfig) -> None:
+    out = Path(config.out)
+    check_settings(out, asdict(config), FIXED_SETTINGS)
     set_seed(config.seed)
     accelerator = Accelerator(mixed_precision=config.mixed_precision)
-    out = Path(config.out)
     perceptual_distance = None
     if config.perceptual_weight:
-        perceptual_distance = LearnedPerceptualDistance().requires_grad_(False).to(accelerator.device)
-    pipe = load_pipeline(config.pipeline)
-    pipe.set_progress_bar_config(disable=True)
-    training_clips, held_out = sample_clips(
-        pipe,
-        Path(config.clips),
-        out / "sampled",
-        config.num_clips,
-        config.num_held_out,
-        config.sampling_steps,
-        config.seed,
-    )
-    vae = guided(GarmentAutoencoder.from_pretrained(config.vae or Path(config.pipeline) / "vae"))
+        perceptual_distance = LearnedPerceptualDistance().to(accelerator.device)
+    pipe, vae = load_networks(config, accelerator.device)
     scale, block_size = vae.config.scaling_factor, vae.config.block_size
+    with accelerator.main_process_first():  # the others then read what that one sampled
+        training_clips, held_out = sample_clips(
+            pipe,
+            Path(config.clips),
+            out / "sampled",
+            config.num_clips,
+            config.num_held_out,
+            config.sampling_steps,
+            config.seed,
+        )
     del pipe
     crops = PairedCrops(training_clips, block_size, config.crop_lines, config.seed)
 
@@ -123,15 +178,11 @@ def main(config: DecoderConfig) -> None:
         part.requires_grad_(False)
     trained = [parameter for parameter in vae.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=0)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: learning_rate_factor(step, config.steps, config.warmup, config.decay_fraction)
-    )
     ema = EMAModel(vae.parameters(), decay=config.ema_decay, use_ema_warmup=True, power=0.75)
-    vae, optimizer, schedule = accelerator.prepare(vae, optimizer, schedule)
+    model, optimizer = accelerator.prepare(GuidedReconstruction(vae), optimizer)
     accelerator.register_for_checkpointing(ema)
-    loop = TrainingLoop(accelerator, out, config.steps, config.time_limit, config.save_every)
-    if loop.resume():
-        crops.random = np.random.default_rng([config.seed, loop.step])  # go on with crops that were not seen before
+    loop = TrainingLoop(accelerator, out, config.steps, config.time_limit, config.save_every, asdict(config))
+    loop.resume()
     ema.to(accelerator.device)
 
     @torch.no_grad()
@@ -140,19 +191,25 @@ def main(config: DecoderConfig) -> None:
         ema.copy_to(vae.parameters())
         scores, strip = score(vae, held_out, perceptual_distance)
         loop.log(**scores)
-        strip.save(out / "samples.png")
-        vae.save_pretrained(out / "vae")
+        try:
+            save_whole(vae, out / "vae")
+            strip.save(out / "samples.png")
+        except OSError as error:  # a full disk; what has been learnt is still in memory
+            tqdm.write(str(error))
         ema.restore(vae.parameters())
 
     for step in loop:
-        crop = {
-            name: value.to(accelerator.device)
-            for name, value in crops.draw(config.batch_size, config.sampled_fraction).items()
-        }
+        rate = config.learning_rate * learning_rate_factor(
+            step - 1, config.steps, config.warmup, config.decay_fraction
+        )
+        set_learning_rate(optimizer, rate)
+        first = ((step - 1) * accelerator.num_processes + accelerator.process_index) * config.batch_size
+        drawn = crops.draw(range(first, first + config.batch_size), config.sampled_fraction)
+        crop = {name: value.to(accelerator.device) for name, value in drawn.items()}
         with accelerator.autocast():
-            guide = vae.guide(crop["photo"], crop["first_latents"] / scale)
-            decoded, alone, flow = vae.decode_guided(crop["latents"] / scale, guide)
-            distance = perceptual_distance(decoded, crop["pixels"]).float().mean() if perceptual_distance else 0
+            decoded, alone, flow = model(crop["latents"] / scale, crop["photo"], crop["first_latents"] / scale)
+        # In single precision, because squares of its features are too large for half.
+        distance = perceptual_distance(decoded.float(), crop["pixels"]).mean() if perceptual_distance else 0
         flow_error = (crop["belief"] * (flow.float() - crop["flow"]).abs()).mean() / block_size
         flow_weight = config.flow_weight * max(0.1, 1 - step / config.flow_steps)
         loss = (
@@ -164,16 +221,24 @@ def main(config: DecoderConfig) -> None:
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(trained, config.max_grad_norm)
         optimizer.step()
-        schedule.step()
         optimizer.zero_grad()
         ema.step(vae.parameters())
-        loop.report(loss.item())
+        loop.report(accelerator.reduce(loss.detach(), reduction="mean").item())
         if accelerator.is_main_process and (step == 1 or step % config.sample_every == 0):
             write_weights_and_samples()
     if accelerator.is_main_process:
         write_weights_and_samples()
+    accelerator.wait_for_everyone()
+
+
+def run(argv: list[str] | None = None) -> None:
+    """The command line: whatever is wrong with the settings or the data is said in one sentence."""
+    try:
+        (config,) = HfArgumentParser(DecoderConfig).parse_args_into_dataclasses(argv)
+        main(config)
+    except (ValueError, OSError) as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":
-    (config,) = HfArgumentParser(DecoderConfig).parse_args_into_dataclasses()
-    main(config)
+    run()

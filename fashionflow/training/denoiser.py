@@ -23,7 +23,7 @@ from .export import LARGEST_PART
 from .latents import LatentClip, LatentFormat, read_clips
 from .loop import TrainingLoop, check_settings, learning_rate_factor, save_whole, set_learning_rate
 from .losses import denoising_loss, loss_weights, noise_schedule, start_from_linear_denoiser, variances_of_change
-from .modules import build_denoiser, load_autoencoder
+from .modules import build_denoiser, load_autoencoder, load_start
 from .pack import evenly
 from .recipes import STRUCTURE, DenoiserConfig, parse_config
 from .strips import held_out_errors, make_pipeline, sample_strip
@@ -64,13 +64,12 @@ def training_clips(
 
 def prepare_clips(config: DenoiserConfig, folder: Path) -> None:
     """Encodes `config.clips` as the weights to go on from want it."""
-    from ..pipelines import FashionFlowPipeline
     from .prepare import prepare
     from .recipes import RELEASED_FORMAT
 
     vae, form = load_autoencoder(config.vae), RELEASED_FORMAT if config.recipe == "paper" else LatentFormat()
     if config.start:
-        form = LatentFormat.of_pipeline(FashionFlowPipeline.from_pretrained(config.start))
+        form = LatentFormat.of_pipeline(load_start(config.start))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     vae = vae.to(device, memory_format=torch.channels_last)
     window_frames = (config.num_frames - 1) * min(config.strides) + 1

@@ -4,13 +4,16 @@ python -m fashionflow.training.export runs/denoiser/pipeline assets/models/fashi
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from ..models import GarmentAutoencoder
 from ..pipelines import FashionFlowPipeline
+from .modules import load_autoencoder, load_start, same_code
 
 
 LARGEST_PART = "9MB"  # a Hugging Face Space refuses files of 10 MB and more outside its large-file storage
@@ -33,17 +36,21 @@ def export(
         image_layers: how many of the image encoder's layers to keep, first ones first; all if `None`.
 
     Raises:
-        ValueError: if the other autoencoder's code differs.
+        ValueError: if one cannot be loaded, the other autoencoder's code differs, or there are not that many frames or layers.
+        OSError: if `out` cannot be written.
     """
-    pipe = FashionFlowPipeline.from_pretrained(pipeline)
+    pipe = load_start(pipeline, "pipeline")
     components = dict(pipe.components)
     if vae is not None:
-        components["vae"] = GarmentAutoencoder.from_pretrained(vae)
-        example = torch.linspace(-1, 1, 3 * pipe.height * pipe.width).view(1, 3, pipe.height, pipe.width)
-        with torch.no_grad():
-            codes = [autoencoder.encode(example).latents for autoencoder in (pipe.vae, components["vae"])]
-        if not torch.allclose(*codes, atol=1e-3):
+        components["vae"] = load_autoencoder(str(vae))
+        ours = all(isinstance(autoencoder, GarmentAutoencoder) for autoencoder in (pipe.vae, components["vae"]))
+        if not ours or not same_code(pipe.vae, components["vae"], (pipe.height, pipe.width)):
             raise ValueError(f"`vae` must have the code that the denoiser was trained on, which {str(vae)!r} has not.")
+    multiple, layers = pipe.unet.frame_multiple, pipe.image_encoder.config.num_hidden_layers
+    if num_frames is not None and (num_frames < 2 or num_frames % multiple):
+        raise ValueError(f"`num_frames` must be a multiple of {multiple} and at least 2, got {num_frames}.")
+    if image_layers is not None and not 0 <= image_layers <= layers:
+        raise ValueError(f"`image_layers` must be from 0 to {layers}, got {image_layers}.")
     if image_layers is not None:
         config = CLIPVisionConfig(**components["image_encoder"].config.to_dict() | {"num_hidden_layers": image_layers})
         shorter = CLIPVisionModel(config).eval()
@@ -56,7 +63,10 @@ def export(
         settings["frame_rate"] = settings["frame_rate"] * num_frames / settings["default_num_frames"]
         settings["default_num_frames"] = num_frames
     pipe = FashionFlowPipeline(**components, **settings).to(torch.float16)
-    pipe.save_pretrained(out, max_shard_size=LARGEST_PART)
+    try:
+        pipe.save_pretrained(out, max_shard_size=LARGEST_PART)
+    except SafetensorError as error:
+        raise OSError(f"{str(out)!r} cannot be written ({error}); free some space and run again.") from error
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -67,7 +77,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--frames", type=int, help="frames of a clip by default, over the same time")
     parser.add_argument("--image-layers", type=int, help="layers of the image encoder to keep")
     args = parser.parse_args(argv)
-    export(args.pipeline, args.out, args.vae, args.frames, args.image_layers)
+    try:
+        if args.out.is_file():
+            raise ValueError(f"`out` must be a folder, got the file {str(args.out)!r}.")
+        export(args.pipeline, args.out, args.vae, args.frames, args.image_layers)
+    except (ValueError, OSError) as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

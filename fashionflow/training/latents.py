@@ -162,15 +162,15 @@ def read_clips(folder: Path) -> list[LatentClip]:
     return clips
 
 
-def write_clip_latents(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    """Writes one clip's file so that no half of it is ever seen.
+def write_clip_latents(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Writes one clip's file, or a pack, so that no half of it is ever seen.
 
     Raises:
         OSError: if it cannot be written, on a full disk for instance.
     """
     partial = path.with_suffix(".partial")
     try:
-        save_file(tensors, partial)
+        save_file(tensors, partial, metadata)
         partial.replace(path)
     except (SafetensorError, OSError) as error:
         raise OSError(f"{str(path)!r} cannot be written ({error}); free some space and run again.") from error

@@ -65,7 +65,7 @@ def build_denoiser(
             f"of {levels}, got {latent_size[0]} x {latent_size[1]}; prepare them at another `--size`."
         )
     if config.start:
-        start = FashionFlowPipeline.from_pretrained(config.start, dtype=torch.float32)
+        start = load_start(config.start)
         wanted = start.conditioner.config.latent_channels, *start.conditioner.config.latent_size
         if wanted != (latent_channels, *latent_size):
             raise ValueError(
@@ -140,8 +140,10 @@ def load_image_encoder(config: DenoiserConfig, image_size: int) -> CLIPVisionMod
     return encoder
 
 
-def load_autoencoder(source: str) -> GarmentAutoencoder | AutoencoderKL:
+def load_autoencoder(source: str, name: str = "vae") -> GarmentAutoencoder | AutoencoderKL:
     """The autoencoder in a folder, or in the folder `vae` in it, or of a Hub id; ours or any of diffusers' `AutoencoderKL`.
+
+    `name` is that of the setting that says which, for the message.
 
     Raises:
         ValueError: if there is none that can be loaded.
@@ -150,11 +152,39 @@ def load_autoencoder(source: str) -> GarmentAutoencoder | AutoencoderKL:
     try:
         if not folder.is_dir():
             return AutoencoderKL.from_pretrained(source, subfolder="vae").eval()
-        name = json.loads((folder / "config.json").read_text())["_class_name"]
-        kind = GarmentAutoencoder if name == "GarmentAutoencoder" else AutoencoderKL
+        class_name = json.loads((folder / "config.json").read_text())["_class_name"]
+        kind = GarmentAutoencoder if class_name == "GarmentAutoencoder" else AutoencoderKL
         return kind.from_pretrained(folder).eval()
     except Exception as error:  # whatever is wrong with the files, or the network
-        raise ValueError(f"`vae` cannot be loaded from {source!r}: {first_line(error)}") from error
+        raise ValueError(f"`{name}` cannot be loaded from {source!r}: {first_line(error)}") from error
+
+
+def load_start(folder: Path | str, name: str = "start") -> FashionFlowPipeline:
+    """The pipeline in a folder, float32.
+
+    Args:
+        folder: the pipeline folder.
+        name: of the setting that says which folder, for the message.
+
+    Raises:
+        ValueError: if there is none that can be loaded.
+    """
+    if not (Path(folder) / "model_index.json").is_file():
+        raise ValueError(f"`{name}` must be a pipeline folder, such as OUT/pipeline of a run, got {str(folder)!r}.")
+    try:
+        return FashionFlowPipeline.from_pretrained(folder, dtype=torch.float32)
+    except Exception as error:  # whatever is wrong with the files
+        raise ValueError(f"`{name}` cannot be loaded from {str(folder)!r}: {first_line(error)}") from error
+
+
+@torch.no_grad()
+def same_code(first: GarmentAutoencoder, second: GarmentAutoencoder, size: tuple[int, int]) -> bool:
+    """Whether two autoencoders give the same latents for a picture of a size, (height, width) in pixels."""
+    example = torch.linspace(-1, 1, 3 * size[0] * size[1]).view(1, 3, *size)
+    codes = [vae.encode(example.to(vae.device, vae.dtype)).latents.float().cpu() for vae in (first, second)]
+    # Half precision, in which a pipeline may have been saved or may run, moves the latents a little.
+    tolerance = 1e-3 if first.dtype == second.dtype == torch.float32 else 3e-2
+    return codes[0].shape == codes[1].shape and torch.allclose(*codes, atol=tolerance)
 
 
 def first_line(error: Exception) -> str:

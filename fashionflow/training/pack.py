@@ -19,9 +19,8 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
-from .latents import LatentClip, LatentFormat, read_clips
+from .latents import LatentClip, LatentFormat, read_clips, write_clip_latents
 
 
 PACK_SUFFIX = ".pack.safetensors"
@@ -125,7 +124,12 @@ def write_pack(
 
     Raises:
         ValueError: if not even one clip to train on and one to test with fit.
+        OSError: if the disk is full.
     """
+    if step <= 0 or picture_every < 1:
+        raise ValueError(f"`step` must be above 0 and `picture_every` at least 1, got {step} and {picture_every}.")
+    if out.resolve() == latents.resolve():
+        raise ValueError(f"`out` must be another folder than the latents', got {str(out)!r} for both.")
     clips = read_clips(latents)
     kinds = [[clip for clip in clips if clip.held_out == kind] for kind in (False, True)]
     training, held_out = kinds[0], evenly(kinds[1], min(HELD_OUT_CLIPS, max(1, len(kinds[1]))))
@@ -164,7 +168,8 @@ def write_pack(
         raise ValueError(f"`megabytes` must have room for two clips at least, got {megabytes}.")
     out.mkdir(parents=True, exist_ok=True)
     LatentFormat.read(latents).write(out)
-    save_file(tensors, out / f"latents{PACK_SUFFIX}", {"clips": json.dumps(packed), "step": str(step)})
+    metadata = {"clips": json.dumps(packed), "step": str(step)}
+    write_clip_latents(out / f"latents{PACK_SUFFIX}", tensors, metadata)
     return len(packed), len(clips)
 
 

@@ -25,9 +25,8 @@ from transformers import CLIPImageProcessorPil
 from ..models import GarmentAutoencoder
 from ..motion import LONGEST_WALK
 from ..photo import fit
-from ..pipelines import FashionFlowPipeline
 from .latents import LatentFormat, write_clip_latents
-from .modules import load_autoencoder
+from .modules import load_autoencoder, load_start
 from .recipes import RELEASED_FORMAT
 
 
@@ -207,7 +206,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         paper = args.recipe == "paper"
         if args.model:
-            pipe = FashionFlowPipeline.from_pretrained(args.model, dtype=torch.float32)
+            pipe = load_start(args.model, "model")
             vae, form = pipe.vae, LatentFormat.of_pipeline(pipe)
         else:
             vae, form = load_autoencoder(args.vae), RELEASED_FORMAT if paper else LatentFormat()

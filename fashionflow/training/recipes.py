@@ -193,22 +193,22 @@ def settings_of_start(folder: str) -> dict:
     names = ("model_index", "unet/config", "image_encoder/config", "scheduler/scheduler_config")
     try:
         pipe, unet, encoder, scheduler = (json.loads((Path(folder) / f"{name}.json").read_text()) for name in names)
-    except (OSError, json.JSONDecodeError) as error:
+        return {
+            **{name: unet[name] for name in STRUCTURE if name in unet},
+            "motion": unet["motion_channels"] > 0,
+            "image_layers": encoder["num_hidden_layers"],
+            "prediction": scheduler["prediction_type"],
+            "zero_snr": scheduler.get("rescale_betas_zero_snr", False),
+            "conditioning": "both" if pipe.get("first_frame_given", True) else "global",
+            "vae": str(Path(folder) / "vae"),
+            "num_frames": pipe["default_num_frames"],
+            "strides": [1],
+            "noise_scale": pipe["noise_scale"],
+        }
+    except (OSError, json.JSONDecodeError, KeyError) as error:
         raise ValueError(
             f"`start` must be a pipeline folder, such as OUT/pipeline of another run, got {folder!r}."
         ) from error
-    return {
-        **{name: unet[name] for name in STRUCTURE if name in unet},
-        "motion": unet["motion_channels"] > 0,
-        "image_layers": encoder["num_hidden_layers"],
-        "prediction": scheduler["prediction_type"],
-        "zero_snr": scheduler.get("rescale_betas_zero_snr", False),
-        "conditioning": "both" if pipe.get("first_frame_given", True) else "global",
-        "vae": str(Path(folder) / "vae"),
-        "num_frames": pipe["default_num_frames"],
-        "strides": [1],
-        "noise_scale": pipe["noise_scale"],
-    }
 
 
 def make_config(**given) -> DenoiserConfig:
