@@ -20,6 +20,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from ..animation import DEFAULT_STEPS
 from ..hub import load_pipeline, model_name
 from ..motion import MOTIONS, motion_rows, rows
 from ..photo import PhotoError, read_photo
@@ -224,7 +225,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("reference", type=Path, help="folder of labelled clips, or of photos with --photos")
     parser.add_argument("out", type=Path, help="folder for the sampled clips")
     parser.add_argument("--model", help="a pipeline folder or Hub id; the shipped weights by default")
-    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--steps", type=int, default=DEFAULT_STEPS)
     parser.add_argument("--sampler", help="the model's own by default")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=int, default=0, help="clips or photos to sample; 0 for all")

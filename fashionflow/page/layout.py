@@ -93,7 +93,15 @@ def build_controls(studio: Studio) -> Controls:
             elem_id="turn-angle",
         )
         with gr.Row():
-            steps = gr.Slider(4, 50, DEFAULT_STEPS, step=1, label="Steps", info="More are finer.", min_width=140)
+            steps = gr.Slider(
+                4,
+                50,
+                DEFAULT_STEPS,
+                step=1,
+                label="Steps",
+                info="The shipped model needs few, the released one 20 or more.",
+                min_width=140,
+            )
             frames = frames_slider(studio)
         with gr.Row(elem_id="seed-row"):
             sampler = gr.Dropdown(list(SAMPLERS), label="Sampler", min_width=100)
