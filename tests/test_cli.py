@@ -11,7 +11,7 @@ from moviepy.config import FFMPEG_BINARY
 from PIL import Image
 
 from fashionflow.__main__ import main
-from fashionflow.animation import AnimationRequest
+from fashionflow.animation import DEFAULT_STEPS, AnimationRequest
 from fashionflow.playback import playing_rate
 from fashionflow.video import read_frames, read_settings
 
@@ -218,4 +218,6 @@ def test_help_tells_the_defaults(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert all(default in text for default in ("; 12", "dpm++", "turn-left", "fashionflow", "FASHIONFLOW_MODEL"))
+    assert all(
+        default in text for default in (f"; {DEFAULT_STEPS}", "dpm++", "turn-left", "fashionflow", "FASHIONFLOW_MODEL")
+    )

@@ -4,14 +4,19 @@ import re
 import runpy
 import shlex
 import shutil
+import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from transformers import HfArgumentParser
 
 from fashionflow import __main__ as command
+from fashionflow.synthesis import __main__ as synthesis
 from fashionflow.training.autoencoder import AutoencoderConfig
+from fashionflow.training.decoder import DecoderConfig
 from fashionflow.training.denoiser import DenoiserConfig
+from fashionflow.training.recipes import parse_config
 from fashionflow.video import read_frames
 
 
@@ -41,15 +46,46 @@ def test_training_examples_name_real_programs(program):
     assert (ROOT / "fashionflow" / "training" / f"{program}.py").is_file()
 
 
-@pytest.mark.parametrize(("program", "config"), [("autoencoder", AutoencoderConfig), ("denoiser", DenoiserConfig)])
+@pytest.mark.parametrize(
+    ("program", "config"),
+    [("autoencoder", AutoencoderConfig), ("decoder", DecoderConfig), ("denoiser", DenoiserConfig)],
+)
 def test_training_examples_parse(program, config, tmp_path, monkeypatch):
-    clips = tmp_path / "runway" / "clips"
-    clips.mkdir(parents=True)
+    clips = tmp_path / "clips"
+    clips.mkdir()
     for name in ("000001.mp4", "000007.mp4"):
         (clips / name).touch()
     monkeypatch.chdir(tmp_path)
     (arguments,) = [words[4:] for words in COMMANDS if words[3:4] == [f"fashionflow.training.{program}"]]
     HfArgumentParser(config).parse_args_into_dataclasses(arguments)
+
+
+def test_every_program_named_is_there():
+    programs = {words[words.index("-m") + 1] for words in COMMANDS if "-m" in words}
+    assert {"fashionflow.synthesis", "fashionflow.evaluation", "fashionflow.evaluation.sample"} <= programs
+    for program in programs:
+        assert find_spec(program), program
+
+
+def test_synthesis_example_parses():
+    (arguments,) = [words[3:] for words in COMMANDS if words[2:3] == ["fashionflow.synthesis"]]
+    parsed = synthesis.parse_args(arguments)
+    assert (str(parsed.out), parsed.clips, parsed.workers) == ("clips", 2000, 2)
+
+
+def test_one_command_goes_on_from_the_shipped_weights(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    (arguments,) = [
+        words[3:] for words in COMMANDS if words[2:3] == ["fashionflow.training.denoiser"] and "--start" in words
+    ]
+    config = parse_config(arguments)
+    assert (config.stem_channels, config.block_channels, config.num_frames) == (64, [96, 192], 24)
+
+
+def test_extras_named_are_declared():
+    (named,) = re.findall(r"\.\[([a-z,]+)\]", README)
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(named.split(",")) <= set(declared)
 
 
 def test_pipeline_example_makes_a_clip(tmp_path, monkeypatch):
