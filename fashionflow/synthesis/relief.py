@@ -3,12 +3,11 @@
 Lengths are pixels of the finished frame: x to the right, y down, z towards the viewer, z = 0 in the plane of the photo.
 """
 
-import os
-
 import cv2
 import numpy as np
 
 from .errors import SynthesisError
+from .opengl import open_context
 
 
 STEP = 3.0  # pixels between two neighbours of the relief's grid
@@ -116,27 +115,14 @@ class Painter:
     """
 
     def __init__(self, size: tuple[int, int]):
-        try:
-            import moderngl
-        except ImportError as error:
-            raise SynthesisError(
-                "Rendering needs the package 'moderngl': run `pip install 'fashionflow[synthesis]'`."
-            ) from error
         self.size = size
-        os.environ.setdefault("LP_NUM_THREADS", "1")  # Mesa's software GL otherwise takes every core of the machine
-        try:
-            self.context = moderngl.create_context(standalone=True, backend="egl")
-        except Exception as error:  # moderngl raises a bare Exception
-            raise SynthesisError(
-                "OpenGL cannot be started without a screen: install Mesa's software renderer, on Debian with "
-                "`apt-get install libegl1 libgl1-mesa-dri`."
-            ) from error
+        self.context = open_context()
         height, width = (side * SUPERSAMPLING for side in size)
         self.target = self.context.framebuffer(
             [self.context.texture((width, height), 4)], self.context.depth_renderbuffer((width, height))
         )
         self.program = self.context.program(vertex_shader=VERTEX_SHADER, fragment_shader=FRAGMENT_SHADER)
-        self.context.enable(moderngl.DEPTH_TEST)
+        self.context.enable(self.context.DEPTH_TEST)
         self.sheets, self.textures = [], []
 
     def load(self, relief: Relief, front: np.ndarray, back: np.ndarray) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 
 from .background import Background
 from .camera import Camera
-from .errors import SynthesisError
 from .light import Light
+from .opengl import open_context
 
 
 VERSION = "#version 330\n"
@@ -44,19 +44,7 @@ class Renderer:
     """
 
     def __init__(self, size: tuple[int, int]):
-        try:
-            import moderngl
-        except ImportError as error:
-            raise SynthesisError(
-                "Rendering needs the package 'moderngl': run `pip install 'fashionflow[synthesis]'`."
-            ) from error
-        try:
-            self.context = moderngl.create_standalone_context(backend="egl")
-        except Exception as error:  # moderngl raises a bare Exception
-            raise SynthesisError(
-                "There is no OpenGL without a screen (EGL) on this machine: on Debian or Ubuntu, run "
-                "`apt-get install libegl1 libgl1-mesa-dri`."
-            ) from error
+        self.context = open_context()
         self.size = size
         context, (height, width) = self.context, (size[0] * SUPERSAMPLING, size[1] * SUPERSAMPLING)
         self.programs = {
