@@ -22,7 +22,7 @@ from transformers import HfArgumentParser
 
 from ..models import GarmentAutoencoder
 from ..video import read_frames
-from .loop import TrainingLoop, check_settings, is_held_out, learning_rate_factor, save_whole, set_learning_rate
+from .loop import TrainingLoop, check_settings, is_held_out, save_whole, set_learning_rate
 from .modules import load_autoencoder
 from .windows import noise_like
 
@@ -246,10 +246,7 @@ def main(config: AutoencoderConfig) -> None:
         ema.restore(vae.parameters())
 
     for step in loop:
-        rate = config.learning_rate * learning_rate_factor(
-            step - 1, config.steps, config.warmup, config.decay_fraction
-        )
-        set_learning_rate(optimizer, rate)
+        set_learning_rate(optimizer, config, step)
         first = ((step - 1) * accelerator.num_processes + accelerator.process_index) * config.batch_size
         crops, levels, seeds = source.crops(range(first, first + config.batch_size))
         pixels = crops.to(accelerator.device, memory_format=torch.channels_last)

@@ -29,7 +29,7 @@ from ..hub import load_pipeline
 from ..models import GarmentAutoencoder
 from ..pipelines import FashionFlowPipeline
 from .autoencoder import check_counts, psnr, reconstruction_loss, to_pixels
-from .loop import TrainingLoop, check_settings, learning_rate_factor, save_whole, set_learning_rate
+from .loop import TrainingLoop, check_settings, save_whole, set_learning_rate
 from .modules import load_autoencoder, same_code
 from .pairs import PairedClip, PairedCrops, sample_clips
 
@@ -199,10 +199,7 @@ def main(config: DecoderConfig) -> None:
         ema.restore(vae.parameters())
 
     for step in loop:
-        rate = config.learning_rate * learning_rate_factor(
-            step - 1, config.steps, config.warmup, config.decay_fraction
-        )
-        set_learning_rate(optimizer, rate)
+        set_learning_rate(optimizer, config, step)
         first = ((step - 1) * accelerator.num_processes + accelerator.process_index) * config.batch_size
         drawn = crops.draw(range(first, first + config.batch_size), config.sampled_fraction)
         crop = {name: value.to(accelerator.device) for name, value in drawn.items()}

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from .export import LARGEST_PART
 from .latents import LatentClip, LatentFormat, read_clips
-from .loop import TrainingLoop, check_settings, learning_rate_factor, save_whole, set_learning_rate
+from .loop import TrainingLoop, check_settings, save_whole, set_learning_rate
 from .losses import denoising_loss, loss_weights, noise_schedule, start_from_linear_denoiser, variances_of_change
 from .modules import build_denoiser, load_autoencoder, load_start
 from .pack import evenly
@@ -174,10 +174,7 @@ def main(config: DenoiserConfig) -> None:
         )
     )
     for step in loop:
-        rate = config.learning_rate * learning_rate_factor(
-            step - 1, config.steps, config.warmup, config.decay_fraction
-        )
-        set_learning_rate(optimizer, rate)
+        rate = set_learning_rate(optimizer, config, step)
         losses = []
         for _ in range(config.accumulation):
             batch = {

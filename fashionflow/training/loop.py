@@ -39,9 +39,12 @@ def learning_rate_factor(step: int, steps: int, warmup: int, decay_fraction: flo
     return min(1.0, (step + 1) / max(1, warmup)) * (1 - math.cos(math.pi * remaining)) / 2
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
+def set_learning_rate(optimizer: torch.optim.Optimizer, config, step: int) -> float:
+    """Gives the optimiser the learning rate of a step, counted from 1, under a run's settings, and returns it."""
+    rate = config.learning_rate * learning_rate_factor(step - 1, config.steps, config.warmup, config.decay_fraction)
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate
+        group["lr"] = rate
+    return rate
 
 
 def check_settings(folder: Path, settings: dict, fixed: Iterable[str]) -> None:
