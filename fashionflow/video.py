@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import threading
 import uuid
 from collections.abc import Iterable, Sequence
 from itertools import chain
@@ -32,20 +33,20 @@ COLOUR_ARGUMENTS = (
 )
 
 
+TITLE = "AI-generated with FashionFlow"
+"""What players and file managers show beside a clip."""
+
+LONGEST_METADATA = 2**20  # bytes; ours are under one thousand
+LONGEST_READING = 20  # seconds that ffmpeg may look for them in a file
+
+
 def read_frames(path: Path | str) -> np.ndarray:
     """Every frame of a video file, uint8 RGB, [F, height, width, 3].
 
     Raises:
         ValueError: if the file is missing, or no video that ffmpeg can read.
     """
-    if not Path(path).is_file():
-        raise ValueError(f"There is no video at {str(path)!r}.")
-    try:
-        # moviepy's own frame count comes from a duration rounded to 0.01 s, which loses frames at 30 a second. So the
-        # duration is not asked for, and the frames are read until they end.
-        reader = FFMPEG_VideoReader(str(path), decode_file=False, check_duration=False)
-    except Exception as error:  # moviepy raises OSError, KeyError or IndexError, by the kind of damage
-        raise ValueError(f"{str(path)!r} is not a video that ffmpeg can read.") from error
+    reader = _open(path)
     try:
         first = reader.last_read  # opening the reader reads the first frame
         frames = [first]
@@ -54,6 +55,17 @@ def read_frames(path: Path | str) -> np.ndarray:
     finally:
         reader.close()
     return np.stack(frames)
+
+
+def read_rate(path: Path | str) -> float:
+    """How many frames of a video file are shown in a second.
+
+    Raises:
+        ValueError: if the file is missing, or no video that ffmpeg can read.
+    """
+    reader = _open(path)
+    reader.close()
+    return float(reader.fps)
 
 
 def write_clip(
@@ -75,7 +87,7 @@ def write_clip(
     path = Path(path)
     if path.suffix != ".mp4":
         raise ValueError(f"`path` must end in .mp4, got {path.name!r}.")
-    tags = {"title": "FashionFlow", "description": "AI-generated"}
+    tags = {"title": TITLE, "description": TITLE}
     if settings is not None:
         tags["comment"] = json.dumps(settings)  # pure ASCII on one line, which every program shows as it is
     arguments = ["-crf", str(quality), "-movflags", "+faststart"]
@@ -111,18 +123,25 @@ def read_settings(path: Path | str) -> dict | None:
     """
     if not Path(path).is_file():
         raise ValueError(f"There is no video at {str(path)!r}.")
-    # ffmpeg's report, which moviepy parses, cuts a tag after 255 characters. Its metadata format has all of it.
+    # ffmpeg's report, which moviepy parses, cuts a tag after 255 characters. Its metadata format has all of it. Strangers'
+    # files are read here too: ffmpeg lets a file name no network address, and neither memory nor time is theirs.
     command = [FFMPEG_BINARY, "-v", "error", "-i", ffmpeg_escape_filename(str(path)), "-f", "ffmetadata", "-"]
-    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    if result.returncode != 0:
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as program:
+        alarm = threading.Timer(LONGEST_READING, program.kill)
+        alarm.start()
+        metadata = program.stdout.read(LONGEST_METADATA + 1)
+    alarm.cancel()
+    if len(metadata) > LONGEST_METADATA:
+        return None  # somebody else's
+    if program.returncode != 0:
         raise ValueError(f"{str(path)!r} is not a video that ffmpeg can read.")
     # A tag's line ends at the first line break without a backslash before it.
-    tag = re.search(
-        r"^comment=((?:[^\\\n]|\\.)*)$", result.stdout.decode("utf-8", "replace"), re.MULTILINE | re.DOTALL
-    )
+    tag = re.search(r"^comment=((?:[^\\\n]|\\.)*)$", metadata.decode("utf-8", "replace"), re.MULTILINE | re.DOTALL)
     try:
         settings = json.loads(re.sub(r"\\(.)", r"\1", tag[1], flags=re.DOTALL)) if tag else None
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return None  # somebody else's comment
     return settings if isinstance(settings, dict) else None
 
@@ -147,6 +166,18 @@ def contact_sheet(frames: np.ndarray, columns: int) -> Image.Image:
         raise ValueError(f"`columns` must be at least 1, got {columns}.")
     chosen = np.linspace(0, len(frames) - 1, min(columns, len(frames))).round().astype(int)
     return Image.fromarray(np.concatenate(list(frames[chosen]), axis=1))
+
+
+def _open(path: Path | str) -> FFMPEG_VideoReader:
+    """moviepy's reader of a video file, its first frame read."""
+    if not Path(path).is_file():
+        raise ValueError(f"There is no video at {str(path)!r}.")
+    try:
+        # moviepy's own frame count comes from a duration rounded to 0.01 s, which loses frames at 30 a second. So the
+        # duration is not asked for, and the frames are read until they end.
+        return FFMPEG_VideoReader(str(path), decode_file=False, check_duration=False)
+    except Exception as error:  # moviepy raises OSError, KeyError or IndexError, by the kind of damage
+        raise ValueError(f"{str(path)!r} is not a video that ffmpeg can read.") from error
 
 
 def _encode(path: Path, frames: Iterable[np.ndarray], fps: float, preset: str, arguments: list[str]) -> Path:

@@ -10,7 +10,15 @@ import pytest
 from moviepy.config import FFMPEG_BINARY
 from PIL import Image
 
-from fashionflow.video import contact_sheet, ffmpeg_on_path, read_frames, read_settings, write_clip, write_segment
+from fashionflow.video import (
+    contact_sheet,
+    ffmpeg_on_path,
+    read_frames,
+    read_rate,
+    read_settings,
+    write_clip,
+    write_segment,
+)
 
 
 CLIPS = Path(__file__).parent / "data" / "clips"
@@ -233,3 +241,24 @@ def test_contact_sheet_shows_the_first_and_the_last_frame():
     assert contact_sheet(numbered(2), columns=5).width == 64
     with pytest.raises(ValueError, match="`columns` must be at least 1, got 0"):
         contact_sheet(numbered(2), columns=0)
+
+
+@pytest.mark.parametrize("fps", [8, 24, 30, 23.976])
+def test_rate_comes_back(tmp_path, fps):
+    assert read_rate(write_clip(tmp_path / "clip.mp4", patches(3), fps)) == pytest.approx(fps, abs=0.001)
+
+
+def test_players_show_that_it_is_generated(tmp_path):
+    said = report(write_clip(tmp_path / "clip.mp4", patches(1), fps=8))
+    for tag in ("title", "description"):
+        assert re.search(rf"^ +{tag} +: AI-generated with FashionFlow$", said, re.MULTILINE), said
+
+
+def test_a_comment_of_megabytes_is_not_ours(tmp_path):
+    """It is not held in memory either."""
+    path = tmp_path / "clip.mp4"
+    (tmp_path / "tags.txt").write_text(";FFMETADATA1\ncomment={" + " " * 2**21 + "}\n")
+    command = [FFMPEG_BINARY, "-v", "error", "-i", str(CLIPS / "001007.mp4"), "-i", str(tmp_path / "tags.txt")]
+    subprocess.run([*command, "-map_metadata", "1", "-c", "copy", str(path)], check=True)
+    assert read_settings(path) is None
+    assert path.stat().st_size > 2**21

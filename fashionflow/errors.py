@@ -1,0 +1,56 @@
+"""What is said to people whose photo or clip cannot be used."""
+
+__all__ = ["SENTENCES", "PhotoError", "UploadError"]
+
+
+_SMALLER_COPY = (
+    "and {most} million is the most; save a copy with about 4,000 pixels on its longer side and choose that."
+)
+
+SENTENCES = {
+    "no-photo": "No photo was given; choose a photo first.",
+    "not-there": "There is no photo at {path}; check the name and choose it again.",
+    "empty": "The file is empty; choose the photo again.",
+    "too-many-pixels": "The photo has {width} x {height} pixels, " + _SMALLER_COPY,
+    "far-too-many-pixels": "The photo has more pixels than can be opened safely, " + _SMALLER_COPY,
+    "too-small": (
+        "The photo is {width} x {height} pixels, too small to show a garment; "
+        "choose one with at least {least} pixels on each side."
+    ),
+    "damaged": (
+        "The photo is damaged or was cut off while it was copied; save or export it again and choose the new file."
+    ),
+    "heic": "The photo is in the HEIC format, which cannot be read here; export it as JPEG and choose that.",
+    "video": "The file is a video, not a photo; choose a still picture such as a JPEG or PNG.",
+    "no-picture": "The file is not a picture that can be read here; choose a JPEG, PNG or WebP photo.",
+    "gone": "The photo has been deleted in the meantime; choose it again.",
+    "damaged-on-its-way": "The photo was damaged on its way here; choose it again.",
+    "no-garment": "No garment was found; use a photo of one garment on a ground of another colour.",
+    "no-figure": (
+        "The background was left as it is, because what was found as the garment covers {part} of the photo; "
+        "choose a photo of one garment on a ground of another colour."
+    ),
+    "not-ours": (
+        "This clip was not made by FashionFlow, or its settings were removed; drop the file as it was downloaded, or "
+        "choose the photo and the settings by hand."
+    ),
+    "changed": "This clip's settings were changed: its `{name}` is {value}; set them by hand.",
+}
+"""What an `UploadError` says, in English, by its `key`; the names in braces are in its `values`."""
+
+
+class UploadError(ValueError):
+    """A file cannot be used; the message tells its owner why, and what to do, in one English sentence.
+
+    Args:
+        key: which of `SENTENCES` says it. The page has the same sentences in other languages.
+        values: what stands in the sentence's braces.
+    """
+
+    def __init__(self, key: str, **values):
+        super().__init__(SENTENCES[key].format(**values))
+        self.key, self.values = key, values
+
+
+class PhotoError(UploadError):
+    """The same of a photo."""

@@ -1,0 +1,180 @@
+"""Which part of a photo the model sees, and that part at the model's size."""
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image
+
+
+MIN_ZOOM, MAX_ZOOM = 0.5, 4.0
+"""How far a crop may zoom out and in."""
+
+WIDEST_MARGIN = 0.15
+"""Zooming out ends where the whole photo shows, with this much of its size added."""
+
+
+def crop_box(size: tuple[int, int], aspect: float) -> tuple[int, int, int, int]:
+    """The largest centred part of a picture that has the aspect wanted, as (left, top, right, bottom) in pixels.
+
+    Args:
+        size: the picture's width and height, pixels.
+        aspect: width divided by height, above 0.
+
+    Raises:
+        ValueError: if `aspect` is not above 0.
+    """
+    if not aspect > 0:
+        raise ValueError(f"`aspect` must be above 0, got {aspect}.")
+    width, height = size
+    box_width = min(width, max(1, round(height * aspect)))
+    box_height = min(height, max(1, round(width / aspect)))
+    left, top = (width - box_width) // 2, (height - box_height) // 2
+    return left, top, left + box_width, top + box_height
+
+
+def fit(image: Image.Image, width: int, height: int, mode: str) -> Image.Image:
+    """A photo brought to the model's size.
+
+    Args:
+        image: an RGB photo of any size.
+        width, height: the size wanted, pixels.
+        mode: "crop" keeps the largest centred part of the right aspect; "pad" keeps the whole photo and extends its
+            background; "stretch" ignores the aspect, as the released weights were trained to see it.
+
+    Raises:
+        ValueError: if `mode` is none of these.
+    """
+    if mode == "crop":
+        return image.resize((width, height), Image.Resampling.LANCZOS, box=crop_box(image.size, width / height))
+    if mode == "stretch":
+        return image.resize((width, height), Image.Resampling.BILINEAR)
+    if mode == "pad":
+        scale = min(width / image.width, height / image.height)
+        inner_size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        inner = image.resize(inner_size, Image.Resampling.LANCZOS)
+        padded = Image.new("RGB", (width, height), _border_colour(inner))
+        padded.paste(inner, ((width - inner.width) // 2, (height - inner.height) // 2))
+        return padded
+    raise ValueError(f"`mode` must be crop, pad or stretch, got {mode!r}.")
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Which part of a photo the model sees; `Crop()` is what `fit` calls "crop".
+
+    Args:
+        zoom: 1 shows the largest part that has the model's aspect, 2 half of it in each direction, 0.5 twice as much,
+            with the background extended beyond the photo; `MIN_ZOOM` to `MAX_ZOOM`. No more is shown than the whole photo
+            and `WIDEST_MARGIN`, however small `zoom` is.
+        across: -1 for the photo's left edge, 1 for its right, 0 in the middle.
+        down: -1 for the photo's upper edge, 1 for its lower.
+    """
+
+    zoom: float = 1.0
+    across: float = 0.0
+    down: float = 0.0
+
+    def check(self) -> None:
+        """Raises ValueError, in one sentence, for a crop that no photo has."""
+        if not MIN_ZOOM <= self.zoom <= MAX_ZOOM:
+            raise ValueError(f"`zoom` must be {MIN_ZOOM} to {MAX_ZOOM}, got {self.zoom}.")
+        for name, place in (("across", self.across), ("down", self.down)):
+            if not -1 <= place <= 1:
+                raise ValueError(f"`{name}` must be -1 to 1, got {place}.")
+
+    def box(self, size: tuple[int, int], aspect: float) -> tuple[float, float, float, float]:
+        """The part of a photo that is shown, as (left, top, right, bottom) in its pixels.
+
+        It reaches beyond the photo where it shows more than there is; a photo narrower than the crop then lies at the
+        crop's opposite edge for `across` of 1 or -1, so that moving the crop to the right always moves the photo left.
+
+        Args:
+            size: the photo's width and height, pixels.
+            aspect: width divided by height, above 0.
+        """
+        largest = crop_box(size, aspect)
+        widest = max(size[0] / (largest[2] - largest[0]), size[1] / (largest[3] - largest[1])) * (1 + WIDEST_MARGIN)
+        edges = []
+        for photo_side, start, end, place in (
+            (size[0], largest[0], largest[2], self.across),
+            (size[1], largest[1], largest[3], self.down),
+        ):
+            side = min((end - start) / self.zoom, (end - start) * widest)
+            room = abs(photo_side - side)
+            first = (start + end - side + place * room) / 2
+            if side <= photo_side:  # `start` was rounded down, so the far edge could be missed by half a pixel
+                first = min(max(first, 0), photo_side - side)
+            edges.append((first, first + side))
+        (left, right), (top, bottom) = edges
+        return left, top, right, bottom
+
+
+def cropped(photo: Image.Image, width: int, height: int, crop: Crop) -> Image.Image:
+    """The part of a photo that `crop` shows, at the model's size. `cropped(..., Crop())` is `fit(..., "crop")`.
+
+    Args:
+        photo: an RGB photo of any size.
+        width, height: the size wanted, pixels.
+
+    Raises:
+        ValueError: if the crop is out of range.
+    """
+    crop.check()
+    left, top, right, bottom = crop.box(photo.size, width / height)
+    seen = max(left, 0), max(top, 0), min(right, photo.width), min(bottom, photo.height)
+    if seen == (left, top, right, bottom):
+        return photo.resize((width, height), Image.Resampling.LANCZOS, box=seen)
+    # Where the photo's part comes to lie in the frame, whole pixels.
+    across, down = width / (right - left), height / (bottom - top)
+    start_x, end_x = round((seen[0] - left) * across), round((seen[2] - left) * across)
+    start_y, end_y = round((seen[1] - top) * down), round((seen[3] - top) * down)
+    inner = photo.resize((max(1, end_x - start_x), max(1, end_y - start_y)), Image.Resampling.LANCZOS, box=seen)
+    return _extended(inner, width, height, start_x, start_y)
+
+
+def _extended(inner: Image.Image, width: int, height: int, start_x: int, start_y: int) -> Image.Image:
+    """A picture placed in a larger frame, its background continued to the frame's edges.
+
+    Each row and column goes on in its own colour, after a few pixels in a softened one that ignores what is no background,
+    so that a backdrop's shading and a floor go on while a garment cut off by the photo's edge leaves no stripe.
+    """
+    pixels = np.asarray(inner, np.float32)  # [inner height, inner width, 3]
+    soft = pixels.copy()
+    soft[0], soft[-1] = _edge_colours(pixels[:3]), _edge_colours(pixels[-3:])
+    if inner.width < width:  # otherwise the corners belong to the upper and lower edge
+        soft[:, 0] = _edge_colours(pixels[:, :3].swapaxes(0, 1))
+        soft[:, -1] = _edge_colours(pixels[:, -3:].swapaxes(0, 1))
+    margins = start_y, height - inner.height - start_y, start_x, width - inner.width - start_x
+    hard, soft = (cv2.copyMakeBorder(side, *margins, cv2.BORDER_REPLICATE) for side in (pixels, soft))
+    outside = cv2.copyMakeBorder(np.zeros(pixels.shape[:2], np.uint8), *margins, cv2.BORDER_CONSTANT, value=1)
+    distance = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_5)  # [height, width], 0 on the photo
+    softness = np.clip(distance * 40 / height, 0, 1)[..., None]
+    return Image.fromarray((hard + (soft - hard) * softness).round().clip(0, 255).astype(np.uint8))
+
+
+def _edge_colours(strip: np.ndarray) -> np.ndarray:
+    """The background's colour along an edge, sRGB, [length, 3], from the outermost pixels there, [depth, length, 3]."""
+    line = np.median(strip, axis=0)  # [length, 3]
+    # What differs from most of the edge around it, such as a leg or a sleeve, hardly counts.
+    half = max(1, len(line) * 3 // 8)
+    around = np.pad(line, ((half, half), (0, 0)), mode="symmetric")
+    usual = np.median(np.lib.stride_tricks.sliding_window_view(around, 2 * half + 1, axis=0), axis=-1)
+    weights = np.exp(-(np.square(line - usual).sum(axis=1, keepdims=True) / 30**2)).clip(1e-3).astype(np.float32)
+    reach = math.ceil(len(line) / 8) | 1
+    counted, total = (
+        cv2.GaussianBlur(
+            value.reshape(len(line), 1, -1), (1, 2 * reach + 1), len(line) / 24, borderType=cv2.BORDER_REPLICATE
+        )
+        for value in (line * weights, weights)
+    )
+    return counted.reshape(line.shape) / total.reshape(-1, 1)
+
+
+def _border_colour(image: Image.Image) -> tuple[int, int, int]:
+    """The median colour along the four edges: the studio's backdrop, unless the garment fills the picture."""
+    pixels = np.asarray(image)
+    edges = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    red, green, blue = np.median(edges, axis=0).round().astype(int)
+    return int(red), int(green), int(blue)

@@ -1,0 +1,299 @@
+"""Advice on pictures drawn here, good and bad, and what its remedies do to them."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFilter
+
+from fashionflow import matting
+from fashionflow.advice import SENTENCES, Advice, advise, clean_background, matting_in_use, remedy
+from fashionflow.photo import Crop, cropped
+
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "assets" / "examples").glob("*.jpg"))
+WIDTH, HEIGHT = 256, 320
+TEAL, SKIN = (20, 120, 130), (214, 160, 130)
+
+
+@pytest.fixture(autouse=True)
+def no_network(tmp_path, monkeypatch):
+    """Whatever matting networks this machine may have, GrabCut is at work here."""
+    monkeypatch.setenv("U2NET_HOME", str(tmp_path))
+    matting._make_session.cache_clear()
+    yield
+    matting._make_session.cache_clear()
+
+
+def studio(width: int = 512, height: int = 640) -> Image.Image:
+    shades = np.linspace(250, 225, height).round().astype(np.uint8)
+    return Image.fromarray(np.broadcast_to(shades[:, None, None], (height, width, 3)).copy())
+
+
+def carpet(width: int = 512, height: int = 640) -> Image.Image:
+    """Blotches of red, cream and brown; nothing of the garment's colour."""
+    colours = np.uint8([(150, 40, 40), (225, 205, 170), (90, 60, 40), (190, 110, 70)])
+    blotches = np.random.default_rng(2).integers(0, 4, (height // 24, width // 24))
+    return Image.fromarray(colours[blotches]).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def person(ground: Image.Image, at: tuple[int, int] = (256, 60), tall: int = 520, dress=TEAL) -> Image.Image:
+    """Someone in a dress: `at` is the top of the head, `tall` the height in pixels. May run out of the picture."""
+    photo = ground.copy()
+    draw = ImageDraw.Draw(photo)
+    unit = tall / 100
+
+    def place(*points):
+        return [(at[0] + x * unit, at[1] + y * unit) for x, y in points]
+
+    draw.rectangle(place((-6, 60), (-2, 100)), fill=SKIN)
+    draw.rectangle(place((2, 60), (6, 100)), fill=SKIN)
+    draw.polygon(place((-9, 17), (9, 17), (7, 38), (16, 72), (-16, 72), (-7, 38)), fill=dress)
+    draw.line(place((-10, 18), (-16, 48)), fill=SKIN, width=round(4 * unit))
+    draw.line(place((10, 18), (16, 48)), fill=SKIN, width=round(4 * unit))
+    draw.ellipse(place((-6, 0), (6, 15)), fill=(90, 60, 40))
+    draw.rectangle(place((-3, 13), (3, 18)), fill=SKIN)
+    for y in range(20, 72, 8):
+        draw.line(place((-6, y), (6, y)), fill=(240, 230, 120), width=round(unit))
+    return photo.filter(ImageFilter.GaussianBlur(0.7))
+
+
+def keys(photo: Image.Image, crop: Crop = Crop()) -> list[str]:  # noqa: B008  (it cannot be changed)
+    return [advice.key for advice in advise(photo, WIDTH, HEIGHT, crop)]
+
+
+def remedy_of(photo: Image.Image, key: str, crop: Crop = Crop()) -> str | None:  # noqa: B008
+    (advice,) = [advice for advice in advise(photo, WIDTH, HEIGHT, crop) if advice.key == key]
+    return advice.remedy
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_examples_get_no_advice(path):
+    assert advise(Image.open(path).convert("RGB"), WIDTH, HEIGHT, Crop()) == []
+
+
+def test_a_good_photo_gets_no_advice():
+    assert keys(person(studio())) == []
+
+
+def test_every_sentence_is_one_plain_sentence():
+    for key in SENTENCES:
+        sentence = Advice("", key, {"width": 90, "height": 112, "clip_width": 256, "clip_height": 320}).sentence()
+        assert sentence.endswith(".") and ". " not in sentence and "{" not in sentence
+
+
+def test_too_small_says_how_small():
+    small = person(studio()).resize((144, 180))
+    (advice,) = advise(small, WIDTH, HEIGHT, Crop())
+    assert advice.kind == "too-small" and advice.remedy is None
+    assert "Only 144 x 180 pixels" in advice.sentence() and "256 x 320" in advice.sentence()
+
+
+def test_too_small_because_of_the_zoom_is_undone():
+    photo = person(studio())
+    assert remedy_of(photo, "too-small", Crop(4)) == "zoom-out"
+    same, crop = remedy("zoom-out", photo, WIDTH, HEIGHT, Crop(4, 0.5, -0.5))
+    assert same is photo and crop == Crop(2.0, 0.5, -0.5)
+    assert "too-small" not in keys(photo, crop)
+
+
+@pytest.mark.parametrize("dress", [TEAL, (200, 200, 205)], ids=["teal", "pale"])
+def test_blurry(dress):
+    blurred = person(studio(), dress=dress).filter(ImageFilter.GaussianBlur(4))
+    assert keys(blurred) == ["blurry"] and remedy_of(blurred, "blurry") == "sharpen"
+
+
+def test_blur_that_the_clip_cannot_show_is_not_mentioned():
+    photo = person(studio(2048, 2560), at=(1024, 240), tall=2080)
+    assert keys(photo.filter(ImageFilter.GaussianBlur(7))) == []
+
+
+def test_sharpening_comes_closer_to_the_sharp_photo():
+    photo = person(studio())
+    blurred = photo.filter(ImageFilter.GaussianBlur(3))
+    sharpened, crop = remedy("sharpen", blurred, WIDTH, HEIGHT, Crop())
+    truth, before, after = (np.asarray(image, float) for image in (photo, blurred, sharpened))
+    assert np.square(after - truth).mean() < 0.85 * np.square(before - truth).mean()
+    assert crop == Crop()
+
+
+def test_too_dark_and_brightened():
+    dark = person(studio()).point(lambda level: level * 0.2)
+    assert keys(dark) == ["too-dark"]
+    bright, _ = remedy("brighten", dark, WIDTH, HEIGHT, Crop())
+    assert "too-dark" not in keys(bright)
+    red, green, blue = bright.getpixel((256, 240))
+    assert blue > green > 3 * red, "the dress is still teal"
+
+
+@pytest.mark.parametrize("colour", [(255, 255, 255), (130, 130, 140), (0, 0, 0)])
+def test_nothing_to_see(colour):
+    flat = np.full((640, 512, 3), colour) + np.random.default_rng(0).normal(0, 4, (640, 512, 1))
+    assert keys(Image.fromarray(flat.clip(0, 255).astype(np.uint8))) == ["no-garment"]
+
+
+def test_a_crop_beside_the_garment_shows_nothing():
+    wide = person(studio(1600, 640), at=(1300, 60))
+    assert keys(wide, Crop(across=-1)) == ["no-garment"]
+
+
+@pytest.mark.parametrize(
+    "photo, crop",
+    [
+        (person(studio(900, 640), at=(160, 60)), Crop()),
+        (person(studio(512, 1000), at=(256, 30), tall=600), Crop()),
+        (person(studio()), Crop(2)),
+        (person(studio()), Crop(1.2, down=-1)),
+    ],
+    ids=["beside", "above", "zoomed", "moved"],
+)
+def test_what_the_crop_hides_is_shown_by_one_tap(photo, crop):
+    assert remedy_of(photo, "hidden", crop) == "show-all"
+    same, crop = remedy("show-all", photo, WIDTH, HEIGHT, crop)
+    assert same is photo and keys(photo, crop) == []
+    frame = np.asarray(cropped(photo, WIDTH, HEIGHT, crop)).astype(int)
+    ground = frame[..., 0] - frame[..., 2] > 15  # skin and hair: both ends of the person
+    whole = np.argwhere(ground)[:, 0]
+    left, top, right, bottom = crop.box(photo.size, WIDTH / HEIGHT)
+    assert whole.min() > 0 and whole.max() < HEIGHT - 1 and right - left > 100
+
+
+def test_show_all_zooms_out_beyond_the_photo():
+    skirt = studio(640, 400)
+    ImageDraw.Draw(skirt).polygon([(150, 60), (490, 60), (600, 340), (40, 340)], fill=TEAL)
+    _, crop = remedy("show-all", skirt, WIDTH, HEIGHT, Crop())
+    assert crop.zoom < 0.6
+    frame = np.asarray(cropped(skirt, WIDTH, HEIGHT, crop)).astype(int)
+    assert (frame[:, [0, -1]].min(axis=-1) > 200).all(), "studio on both sides"
+
+
+@pytest.mark.parametrize(
+    "photo, key",
+    [
+        (person(studio(), tall=1000), "ends-below"),
+        (person(studio(), tall=640), "ends-below"),
+        (person(studio(), at=(256, -120), tall=700), "ends-above"),
+    ],
+    ids=["waist", "ankles", "head"],
+)
+def test_what_the_photo_itself_cuts_off_cannot_be_shown(photo, key):
+    (advice,) = advise(photo, WIDTH, HEIGHT, Crop())
+    assert (advice.kind, advice.key, advice.remedy) == ("cut-off", key, None)
+
+
+def test_busy_background_is_cleaned():
+    photo = person(carpet())
+    assert remedy_of(photo, "busy-background") == "clean-background"
+    clean, _ = remedy("clean-background", photo, WIDTH, HEIGHT, Crop())
+    assert keys(clean) == [] and clean.size == photo.size
+    pixels = np.asarray(clean).astype(int)
+    assert (pixels[:40] == matting.BACKDROP).all() and (pixels[:, :60] == matting.BACKDROP).all()
+    np.testing.assert_allclose(clean.getpixel((256, 240)), photo.getpixel((256, 240)), atol=1)
+
+
+def test_the_old_background_leaves_no_seam():
+    """Red ground, white afterwards: along the dress there is neither red nor a mixture with it, nor between the legs."""
+    photo = np.asarray(person(Image.new("RGB", (512, 640), (200, 20, 30)))).astype(float)
+    photo += np.random.default_rng(0).normal(0, 6, photo.shape)  # a camera's noise
+    clean = clean_background(Image.fromarray(photo.clip(0, 255).astype(np.uint8)))
+    skirt = np.asarray(clean).astype(int)[330:425, 150:362]
+    assert (skirt[..., 0] - skirt[..., 1]).max() < 45
+    light = skirt.sum(axis=-1)
+    assert ((light > 400) & (light < 700)).mean() > 0.06, "the edge is soft"
+    assert clean.getpixel((256, 520)) == (matting.BACKDROP,) * 3
+
+
+def test_a_white_garment_stands_before_grey():
+    dress = Image.new("RGB", (512, 640), (60, 110, 60))
+    ImageDraw.Draw(dress).polygon([(190, 120), (320, 120), (400, 540), (110, 540)], fill=(248, 248, 246))
+    assert clean_background(dress).getpixel((10, 10)) == (matting.DARKER_BACKDROP,) * 3
+
+
+def test_a_large_photo_keeps_its_size_and_its_detail():
+    photo = person(carpet(1536, 1920), at=(768, 180), tall=1560)
+    clean = clean_background(photo)
+    assert clean.size == photo.size
+    inside = np.s_[560:900, 720:810]
+    np.testing.assert_array_equal(np.asarray(clean)[inside], np.asarray(photo)[inside])
+
+
+def close_up() -> Image.Image:
+    """A sweater with a large print that fills most of the photo: where it ends cannot be told by colour."""
+    photo = Image.new("RGB", (512, 640), (190, 160, 120))
+    ImageDraw.Draw(photo).rectangle((66, 60, 446, 640), fill=(60, 65, 80))
+    ImageDraw.Draw(photo).rectangle((166, 200, 346, 440), fill=(180, 190, 220))
+    noise = np.random.default_rng(0).normal(0, 5, (640, 512, 3))
+    return Image.fromarray((np.asarray(photo) + noise).clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("photo", [carpet(), studio(), close_up()], ids=["carpet", "empty", "close-up"])
+def test_what_cannot_be_cut_out_is_left_alone(photo):
+    with pytest.raises(ValueError, match="The background was left as it is, because .*; choose a photo"):
+        clean_background(photo)
+
+
+def test_a_figure_far_away_is_left_alone():
+    with pytest.raises(ValueError, match="covers 4% of the photo"):
+        clean_background(person(studio(), at=(256, 190), tall=250))
+
+
+def test_a_remedy_that_would_be_refused_is_not_offered():
+    assert remedy_of(carpet(), "busy-background") is None
+
+
+def test_a_plain_coloured_ground_is_not_busy():
+    assert keys(person(Image.new("RGB", (512, 640), (190, 40, 70)))) == []
+
+
+def test_someone_lying_in_a_wide_photo():
+    lying = person(studio()).rotate(90, expand=True)
+    (advice,) = advise(lying, WIDTH, HEIGHT, Crop())
+    assert (advice.key, advice.remedy) == ("sideways", "show-all")
+    assert keys(person(studio(900, 640), at=(450, 60))) == [], "standing in a wide photo is well"
+
+
+def test_at_most_two_and_the_most_important_first():
+    bad = person(carpet(900, 640), at=(200, 60)).filter(ImageFilter.GaussianBlur(4)).resize((180, 128))
+    assert keys(bad) == ["hidden", "busy-background"]
+
+
+def test_unknown_remedy_and_impossible_crop():
+    with pytest.raises(ValueError, match="`name` must be show-all, .* got 'iron'"):
+        remedy("iron", studio(), WIDTH, HEIGHT, Crop())
+    for call in (advise, lambda *rest: remedy("sharpen", *rest)):
+        with pytest.raises(ValueError, match="`zoom` must be"):
+            call(studio(), WIDTH, HEIGHT, Crop(9))
+
+
+def test_a_phone_photo_takes_no_time():
+    photo = person(studio()).resize((3000, 4000))
+    start = time.thread_time()  # this thread's own work, whatever else the machine does
+    for _ in range(3):
+        advise(photo, WIDTH, HEIGHT, Crop())
+    assert (time.thread_time() - start) / 3 < 0.12  # 0.03 where nothing else runs
+
+
+def test_grabcut_is_in_use_where_no_weights_lie():
+    assert matting_in_use() == "OpenCV GrabCut"
+
+
+def test_a_matting_network_is_used_if_it_is_here(tmp_path, monkeypatch):
+    """rembg's own code with a network of one layer that takes the brightest channel for the garment."""
+    pytest.importorskip("rembg")
+    onnx = pytest.importorskip("onnx")
+    number = onnx.TensorProto.FLOAT
+    network = onnx.helper.make_graph(
+        [onnx.helper.make_node("ReduceMax", ["photo"], ["mask"], axes=[1], keepdims=1)],
+        "brightest",
+        [onnx.helper.make_tensor_value_info("photo", number, [1, 3, 320, 320])],
+        [onnx.helper.make_tensor_value_info("mask", number, [1, 1, 320, 320])],
+    )
+    model = onnx.helper.make_model(network, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, tmp_path / "u2netp.onnx")
+    assert matting_in_use() == "rembg u2netp"
+    photo = Image.new("RGB", (300, 400), (20, 20, 20))
+    photo.paste((200, 40, 40), (80, 60, 220, 380))
+    clean = clean_background(photo)
+    assert min(clean.getpixel((10, 10))) > 235
+    np.testing.assert_allclose(clean.getpixel((150, 200)), (200, 40, 40), atol=25)
