@@ -12,16 +12,23 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from .animation import DEFAULT_STEPS, LARGEST_SEED, MOST_FRAMES, MOST_STEPS, AnimationRequest
+from .animation import (
+    DECODED_AT_ONCE,
+    DEFAULT_QUALITY,
+    DEFAULT_STEPS,
+    LARGEST_GUIDANCE,
+    LARGEST_SEED,
+    MOST_FRAMES,
+    MOST_INTERPOLATION,
+    MOST_STEPS,
+    AnimationRequest,
+)
 from .hub import MODEL_VARIABLE, device_report, load_pipeline
 from .motion import MOTIONS
 from .photo import read_photo
-from .playback import playing_frames, playing_rate
+from .provenance import check_signing, describe, sign
 from .schedulers import SAMPLERS
 from .video import write_clip
-
-
-DEFAULT_QUALITY = 18
 
 
 class _Parser(argparse.ArgumentParser):
@@ -50,6 +57,21 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--turn-angle", type=float, help="degrees of the turn, -360 to 360; the motion's own")
     parser.add_argument("--sampler", choices=SAMPLERS, default=next(iter(SAMPLERS)), help=next(iter(SAMPLERS)))
+    parser.add_argument(
+        "--guidance",
+        type=float,
+        default=1.0,
+        help=f"push towards the motion, 1 to {LARGEST_GUIDANCE:g}; 1, which is none",
+    )
+    parser.add_argument("--frame-rate", type=float, help="the model's frames shown a second, 1 to 60; the model's own")
+    parser.add_argument(
+        "--interpolation",
+        type=int,
+        help=f"frames shown for each of the model's, 1 to {MOST_INTERPOLATION}; what looks smooth",
+    )
+    parser.add_argument(
+        "--memory", choices=DECODED_AT_ONCE, default="normal", help="frames decoded at once, 1, 4 or 16; normal"
+    )
     parser.add_argument("--model", help=f"a model folder or a Hub id; ${MODEL_VARIABLE}, or else the model that ships")
     parser.add_argument("--device", default="auto", help="cuda, mps or cpu; the best there is")
     parser.add_argument(
@@ -74,6 +96,7 @@ def animate(arguments: argparse.Namespace) -> Path:
         raise ValueError(f"The clip's folder must exist, got {str(clip.parent)!r}.")
     if not 1 <= arguments.quality <= 51:
         raise ValueError(f"`quality` must be from 1 to 51, got {arguments.quality}.")
+    check_signing()
     photo = read_photo(arguments.photo)
     pipe = load_pipeline(arguments.model, arguments.device)
     request = AnimationRequest(
@@ -84,6 +107,11 @@ def animate(arguments: argparse.Namespace) -> Path:
         motion=MOTIONS[0] if arguments.motion is None and pipe.has_motion else arguments.motion,
         turn_angle=arguments.turn_angle,
         sampler=arguments.sampler,
+        guidance=arguments.guidance,
+        frame_rate=arguments.frame_rate,
+        interpolation=arguments.interpolation,
+        quality=arguments.quality,
+        memory=arguments.memory,
     )
     request.check(pipe)
     if arguments.seed is None:
@@ -91,14 +119,15 @@ def animate(arguments: argparse.Namespace) -> Path:
 
     pipe.set_progress_bar_config(desc="Denoising", unit="step")
     latents = request.denoise(pipe)
-    factor, fps = playing_rate(pipe)
+    factor, fps = request.playing_rate(pipe)
     frames = tqdm(
-        playing_frames(pipe, latents, request.photo),
+        request.playing_frames(pipe, latents),
         total=factor * (request.frames - 1) + 1,
         desc="Writing",
         unit="frame",
     )
-    return write_clip(clip, frames, fps, settings=request.settings(pipe), quality=arguments.quality)
+    settings = describe(request.settings(pipe))
+    return sign(write_clip(clip, frames, fps, settings=settings, quality=arguments.quality))
 
 
 def _end(*_) -> None:

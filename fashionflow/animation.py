@@ -1,16 +1,19 @@
 """What can be asked of a studio, and what it tells while it works."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 
 from . import __version__
+from .interpolation import interpolate
 from .motion import LARGEST_TURN, MOTIONS
 from .pipelines import FashionFlowPipeline
+from .playback import keyframes, playing_rate
 from .schedulers import SAMPLERS
 
 
@@ -18,6 +21,13 @@ MOST_FRAMES = 280
 MOST_STEPS = 1000
 DEFAULT_STEPS = 4
 LARGEST_SEED = 2**32 - 1
+DEFAULT_QUALITY = 18
+FRAME_RATES = (1, 60)
+MOST_INTERPOLATION = 8
+LARGEST_GUIDANCE = 5.0
+
+DECODED_AT_ONCE = {"lean": 1, "normal": 4, "fast": 16}
+"""Memory modes, and how many frames each decodes at once: more need more memory and less time."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +42,12 @@ class AnimationRequest:
         motion: a name from `fashionflow.motion.MOTIONS`; `None` leaves the motion to the model.
         turn_angle: degrees, in [-360, 360]; `None` takes the motion's own.
         sampler: a name from `fashionflow.schedulers.SAMPLERS`.
+        guidance: how far the denoiser is pushed towards the motion asked for, 1 (not at all) to 5; above 1 every step
+            takes twice as long.
+        frame_rate: denoised frames shown a second, 1 to 60; `None` takes the model's own. Others play slower or faster.
+        interpolation: frames shown for each denoised one, 1 (none between them) to 8; `None` takes what looks smooth.
+        quality: x264's CRF, 1 (best, largest) to 51.
+        memory: a name from `DECODED_AT_ONCE`.
     """
 
     photo: Image.Image
@@ -41,6 +57,11 @@ class AnimationRequest:
     motion: str | None = None
     turn_angle: float | None = None
     sampler: str = next(iter(SAMPLERS))
+    guidance: float = 1.0
+    frame_rate: float | None = None
+    interpolation: int | None = None
+    quality: int = DEFAULT_QUALITY
+    memory: str = "normal"
 
     def check(self, pipe: FashionFlowPipeline) -> None:
         """Raises a `ValueError` of one sentence for what this pipeline cannot do, before anybody waits for it."""
@@ -60,11 +81,40 @@ class AnimationRequest:
         if self.turn_angle is not None:
             if self.motion is None:
                 raise ValueError(f"`turn_angle` must be empty where no motion is chosen, got {self.turn_angle!r}.")
-            number = isinstance(self.turn_angle, (int, float)) and not isinstance(self.turn_angle, bool)
-            if not number or not -LARGEST_TURN <= self.turn_angle <= LARGEST_TURN:
+            if not _is_number(self.turn_angle, -LARGEST_TURN, LARGEST_TURN):
                 raise ValueError(f"`turn_angle` must be between -360 and 360 degrees, got {self.turn_angle!r}.")
         if self.sampler not in tuple(SAMPLERS):
             raise ValueError(f"`sampler` must be one of {', '.join(SAMPLERS)}, got {self.sampler!r}.")
+        if not _is_number(self.guidance, 1, LARGEST_GUIDANCE):
+            raise ValueError(f"`guidance` must be between 1 and {LARGEST_GUIDANCE:g}, got {self.guidance!r}.")
+        if self.guidance != 1 and self.motion is None:
+            raise ValueError(f"`guidance` must be 1 where no motion is chosen, got {self.guidance!r}.")
+        if self.frame_rate is not None and not _is_number(self.frame_rate, *FRAME_RATES):
+            raise ValueError(f"`frame_rate` must be between 1 and 60, got {self.frame_rate!r}.")
+        if self.interpolation is not None and not _is_whole(self.interpolation, 1, MOST_INTERPOLATION):
+            raise ValueError(
+                f"`interpolation` must be a whole number from 1 to {MOST_INTERPOLATION}, got {self.interpolation!r}."
+            )
+        if not _is_whole(self.quality, 1, 51):
+            raise ValueError(f"`quality` must be a whole number from 1 to 51, got {self.quality!r}.")
+        if self.memory not in tuple(DECODED_AT_ONCE):
+            raise ValueError(f"`memory` must be one of {', '.join(DECODED_AT_ONCE)}, got {self.memory!r}.")
+
+    def playing_rate(self, pipe: FashionFlowPipeline) -> tuple[int, float]:
+        """Frames shown for each frame that the denoiser makes, and frames a second."""
+        factor, _ = playing_rate(pipe)
+        factor = self.interpolation or factor
+        return factor, (self.frame_rate or pipe.config.frame_rate) * factor
+
+    def playing_frames(self, pipe: FashionFlowPipeline, latents: torch.Tensor) -> Iterator[np.ndarray]:
+        """The clip's frames as they are shown, uint8 RGB, [height, width, 3], each made only when it is asked for.
+
+        Args:
+            pipe: the pipeline that made the latents.
+            latents: what `denoise` returned, [1, C, F, H, W].
+        """
+        factor, _ = self.playing_rate(pipe)
+        return interpolate(keyframes(pipe, latents, self.photo, DECODED_AT_ONCE[self.memory]), factor)
 
     def denoise(self, pipe: FashionFlowPipeline, on_step_end: Callable[..., dict] | None = None) -> torch.Tensor:
         """The clip's latents, [1, C, F, H, W].
@@ -80,6 +130,7 @@ class AnimationRequest:
             motion=self.motion,
             turn_angle=self.turn_angle,
             sampler=self.sampler,
+            motion_guidance=float(self.guidance),
             # On the processor, whatever the device, so that a seed means the same clip everywhere.
             generator=torch.Generator().manual_seed(self.seed),
             output_type="latent",
@@ -88,50 +139,65 @@ class AnimationRequest:
 
     def settings(self, pipe: FashionFlowPipeline) -> dict[str, str | int | float | None]:
         """What goes into the finished file, so that the clip can be made again. Nothing in it tells whose photo it was."""
-        names = ("motion", "turn_angle", "frames", "steps", "seed", "sampler")
-        return {name: getattr(self, name) for name in names} | {
+        return {name: getattr(self, name) for name in SETTINGS} | {
             "model": pipe.model_name,
+            "model_hash": pipe.model_hash,
             "version": __version__,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
         }
 
 
+SETTINGS = tuple(field.name for field in fields(AnimationRequest) if field.name != "photo")
+"""What a visitor sets besides the photo."""
+
+
 @dataclass(frozen=True)
 class Waiting:
-    """`ahead` jobs have the device first; 0 says that this one begins."""
+    """`ahead` clips are made first, which takes `seconds` more or less; 0 says that this job begins, or goes on."""
 
     ahead: int
+    seconds: float
 
 
 @dataclass(frozen=True)
 class Step:
-    """Step `index` of `total` is done. `elapsed` and `remaining` are seconds; `preview` is the clip as it looks now."""
+    """Step `index` of `total` of clip `clip` is done. `elapsed` and `remaining` are seconds from its start and to its end;
+    `preview` is the clip as it looks now."""
 
     index: int
     total: int
     elapsed: float
     remaining: float
     preview: Image.Image
+    clip: int = 0
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Piece `index` of the finished clip is at `path`, `elapsed` seconds after the start; it can be played by itself."""
+    """Piece `index` of clip `clip` is at `path`, `elapsed` seconds after its start; it can be played by itself."""
 
     path: Path
     index: int
     elapsed: float
+    remaining: float
+    clip: int = 0
 
 
 @dataclass(frozen=True)
 class Finished:
-    """The clip is at `path`: `frames` frames at `fps`, made in `seconds` from `seed`."""
+    """Clip `clip` of the job is at `path`: `frames` frames at `fps`, made in `seconds` from `seed`. `whole` is false for what
+    there was when the job was stopped. `promised` is how many seconds were announced for the job's first clip when it was
+    asked for, `waited` how many passed before its device was free."""
 
     path: Path
     seed: int
     seconds: float
     fps: float
     frames: int
+    clip: int = 0
+    whole: bool = True
+    promised: float | None = None
+    waited: float = 0.0
 
 
 Event = Waiting | Step | Segment | Finished
@@ -139,3 +205,7 @@ Event = Waiting | Step | Segment | Finished
 
 def _is_whole(number: object, smallest: int, largest: int) -> bool:
     return isinstance(number, int) and not isinstance(number, bool) and smallest <= number <= largest
+
+
+def _is_number(number: object, smallest: float, largest: float) -> bool:
+    return isinstance(number, (int, float)) and not isinstance(number, bool) and smallest <= number <= largest

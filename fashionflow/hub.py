@@ -18,6 +18,7 @@ from huggingface_hub import snapshot_download
 from safetensors import SafetensorError, safe_open
 
 from .pipelines import FashionFlowPipeline
+from .provenance import model_hash
 
 
 SHIPPED_MODEL = Path(__file__).resolve().parents[1] / "assets" / "models" / "fashionflow-mini"
@@ -70,7 +71,7 @@ def load_pipeline(model: str | Path | None = None, device: str | None = None) ->
             f"The model {str(given)!r} cannot be loaded, because {reason}; copy or download its folder again, or leave the "
             "model out to use the one that ships."
         ) from error
-    pipe.model_name = model_name(model)
+    pipe.model_name, pipe.model_hash = model_name(model), model_hash(folder)
     pipe.to(chosen)
     for part in (pipe.unet, pipe.vae):  # the order in which convolutions read pixels fastest
         part.to(memory_format=torch.channels_last)

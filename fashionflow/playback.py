@@ -44,10 +44,10 @@ def playing_frames(
 
 
 def keyframes(
-    pipe: FashionFlowPipeline, latents: torch.Tensor, photo: Image.Image | None = None
+    pipe: FashionFlowPipeline, latents: torch.Tensor, photo: Image.Image | None = None, chunk_frames: int = 4
 ) -> Iterator[np.ndarray]:
     """The frames that the denoiser made, as `playing_frames` shows them, without those between them."""
-    decoded = decode_frames(pipe, latents, photo)
+    decoded = decode_frames(pipe, latents, photo, chunk_frames)
     # A clip whose first frame was not given begins with a frame that is like the photo, and its own detail would not fit.
     if photo is None or not pipe.config.first_frame_given:
         return decoded
@@ -58,8 +58,9 @@ def keyframes(
 
 
 def decode_frames(
-    pipe: FashionFlowPipeline, latents: torch.Tensor, photo: Image.Image | None = None
+    pipe: FashionFlowPipeline, latents: torch.Tensor, photo: Image.Image | None = None, chunk_frames: int = 4
 ) -> Iterator[np.ndarray]:
-    """Latents, [1, C, F, H, W], as the autoencoder shows them: uint8 RGB, [height, width, 3], a few decoded at a time."""
-    for chunk in pipe.decode_latents(latents, photo):  # [1, 3, f, height, width] in [0, 1]
+    """Latents, [1, C, F, H, W], as the autoencoder shows them: uint8 RGB, [height, width, 3], `chunk_frames` decoded at a
+    time."""
+    for chunk in pipe.decode_latents(latents, photo, chunk_frames):  # [1, 3, f, height, width] in [0, 1]
         yield from (chunk[0].permute(1, 2, 3, 0) * 255).round().to(torch.uint8).cpu().numpy()

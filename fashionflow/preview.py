@@ -1,5 +1,7 @@
 """What the denoiser has in mind, as a small picture after every step."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from PIL import Image
@@ -40,19 +42,35 @@ class Preview:
         self._hook.remove()
         self._last_answer = None
 
+    @property
+    def has_seen(self) -> bool:
+        """Whether there was an answer yet."""
+        return self._last_answer is not None
+
     @torch.no_grad()
     def picture(self) -> Image.Image:
         """`MOMENTS` frames, evenly spaced in time, the photo first, left to right and top to bottom."""
-        sample, timestep, prediction = self._last_answer
-        moments = torch.linspace(0, sample.shape[2] - 1, MOMENTS).round().long().tolist()
-        seen = sample[:1, :, moments].float()  # [1, C, MOMENTS, H, W]
-        clean = self._clean(seen, timestep, prediction[:1, :, moments].float())
-        if self.pipe.config.first_frame_given:
-            clean[:, :, 0] = seen[:, :, 0]  # the photo is never noisy
-        frames = self._pixels(clean)[0].permute(1, 2, 3, 0)  # [MOMENTS, height, width, 3]
-        frames = (frames * 255).round().byte().cpu().numpy()
+        moments = torch.linspace(0, self._last_answer[0].shape[2] - 1, MOMENTS).round().long().tolist()
+        frames = self._frames(moments)  # [MOMENTS, height, width, 3]
         picture = Image.fromarray(np.concatenate([np.concatenate(list(row), 1) for row in np.split(frames, 2)], 0))
         return picture if picture.height >= self.pipe.height else picture.resize((self.pipe.width, self.pipe.height))
+
+    @torch.no_grad()
+    def frames(self) -> Iterator[np.ndarray]:
+        """Every frame at the pipeline's size, uint8 RGB, [height, width, 3]: the clip as it would be if this were its end."""
+        for start in range(0, self._last_answer[0].shape[2], MOMENTS):
+            for frame in self._frames(list(range(self._last_answer[0].shape[2]))[start : start + MOMENTS]):
+                yield np.asarray(Image.fromarray(frame).resize((self.pipe.width, self.pipe.height)))
+
+    def _frames(self, moments: list[int]) -> np.ndarray:
+        """The frames of these numbers, uint8 RGB, [f, height, width, 3]; smaller ones where pixels are estimated."""
+        sample, timestep, prediction = self._last_answer
+        seen = sample[:1, :, moments].float()  # [1, C, f, H, W]
+        clean = self._clean(seen, timestep, prediction[:1, :, moments].float())
+        if self.pipe.config.first_frame_given and moments[0] == 0:
+            clean[:, :, 0] = seen[:, :, 0]  # the photo is never noisy
+        frames = self._pixels(clean)[0].permute(1, 2, 3, 0)  # [f, height, width, 3]
+        return (frames * 255).round().byte().cpu().numpy()
 
     def _listen(self, unet: torch.nn.Module, inputs: tuple, output: tuple) -> None:
         self._last_answer = inputs[0], inputs[1], output[0]

@@ -1,24 +1,22 @@
-"""A loaded pipeline at work: one clip at a time on its device, told as events, stopped within one step."""
+"""A loaded pipeline at work: jobs in a line, one clip at a time on the device, told as events, stopped within one step."""
 
 import contextlib
 import logging
-import queue
 import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
-
-from .animation import AnimationRequest, Event, Finished, Segment, Step, Waiting
+from .animation import AnimationRequest, Waiting
+from .jobs import JOB_PREFIX, Job, Stopped, plain_number
+from .making import Making
 from .pipelines import FashionFlowPipeline
-from .playback import playing_frames, playing_rate
-from .preview import Preview
-from .video import write_clip, write_segment
+from .playback import playing_rate
+from .promise import Promise
 
 
 KEEP_SECONDS = 3600
@@ -27,222 +25,207 @@ KEEP_SECONDS = 3600
 SWEEP_SECONDS = 600
 """How often old jobs are looked for. They go one sweep early, so that `KEEP_SECONDS` is a promise and not a mean."""
 
-SEGMENT_SECONDS = 0.75  # of a clip in one streamed piece; players start once about so much has arrived
-TURN_SECONDS = 0.25  # between looks at whether the device is free
+AVAILABLE_SECONDS = KEEP_SECONDS - SWEEP_SECONDS
+"""For so long at least, a finished job can be found."""
 
-JOB_PREFIX = "job-"
+MOST_CLIPS = 24  # in one job
 
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """A job would take `seconds`, once `ahead` clips have been made first, which takes `ahead_seconds`."""
+
+    seconds: float
+    ahead: int
+    ahead_seconds: float
+
+
 class Studio:
-    """Owns a pipeline and its device. However many threads ask, one clip is made at a time, in the order of asking.
+    """Owns a pipeline and its device. However many ask, one clip is made at a time, in the order of asking; a job of several
+    clips lets the others in between its clips.
 
     Args:
         pipe: a loaded pipeline, on its device; nobody else may run it.
-        folder: where the studio's own folder is made; the system's temporary folder by default. Clips are deleted from it
-            after `KEEP_SECONDS` at the latest, and all of it when Python ends.
+        folder: where the studio's own folder is made; the system's temporary folder by default. Jobs are deleted from it
+            `KEEP_SECONDS` after their end at the latest, and all of it when Python ends.
+        measure: whether to measure now, in the background, how long clips take here; otherwise the first clips tell.
+
+    Attributes:
+        watchers: called with every job that is submitted, by whoever submits it.
     """
 
-    def __init__(self, pipe: FashionFlowPipeline, folder: Path | str | None = None):
+    def __init__(
+        self,
+        pipe: FashionFlowPipeline,
+        folder: Path | str | None = None,
+        measure: bool = False,
+    ):
         pipe.set_progress_bar_config(disable=True)
         self.pipe = pipe
+        self.promise = Promise(playing_factor=playing_rate(pipe)[0])
         self._folder = tempfile.TemporaryDirectory(prefix="fashionflow-", dir=folder, ignore_cleanup_errors=True)
         self.folder = Path(self._folder.name)
-        self.decode_seconds = 0.0  # for one denoised frame, as the last clip took; 0 until there was one
-        self._line: list[object] = []  # who asked, first come first; the first one has the device
-        self._moved_up = threading.Condition()
-        threading.Thread(target=_sweep_until_gone, args=(self.folder,), daemon=True, name="sweep").start()
+        self.watchers: list[Callable[[Job], None]] = []
+        self._jobs: dict[str, Job] = {}  # by number
+        self._line: list[Job] = []  # first come first; the first one has the device
+        self._changed = threading.Condition()
+        self._begun_at = 0.0  # when the clip at work began, on the clock of `time.monotonic`
+        self._worker: threading.Thread | None = None
+        self._measuring = measure
+        if measure:
+            self._start_worker()
+        threading.Thread(target=_sweep_until_gone, args=(weakref.ref(self),), daemon=True, name="sweep").start()
 
-    @property
-    def fps(self) -> float:
-        """Frames a second of finished clips."""
-        return playing_rate(self.pipe)[1]
-
-    def animate(self, request: AnimationRequest, stop: threading.Event, segments: bool = True) -> Iterator[Event]:
-        """Yields `Waiting` while others have the device, a `Step` for every denoising step, `Segment`s, and `Finished`.
-
-        Setting `stop`, or closing the iterator, ends the work within one step; after `stop` the iterator ends without
-        `Finished`, and closing returns at once. Either way the next job starts only when this one has ended its work.
+    def submit(self, requests: AnimationRequest | Sequence[AnimationRequest], segments: bool = True) -> Job:
+        """Puts a job at the end of the line and returns it at once.
 
         Args:
-            request: what to make.
-            stop: an event of this job alone.
-            segments: also write the clip in pieces for a live player.
+            requests: what to make.
+            segments: also write the clips in pieces for a live player.
 
         Raises:
-            ValueError: at once, if `request` asks for what this pipeline cannot do. What goes wrong later is raised where
-                the events are read.
+            ValueError: if a request asks for what this pipeline cannot do, or there are none, or more than `MOST_CLIPS`.
         """
-        request.check(self.pipe)
-        return self._animate(request, stop, segments)
+        requests = (requests,) if isinstance(requests, AnimationRequest) else tuple(requests)
+        if not 1 <= len(requests) <= MOST_CLIPS:
+            raise ValueError(f"A job must have 1 to {MOST_CLIPS} clips, got {len(requests)}.")
+        for request in requests:
+            request.check(self.pipe)
+        estimate = self.estimate(requests[:1])
+        # Weakly, because a job may outlive its studio.
+        wait = weakref.WeakMethod(self._wait)
+        job = Job(
+            requests,
+            self.folder,
+            segments,
+            wait=lambda job: ahead(job) if (ahead := wait()) else Waiting(0, 0.0),
+            promised=estimate.seconds + estimate.ahead_seconds,
+        )
+        with self._changed:
+            self._jobs[job.number] = job
+            self._line.append(job)
+            self._start_worker()
+        for watcher in self.watchers:
+            watcher(job)
+        return job
+
+    def find(self, number: object) -> Job | None:
+        """The job with that number, however it was typed; `None` if there is none, or it has been deleted."""
+        return self._jobs.get(plain_number(number))
+
+    def discard(self, job: Job) -> None:
+        """Ends a job and deletes all that belongs to it; if it is at work, as soon as its step is done."""
+        self._jobs.pop(job.number, None)
+        job.discard()
+        self._leave_line(job)
+
+    def stop(self, job: Job) -> None:
+        """Ends a job; what has been made of the clip at work is kept."""
+        job.stop()
+        self._leave_line(job)
 
     @property
     def in_line(self) -> int:
         """How many jobs are at work or wait for it."""
         return len(self._line)
 
-    def _animate(self, request: AnimationRequest, stop: threading.Event, segments: bool) -> Iterator[Event]:
-        ticket = object()
-        job = None
-        with self._moved_up:
-            self._line.append(ticket)
-        try:
-            while ahead := self._ahead(ticket):
-                yield Waiting(ahead)
-                if stop.is_set():
-                    return
-                with self._moved_up:
-                    self._moved_up.wait(TURN_SECONDS)
-            yield Waiting(0)
-            if stop.is_set():
-                return
-            starting = _Job(self, request, stop, segments, ended=partial(self._leave, ticket))
-            starting.start()
-            job = starting  # from here on it leaves the line itself
-            yield from job.told()
-        finally:
-            if job is None:
-                self._leave(ticket)
-            else:
-                job.abandon()
+    def estimate(self, requests: Sequence[AnimationRequest]) -> Estimate:
+        """How long a job would take that is submitted now."""
+        with self._changed:
+            ahead = self._line_before(None)
+        return Estimate(sum(map(self.promise.seconds, requests)), *ahead)
 
-    def _leave(self, ticket: object) -> None:
-        with self._moved_up:
-            self._line.remove(ticket)
-            self._moved_up.notify_all()
+    def _leave_line(self, job: Job) -> None:
+        with self._changed:
+            if job in self._line and self._line[0] is not job:  # the worker takes care of the first one
+                self._line.remove(job)
+                job.end("stopped")
 
-    def _ahead(self, ticket: object) -> int:
-        with self._moved_up:
-            return self._line.index(ticket)
+    def _wait(self, job: Job) -> Waiting:
+        with self._changed:
+            return Waiting(*self._line_before(job))
 
-
-class _Stopped(Exception):
-    """Raised inside a job's thread once nobody wants its clip any more."""
-
-
-class _Job(threading.Thread):
-    """One clip in the making, on a thread of its own from start to end, so that it works on while its reader is busy with
-    an event; it waits for a reader who is four events behind. `ended` is called on that thread, as the last thing."""
-
-    def __init__(
-        self,
-        studio: Studio,
-        request: AnimationRequest,
-        stop: threading.Event,
-        segments: bool,
-        ended: Callable[[], None],
-    ):
-        super().__init__(daemon=True, name="animate")
-        self._studio, self._pipe, self._request = studio, studio.pipe, request
-        self._stop_asked, self._abandoned = stop, threading.Event()
-        self._segments, self._ended = segments, ended
-        self._events: queue.Queue = queue.Queue(maxsize=4)
-        self._error: Exception | None = None
-        self._started_at = time.monotonic()
-
-    def told(self) -> Iterator[Event]:
-        """The job's events until it ends, then its error if it had one."""
-        while self.is_alive() or not self._events.empty():
-            try:
-                event = self._events.get(timeout=0.1)
-            except queue.Empty:
+    def _line_before(self, job: Job | None) -> tuple[int, float]:
+        """Clips made before the next one of `job` (of a newcomer, for `None`), and the seconds that they take."""
+        clips, left = 0, []
+        for index, other in enumerate(self._line):
+            if other is job:
+                break
+            if other.next_clip is None:  # it has made its last clip and is about to leave
                 continue
-            if not self._unwanted():
-                yield event
-        if self._error is not None:
-            raise self._error
+            clips += 1
+            needed = self.promise.seconds(other.requests[other.next_clip])
+            elapsed = time.monotonic() - self._begun_at if index == 0 and other.state == "working" else 0.0
+            left.append(needed - elapsed)
+        return clips, self.promise.waiting(left)
 
-    def abandon(self) -> None:
-        """Has the thread stop, without waiting for it: Gradio closes iterators where it serves every visitor."""
-        self._abandoned.set()
+    def _start_worker(self) -> None:
+        """Has a thread at work while there is something to do, and no longer, because it holds the studio."""
+        if self._worker is None:
+            self._worker = threading.Thread(target=self._work, daemon=True, name="animate")
+            self._worker.start()
 
-    def run(self) -> None:
-        try:
-            with Preview(self._pipe) as preview:
-                latents = self._denoise(preview)
-            self._finish(latents)
-        except _Stopped:
-            logger.info("A clip was stopped after %.1f s.", self._elapsed())
-        except Exception as error:
-            self._error = error
-        finally:
-            self._ended()
-
-    def _denoise(self, preview: Preview) -> torch.Tensor:
-        request = self._request
-
-        def on_step_end(pipe, step: int, timestep: int, tensors: dict) -> dict:
-            self._stop_if_unwanted()
-            elapsed = self._elapsed()
-            remaining = elapsed / (step + 1) * (request.steps - step - 1)
-            remaining += self._studio.decode_seconds * request.frames
-            self._tell(Step(step + 1, request.steps, elapsed, remaining, preview.picture()))
-            return tensors
-
-        return request.denoise(self._pipe, on_step_end)
-
-    def _finish(self, latents: torch.Tensor) -> None:
-        """Decodes the clip once, a few frames at a time, into the finished file and the pieces for the live player."""
-        request, fps = self._request, self._studio.fps
-        folder = Path(tempfile.mkdtemp(prefix=JOB_PREFIX, dir=self._studio.folder))
-        denoised_at, count = time.monotonic(), 0
-
-        def tell_piece(piece: list[np.ndarray], index: int) -> None:
-            path = write_segment(folder / f"{index}.mp4", piece, fps)
-            self._tell(Segment(path, index, self._elapsed()))
-
-        def frames() -> Iterator[np.ndarray]:
-            nonlocal count
-            piece, pieces, length = [], 0, max(2, round(SEGMENT_SECONDS * fps))
-            for frame in playing_frames(self._pipe, latents, request.photo):
-                self._stop_if_unwanted()
-                count += 1
-                piece.append(frame)
-                # Half a piece is held back, so that the last one is never too short for a player.
-                if self._segments and len(piece) == length + length // 2:
-                    tell_piece(piece[:length], pieces)
-                    piece, pieces = piece[length:], pieces + 1
-                if not self._segments:
-                    piece.clear()
-                yield frame
-            if piece:
-                tell_piece(piece, pieces)
-
-        path = folder / f"fashionflow-{request.seed}.mp4"
-        write_clip(path, frames(), fps, settings=request.settings(self._pipe))
-        self._studio.decode_seconds = (time.monotonic() - denoised_at) / request.frames
-        logger.info("A clip of %d frames took %.1f s.", count, self._elapsed())
-        self._tell(Finished(path, request.seed, self._elapsed(), fps, count))
-
-    def _tell(self, event: Event) -> None:
+    def _work(self) -> None:
+        if self._measuring:
+            self._measuring = False
+            self._measure()
         while True:
-            self._stop_if_unwanted()
-            try:
-                return self._events.put(event, timeout=0.1)
-            except queue.Full:
-                continue
+            with self._changed:
+                if not self._line:
+                    self._worker = None
+                    return
+                job = self._line[0]
+                self._begun_at = time.monotonic()
+            ending = self._make_a_clip(job)
+            with self._changed:
+                self._line.remove(job)
+                if ending is None:
+                    job.pause()
+                    self._line.append(job)
+                else:
+                    job.end(*ending)
 
-    def _elapsed(self) -> float:
-        return time.monotonic() - self._started_at
+    def _make_a_clip(self, job: Job) -> tuple[str, Exception | None] | None:
+        """Makes the next clip of a job. Returns how the job ended, or `None` if it has more clips to make."""
+        if job.stop_asked.is_set():
+            return "stopped", None
+        job.begin()
+        try:
+            job.tell(Waiting(0, 0.0))
+            Making(self.pipe, job, job.next_clip, self.promise).run()
+        except Stopped:
+            return "stopped", None
+        except Exception as error:
+            return "failed", error
+        if job.stop_asked.is_set():
+            return "stopped", None
+        return ("finished", None) if job.next_clip is None else None
 
-    def _unwanted(self) -> bool:
-        return self._stop_asked.is_set() or self._abandoned.is_set()
+    def _measure(self) -> None:
+        try:
+            self.promise.measure(self.pipe)
+        except Exception:  # the promise is a comfort; clips can be made without it
+            logger.exception("How long a clip takes could not be measured; the first clips will tell.")
 
-    def _stop_if_unwanted(self) -> None:
-        if self._unwanted():
-            raise _Stopped
 
-
-def _sweep_until_gone(folder: Path) -> None:
-    while folder.exists():
-        sweep(folder, KEEP_SECONDS - SWEEP_SECONDS)
+def _sweep_until_gone(studio_or_none: weakref.ref) -> None:
+    while (studio := studio_or_none()) is not None:
+        sweep(studio, AVAILABLE_SECONDS)
+        del studio  # nothing may hold it while this thread sleeps
         time.sleep(SWEEP_SECONDS)
 
 
-def sweep(folder: Path, seconds: float) -> None:
-    """Deletes the job folders in `folder` that nothing was written to for `seconds`."""
+def sweep(studio: Studio, seconds: float) -> None:
+    """Deletes the jobs of a studio that ended more than `seconds` ago."""
+    now = time.time()
+    for number, job in list(studio._jobs.items()):
+        if job.has_ended and now - job.ended_at > seconds:
+            studio._jobs.pop(number, None)
+            job.delete()
     with contextlib.suppress(FileNotFoundError):  # Python is ending, and everything is being deleted
-        for job in folder.glob(f"{JOB_PREFIX}*"):
-            if time.time() - job.stat().st_mtime > seconds:
-                shutil.rmtree(job, ignore_errors=True)
+        for folder in studio.folder.glob(f"{JOB_PREFIX}*"):
+            known = any(job.folder == folder for job in list(studio._jobs.values()))
+            if not known and now - folder.stat().st_mtime > seconds:
+                shutil.rmtree(folder, ignore_errors=True)

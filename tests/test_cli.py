@@ -13,7 +13,7 @@ from PIL import Image
 from fashionflow.__main__ import main
 from fashionflow.animation import DEFAULT_STEPS, AnimationRequest
 from fashionflow.playback import playing_rate
-from fashionflow.video import read_frames, read_settings
+from fashionflow.video import read_frames, read_rate, read_settings
 
 from . import tiny
 
@@ -79,17 +79,27 @@ def test_the_clip_starts_with_the_photo_and_plays_at_the_playing_rate(run):
 def test_the_settings_are_in_the_file_and_make_the_same_clip_again(run, tmp_path):
     _, _, first = run("--motion", "sway", "--turn-angle", 20, "--sampler", "euler", "--frames", 4, "--quality", 10)
     settings = read_settings(first)
-    assert settings | {"seed": 0, "date": ""} == {
+    assert settings | {"seed": 0, "date": "", "model_hash": ""} == {
         "motion": "sway",
         "turn_angle": 20.0,
         "frames": 4,
         "steps": 2,
         "seed": 0,
         "sampler": "euler",
+        "guidance": 1.0,
+        "frame_rate": None,
+        "interpolation": None,
+        "quality": 10,
+        "memory": "normal",
         "model": "tiny",
+        "model_hash": "",
         "version": "0.1.0",
         "date": "",
+        "generator": "FashionFlow",
+        "ai_generated": True,
+        "digital_source_type": "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia",
     }
+    assert len(settings["model_hash"]) == 16
     assert settings["date"].startswith("20") and settings["date"].endswith("+00:00")
     options = [
         f"--{name.replace('_', '-')}={settings[name]}"
@@ -175,13 +185,13 @@ ENDED_WHILE_WRITING = """
 import os, signal, sys
 from fashionflow import __main__ as command
 
-def frames(*arguments, make=command.playing_frames):
+def frames(*arguments, make=command.AnimationRequest.playing_frames):
     for index, frame in enumerate(make(*arguments)):
         if index == 3:
             os.kill(os.getpid(), signal.SIGTERM)
         yield frame
 
-command.playing_frames = frames
+command.AnimationRequest.playing_frames = frames
 sys.exit(command.main(sys.argv[1:]))
 """
 
@@ -221,3 +231,9 @@ def test_help_tells_the_defaults(capsys):
     assert all(
         default in text for default in (f"; {DEFAULT_STEPS}", "dpm++", "turn-left", "fashionflow", "FASHIONFLOW_MODEL")
     )
+
+
+def test_rate_interpolation_and_memory_are_obeyed(run):
+    _, _, clip = run("--frame-rate", 5, "--interpolation", 2, "--memory", "lean", "--guidance", 2, "--seed", 1)
+    assert len(read_frames(clip)) == 2 * (tiny.FRAMES - 1) + 1 and read_rate(clip) == 10
+    assert read_settings(clip)["memory"] == "lean" and read_settings(clip)["guidance"] == 2

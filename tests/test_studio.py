@@ -1,6 +1,5 @@
-"""One job at a time, told in order, stopped within a step, and nothing left behind."""
+"""Jobs in a line, made one clip at a time, told in order, stopped within a step, found again, and nothing left behind."""
 
-import os
 import threading
 import time
 from dataclasses import replace
@@ -9,9 +8,11 @@ import numpy as np
 import pytest
 
 from fashionflow.animation import AnimationRequest, Finished, Segment, Step, Waiting
+from fashionflow.jobs import NUMBER_LETTERS, plain_number, spoken_number
+from fashionflow.playback import decode_frames
 from fashionflow.preview import Preview
 from fashionflow.schedulers import SAMPLERS, training_scheduler
-from fashionflow.studio import Studio, sweep
+from fashionflow.studio import MOST_CLIPS, Studio, sweep
 from fashionflow.video import read_frames, read_settings
 
 from . import tiny
@@ -27,10 +28,10 @@ def studio():
 
 @pytest.fixture
 def calls(studio):
-    """The threads that called the denoiser, in order."""
-    threads = []
-    hook = studio.pipe.unet.register_forward_pre_hook(lambda *_: threads.append(threading.current_thread()))
-    yield threads
+    """The times at which the denoiser was called."""
+    times = []
+    hook = studio.pipe.unet.register_forward_pre_hook(lambda *_: times.append(time.monotonic()))
+    yield times
     hook.remove()
 
 
@@ -39,26 +40,33 @@ def request(**changes) -> AnimationRequest:
 
 
 def run(studio, **changes) -> list:
-    return list(studio.animate(request(**changes), threading.Event()))
+    return list(studio.submit(request(**changes)).follow())
 
 
-def is_idle(studio) -> bool:
-    return not studio.in_line and not any(thread.name == "animate" for thread in threading.enumerate())
+def begun(studio, **changes):
+    """A job whose first step is done, and its events from then on."""
+    job = studio.submit(request(**{"steps": MANY_STEPS} | changes))
+    events = job.follow()
+    next(event for event in events if isinstance(event, Step))
+    return job, events
 
 
 def wait_until_idle(studio) -> None:
-    while not is_idle(studio):
+    while studio.in_line:
         time.sleep(0.01)
 
 
 def test_events_come_in_order_and_end_with_the_file(studio):
     events = run(studio, frames=30)
+    while isinstance(events[0], Waiting):
+        events.pop(0)
     kinds = [type(event) for event in events]
-    num_segments = kinds.count(Segment)
-    assert kinds == [Waiting, *[Step] * 3, *[Segment] * num_segments, Finished]
+    num_steps, num_segments = kinds.count(Step), kinds.count(Segment)
+    assert kinds == [*[Step] * num_steps, *[Segment] * num_segments, Finished]
     assert num_segments > 1
-    assert [event.index for event in events[1:4]] == [1, 2, 3]
-    assert events[3].remaining < events[1].remaining
+    steps = events[:num_steps]  # one that was overtaken by the next is not told
+    assert [event.index for event in steps] == sorted({event.index for event in steps}) and steps[-1].index == 3
+    assert steps[-1].remaining <= steps[0].remaining and events[-2].remaining < 1
     finished = events[-1]
     frames = read_frames(finished.path)
     assert len(frames) == finished.frames and frames.shape[1:] == (tiny.HEIGHT, tiny.WIDTH, 3)
@@ -100,66 +108,137 @@ def test_the_last_preview_shows_the_finished_clip(prediction_type):
     np.testing.assert_allclose(picture[tiny.HEIGHT :, tiny.WIDTH :], last, atol=1)
 
 
-def test_stop_ends_the_work_within_one_step(studio, calls):
-    stop = threading.Event()
-    for event in studio.animate(request(steps=MANY_STEPS), stop):
-        assert not isinstance(event, (Segment, Finished))
-        if isinstance(event, Step) and event.index == 2:
-            stop.set()
-            calls_at_stop = len(calls)
-    assert len(calls) <= calls_at_stop + 1
-    assert is_idle(studio)
-
-
-def test_closing_the_iterator_ends_the_work_within_one_step(studio, calls):
-    events = studio.animate(request(steps=MANY_STEPS), threading.Event())
-    next(event for event in events if isinstance(event, Step))
+def test_stop_ends_the_denoising_within_one_step_and_what_was_made_can_be_played(studio, calls):
+    job, events = begun(studio)
+    studio.stop(job)
     calls_at_stop = len(calls)
-    events.close()
+    *_, finished = events
+    assert len(calls) <= calls_at_stop + 1
+    assert isinstance(finished, Finished) and not finished.whole
+    frames = read_frames(finished.path)
+    assert len(frames) == finished.frames > tiny.FRAMES
+    latents = studio.pipe.encode_image(tiny.photo())[1]
+    first = next(decode_frames(studio.pipe, latents)).astype(float)
+    assert np.abs(frames[0] - first).mean() < 10  # the photo, as the autoencoder shows it
+    assert job.state == "stopped" and not studio.in_line
+
+
+def test_stop_while_the_clip_is_decoded_keeps_the_frames_so_far(studio):
+    job = studio.submit(request(frames=60))
+    events = job.follow()
+    next(event for event in events if isinstance(event, Segment))
+    studio.stop(job)
+    finished = [event for event in events if isinstance(event, Finished)][-1]
+    assert not finished.whole and 2 <= len(read_frames(finished.path)) == finished.frames < 3 * 59 + 1
+    assert job.state == "stopped"
+
+
+def test_a_job_is_made_though_nobody_follows_it_and_can_be_followed_by_many(studio):
+    job = studio.submit(request())
+    wait_until_idle(studio)
+    assert job.state == "finished"
+    late = [list(job.follow()) for _ in range(2)]
+    assert late[0] == late[1] and [type(event) for event in late[0]] == [Finished]
+
+    job, events = begun(studio, steps=30, frames=30)
+    joined = list(job.follow())  # in the middle
+    assert isinstance(joined[0], (Waiting, Step))
+    assert [event for event in joined if isinstance(event, Segment)] == [e for e in events if isinstance(e, Segment)]
+    assert joined[-1] == job.results[0]
+
+
+def test_a_job_is_found_by_its_number_however_it_is_typed_and_by_no_other(studio):
+    job = studio.submit(request())
+    wait_until_idle(studio)
+    typed = spoken_number(job.number).lower().replace("-", " ")
+    assert studio.find(job.number) is studio.find(typed) is job
+    assert plain_number(typed) == job.number and set(job.number) <= set(NUMBER_LETTERS)
+    other = job.number[:-1] + next(letter for letter in NUMBER_LETTERS if letter != job.number[-1])
+    for wrong in (other, "", None, 7, job.number[:-1], "*" * 1000):
+        assert studio.find(wrong) is None
+    assert len({studio.submit(request()).number for _ in range(3)}) == 3
+    wait_until_idle(studio)
+
+
+def test_the_photo_of_an_ended_job_is_kept_in_its_folder_and_not_in_memory(studio):
+    job = studio.submit(request())
+    wait_until_idle(studio)
+    assert job.requests[0].photo is None
+    np.testing.assert_array_equal(np.asarray(job.photo(0)), np.asarray(tiny.photo()))
+
+
+def test_a_discarded_job_leaves_nothing_whatever_its_state(studio, calls):
+    working, _ = begun(studio)
+    waiting = studio.submit(request())
+    ended_folders = []
+    for job in (waiting, working):
+        studio.discard(job)
+        assert studio.find(job.number) is None
+        ended_folders.append(job.folder)
+    calls_at_stop = len(calls)
     wait_until_idle(studio)
     assert len(calls) <= calls_at_stop + 1
+    finished = studio.submit(request())
+    wait_until_idle(studio)
+    studio.discard(finished)
+    assert not any(folder.exists() for folder in [*ended_folders, finished.folder])
+    assert list(working.follow()) == [] and working.state == "stopped"
 
 
-def test_closing_the_iterator_in_mid_step_returns_at_once_and_the_device_is_kept_until_the_step_ends(studio, calls):
-    entered, go_on = threading.Event(), threading.Event()
-
-    def step_that_takes_its_time(*_):
-        if len(calls) == 3:
-            entered.set()
-            go_on.wait(60)
-
-    hook = studio.pipe.unet.register_forward_hook(step_that_takes_its_time)
-    try:
-        first = studio.animate(request(steps=MANY_STEPS), threading.Event())
-        next(event for event in first if isinstance(event, Step))
-        assert entered.wait(60)
-        closed = threading.Thread(target=first.close, daemon=True)
-        closed.start()
-        closed.join(5)
-        assert not closed.is_alive()  # the step is still at work
-        second = studio.animate(request(), threading.Event())
-        assert next(second) == next(second) == Waiting(1)
-        assert len(calls) == 3
-        go_on.set()
-        assert isinstance(list(second)[-1], Finished)
-        assert len(set(calls[:3])) == 1 and calls[2] not in calls[3:]
-    finally:
-        go_on.set()
-        hook.remove()
-    assert is_idle(studio)
+def test_a_job_of_several_clips_tells_each_and_lets_others_in_between(studio):
+    several = studio.submit([request(seed=seed, steps=20) for seed in (1, 2, 3)])
+    single = studio.submit(request(seed=9))
+    order = []
+    reader = threading.Thread(target=lambda: order.extend(("single", e) for e in single.follow()))
+    reader.start()
+    told = list(several.follow())
+    reader.join()
+    assert [event.clip for event in told if isinstance(event, Finished)] == [0, 1, 2]
+    assert [result.seed for result in several.results] == [1, 2, 3]
+    assert len({result.path for result in several.results}) == 3
+    first, second, _ = (result.path.stat().st_mtime for result in several.results)
+    assert first < single.results[0].path.stat().st_mtime < second
+    assert Waiting in {type(event) for event in told}
 
 
-def test_an_iterator_closed_while_it_waits_or_never_started_leaves_the_line(studio):
-    first = studio.animate(request(steps=MANY_STEPS), threading.Event())
-    next(event for event in first if isinstance(event, Step))
-    waiting = studio.animate(request(), threading.Event())
-    assert next(waiting) == Waiting(1) and studio.in_line == 2
-    waiting.close()
-    studio.animate(request(), threading.Event()).close()
-    assert studio.in_line == 1
-    first.close()
-    assert isinstance(run(studio)[-1], Finished)
-    assert is_idle(studio)
+def test_stopping_a_job_of_several_clips_keeps_those_that_are_finished(studio):
+    job = studio.submit([request(seed=1), request(seed=2, steps=MANY_STEPS), request(seed=3)])
+    events = job.follow()
+    next(event for event in events if isinstance(event, Step) and event.clip == 1)
+    studio.stop(job)
+    list(events)
+    assert job.state == "stopped"
+    assert job.results[0].whole and not job.results[1].whole and job.results[2] is None
+
+
+@pytest.mark.parametrize("count", [0, MOST_CLIPS + 1])
+def test_a_job_has_some_clips_but_not_too_many(studio, count):
+    with pytest.raises(ValueError, match=f"1 to {MOST_CLIPS} clips, got {count}"):
+        studio.submit([request()] * count)
+
+
+def test_promises_are_kept_beside_what_came_true(studio):
+    before = len(studio.promise._kept)
+    finished = run(studio)[-1]
+    promised, actual = studio.promise._kept[-1]
+    assert len(studio.promise._kept) == before + 1 and promised == finished.promised
+    assert finished.seconds <= actual < finished.seconds + 2 and studio.promise.accuracy() is not None
+
+
+def test_estimates_grow_with_the_line_and_shrink_as_it_is_worked_off(studio):
+    run(studio)  # so that something is known about the time
+    alone = studio.estimate([request(steps=200)])
+    assert (alone.ahead, alone.ahead_seconds) == (0, 0) and alone.seconds > 0
+    assert studio.estimate([request(steps=200)] * 2).seconds == pytest.approx(2 * alone.seconds)
+    working, events = begun(studio, steps=200)
+    waiting = studio.submit([request(steps=200)] * 2)
+    behind = studio.estimate([request()])
+    assert behind.ahead == 2 and alone.seconds < behind.ahead_seconds < 2 * alone.seconds
+    said = next(waiting.follow())
+    assert said.ahead == 1 and 0 < said.seconds < alone.seconds
+    for job in (waiting, working):
+        studio.discard(job)
+    wait_until_idle(studio)
 
 
 @pytest.mark.parametrize("photo_fit", ["crop", "pad", "stretch"])
@@ -170,39 +249,27 @@ def test_a_photo_fitted_before_it_stands_in_line_is_fitted_the_same(photo_fit):
     np.testing.assert_array_equal(np.asarray(pipe.fit_photo(fitted)), np.asarray(fitted))
 
 
-def test_the_next_job_starts_when_the_last_one_has_ended_and_runs_clean(studio, calls):
+def test_the_next_job_starts_when_the_last_one_has_ended_and_runs_clean(studio):
     alone = read_frames(run(studio)[-1].path)
-    calls.clear()
-    stop, second = threading.Event(), []
-    first = studio.animate(request(steps=MANY_STEPS), stop)
-    next(event for event in first if isinstance(event, Step))
-    other = threading.Thread(target=lambda: second.extend(run(studio)))
-    other.start()
-    while not second_waits(studio):
-        time.sleep(0.01)
-    stop.set()
-    assert not any(isinstance(event, Finished) for event in first)
-    other.join()
-    assert sum(a is not b for a, b in zip(calls, calls[1:], strict=False)) == 1  # the two never took turns
-    assert second[0] == Waiting(1)
-    np.testing.assert_array_equal(read_frames(second[-1].path), alone)
+    first, _ = begun(studio)
+    second = studio.submit(request())
+    events = second.follow()
+    assert next(events).ahead == 1
+    studio.stop(first)
+    np.testing.assert_array_equal(read_frames(list(events)[-1].path), alone)
+    assert first.ended_at <= second.results[0].path.stat().st_mtime
 
 
-def second_waits(studio) -> bool:
-    return studio.in_line == 2
-
-
-def test_stop_while_waiting_leaves_the_line(studio, calls):
-    first = studio.animate(request(steps=MANY_STEPS), threading.Event())
-    next(event for event in first if isinstance(event, Step))
-    stop = threading.Event()
-    waiting = studio.animate(request(), stop)
-    assert next(waiting) == Waiting(1)
-    stop.set()
-    assert list(waiting) == []
-    first.close()
+def test_stop_while_waiting_leaves_the_line_at_once(studio):
+    first, _ = begun(studio)
+    waiting = studio.submit(request())
+    events = waiting.follow()
+    assert next(events).ahead == 1 and studio.in_line == 2
+    studio.stop(waiting)
+    assert studio.in_line == 1 and waiting.state == "stopped"
+    assert all(isinstance(event, Waiting) for event in events)
+    studio.discard(first)
     wait_until_idle(studio)
-    assert len(set(calls)) == 1
 
 
 def test_an_error_at_work_reaches_the_reader_and_the_next_job_runs(studio):
@@ -215,7 +282,7 @@ def test_an_error_at_work_reaches_the_reader_and_the_next_job_runs(studio):
             run(studio)
     finally:
         hook.remove()
-    assert is_idle(studio)
+    wait_until_idle(studio)
     assert isinstance(run(studio)[-1], Finished)
 
 
@@ -237,32 +304,59 @@ def test_an_error_at_work_reaches_the_reader_and_the_next_job_runs(studio):
         ({"turn_angle": float("nan")}, "`turn_angle` must be"),
         ({"motion": None, "turn_angle": 10}, "`turn_angle` must be empty"),
         ({"sampler": "magic"}, "`sampler` must be one of dpm.*got 'magic'"),
+        ({"guidance": 0.5}, "`guidance` must be between 1 and 5, got 0.5"),
+        ({"guidance": 2, "motion": None}, "`guidance` must be 1 where no motion is chosen"),
+        ({"frame_rate": 0}, "`frame_rate` must be between 1 and 60, got 0"),
+        ({"interpolation": 9}, "`interpolation` must be a whole number from 1 to 8, got 9"),
+        ({"quality": 0}, "`quality` must be a whole number from 1 to 51, got 0"),
+        ({"memory": "vast"}, "`memory` must be one of lean, normal, fast, got 'vast'"),
     ],
 )
 def test_what_cannot_be_made_is_refused_at_once(studio, changes, sentence):
     with pytest.raises(ValueError, match=sentence):
-        studio.animate(request(**changes), threading.Event())
+        studio.submit(request(**changes))
 
 
 def test_a_model_that_compresses_time_or_has_no_motion_says_so():
     studio = Studio(tiny.released_pipeline())
     with pytest.raises(ValueError, match="`frames` must be a multiple of 2 from 2 to 280, got 5"):
-        studio.animate(request(frames=5, motion=None), threading.Event())
+        studio.submit(request(frames=5, motion=None))
     with pytest.raises(ValueError, match="`motion` must be empty for this model"):
-        studio.animate(request(), threading.Event())
+        studio.submit(request())
+
+
+def test_frame_rate_and_interpolation_make_the_clip_that_was_asked_for(studio):
+    slow = run(studio, frame_rate=4, interpolation=2)[-1]
+    assert slow.fps == 8 and slow.frames == 2 * (tiny.FRAMES - 1) + 1 == len(read_frames(slow.path))
+    plain = run(studio, interpolation=1)[-1]
+    assert plain.fps == 8 and plain.frames == tiny.FRAMES
+    assert plain.path.stat().st_size > run(studio, interpolation=1, quality=45)[-1].path.stat().st_size
+
+
+def test_memory_modes_and_no_guidance_make_the_same_clip_and_guidance_another(studio):
+    normal, lean, fast = (read_frames(run(studio, memory=memory)[-1].path) for memory in ("normal", "lean", "fast"))
+    for frames in (lean, fast):
+        assert np.abs(frames.astype(float) - normal).max() <= 2  # decoded in other groups, so rounded otherwise
+    guided = read_frames(run(studio, guidance=3)[-1].path)
+    assert np.abs(guided.astype(float) - normal).max() > 10
 
 
 def test_old_jobs_are_deleted_and_folders_are_private(studio):
-    old, new = (run(studio)[-1].path.parent for _ in range(2))
-    assert old.stat().st_mode & 0o777 == 0o700 and studio.folder.stat().st_mode & 0o777 == 0o700
-    os.utime(old, (time.time() - 4000,) * 2)
-    sweep(studio.folder, 3000)
-    assert not old.exists() and new.exists()
+    old, new = (studio.submit(request()) for _ in range(2))
+    wait_until_idle(studio)
+    assert old.folder.stat().st_mode & 0o777 == 0o700 and studio.folder.stat().st_mode & 0o777 == 0o700
+    old.ended_at -= 4000
+    sweep(studio, 3000)
+    assert not old.folder.exists() and studio.find(old.number) is None
+    assert new.folder.exists() and studio.find(new.number) is new
 
 
 def test_a_studio_that_is_gone_leaves_nothing(tmp_path):
     studio = Studio(tiny.pipeline(), tmp_path)
     run(studio)
     assert list(tmp_path.rglob("*.mp4"))
+    wait_until_idle(studio)
+    while any(thread.name == "animate" for thread in threading.enumerate()):
+        time.sleep(0.01)
     del studio
     assert not list(tmp_path.iterdir())

@@ -90,7 +90,8 @@ class FashionFlowPipeline(DiffusionPipeline):
             self.vae_scale_factor = 2 ** (len(vae.config.block_out_channels) - 1)
         # Pixels. The conditioner's linear layers fix them, so they are no arguments of `__call__`.
         self.height, self.width = (side * self.vae_scale_factor for side in conditioner.config.latent_size)
-        self.model_name = None  # what whoever loaded the pipeline calls it; goes into the files that it makes
+        # What whoever loaded the pipeline calls it, and what its files hash to; both go into the files that it makes.
+        self.model_name = self.model_hash = None
         self._interrupt = False
 
     @property
@@ -121,6 +122,7 @@ class FashionFlowPipeline(DiffusionPipeline):
         motion,
         turn_angle,
         sampler,
+        motion_guidance,
         generator,
         latents,
         output_type,
@@ -151,6 +153,10 @@ class FashionFlowPipeline(DiffusionPipeline):
             raise ValueError(f"`motion` must have shape {expected}, got {tuple(motion.shape)}.")
         if sampler is not None and sampler not in tuple(SAMPLERS):
             raise ValueError(f"`sampler` must be one of {', '.join(SAMPLERS)}, got {sampler!r}.")
+        if not isinstance(motion_guidance, (int, float)) or not motion_guidance >= 1:
+            raise ValueError(f"`motion_guidance` must be at least 1, got {motion_guidance!r}.")
+        if motion_guidance > 1 and motion is None:
+            raise ValueError(f"`motion_guidance` needs a `motion`, got {motion_guidance!r} without one.")
         if generator is not None and not isinstance(generator, torch.Generator):
             raise TypeError(f"`generator` must be one torch.Generator, got {type(generator).__name__}.")
         if latents is not None and not isinstance(latents, torch.Tensor):
@@ -239,6 +245,7 @@ class FashionFlowPipeline(DiffusionPipeline):
         motion: str | torch.Tensor | None = None,
         turn_angle: float | None = None,
         sampler: str | None = None,
+        motion_guidance: float = 1.0,
         generator: torch.Generator | None = None,
         latents: torch.Tensor | None = None,
         output_type: str = "np",
@@ -255,6 +262,8 @@ class FashionFlowPipeline(DiffusionPipeline):
                 motion to the model.
             turn_angle: degrees for a named motion, in [-360, 360]; its own angle by default.
             sampler: a name from `fashionflow.schedulers.SAMPLERS`; the pipeline's scheduler by default.
+            motion_guidance: how far the prediction is pushed away from that without a motion, at least 1, which is not at
+                all; above 1 every step takes two passes (classifier-free guidance, Ho and Salimans 2022).
             generator: makes the clip reproducible.
             latents: starting noise, [1, C, F - 1, H, W], or F frames of it where the first is not given; drawn from
                 `generator` by default.
@@ -275,6 +284,7 @@ class FashionFlowPipeline(DiffusionPipeline):
             motion,
             turn_angle,
             sampler,
+            motion_guidance,
             generator,
             latents,
             output_type,
@@ -301,7 +311,13 @@ class FashionFlowPipeline(DiffusionPipeline):
                     self._current_timestep = timestep
                     noisy_frames = scheduler.scale_model_input(latents, timestep)
                     clip = torch.cat([given, noisy_frames], dim=2).to(self.unet.dtype)  # [B, C, F, H, W]
+                    if motion_guidance > 1:  # rows of zeros leave the motion to the model
+                        free = self.unet(clip, timestep, context, motion=torch.zeros_like(motion), return_dict=False)[
+                            0
+                        ]
                     prediction = self.unet(clip, timestep, context, motion=motion, return_dict=False)[0]
+                    if motion_guidance > 1:
+                        prediction = free + motion_guidance * (prediction - free)
                     prediction = prediction[:, :, given.shape[2] :]
                     latents = scheduler.step(prediction.float(), timestep, latents, **step_kwargs).prev_sample
                     if callback_on_step_end is not None:
