@@ -15,7 +15,7 @@ run: $(VENV)/ready programs
 	$(BIN)/python app.py
 
 test: $(VENV)/ready-for-tests programs test-programs check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: $(VENV)/ready-for-tests
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ import sys
 
 from fashionflow.hub import load_pipeline
 from fashionflow.page import LAUNCH_SETTINGS, QUEUE_SETTINGS, build_page
+from fashionflow.provenance import check_signing
 from fashionflow.studio import Studio
 
 
@@ -32,12 +33,14 @@ def main(argv: list[str] | None = None) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, end)
     try:
+        check_signing()
         pipe = load_pipeline(args.model, args.device)
     except ValueError as error:
         sys.exit(str(error))
-    studio = Studio(pipe)
-    # Gradio's copies go into the studio's folder, because Gradio leaves them behind if a page is open when it ends.
-    os.environ.setdefault("GRADIO_TEMP_DIR", str(studio.folder / "page"))
+    studio = Studio(pipe, measure=True)
+    # Gradio's files go into the studio's folder, because Gradio leaves them behind if a page is open when it ends. It makes
+    # no copies of what lies there already, such as the studio's clips.
+    os.environ.setdefault("GRADIO_TEMP_DIR", str(studio.folder))
     page = build_page(studio)
     try:
         page.queue(**QUEUE_SETTINGS).launch(server_name=args.host, server_port=args.port, **LAUNCH_SETTINGS)

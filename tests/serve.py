@@ -1,5 +1,7 @@
 """The real page on a free port of this machine, for tests."""
 
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -7,12 +9,25 @@ from fashionflow.page import LAUNCH_SETTINGS, QUEUE_SETTINGS, build_page
 from fashionflow.studio import Studio
 
 
+def free_port() -> int:
+    """A port that nobody uses. Gradio would try one after another, which a page with MCP survives only once."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 @contextmanager
 def serve(studio: Studio) -> Iterator[str]:
     """Serves the page of `studio` and gives its address."""
+    before = os.environ.get("GRADIO_TEMP_DIR")  # of a page that is being served already
+    os.environ["GRADIO_TEMP_DIR"] = str(studio.folder)  # as app.py does
     page = build_page(studio).queue(**QUEUE_SETTINGS)
-    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **LAUNCH_SETTINGS)
+    where = {"server_name": "127.0.0.1", "server_port": free_port()}
+    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **where, **LAUNCH_SETTINGS)
     try:
         yield url
     finally:
         page.close(verbose=False)
+        os.environ.pop("GRADIO_TEMP_DIR")
+        if before is not None:
+            os.environ["GRADIO_TEMP_DIR"] = before

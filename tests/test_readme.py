@@ -27,7 +27,7 @@ COMMANDS = [
     shlex.split(line, comments=True)
     for language, block in BLOCKS
     if not language
-    for line in block.splitlines()
+    for line in block.replace("\\\n", " ").splitlines()
     if line
 ]
 

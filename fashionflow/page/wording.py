@@ -1,66 +1,72 @@
-"""What the page says, and the small pieces of HTML that say it."""
+"""The small pieces of HTML in which the page speaks, in the words of a visitor's language."""
 
 from html import escape
 
 from ..animation import Finished, Segment, Step, Waiting
-from ..studio import KEEP_SECONDS
-
-
-INTRODUCTION = f"""
-<header class="introduction">
-  <h1>FashionFlow</h1>
-  <p>One photo of a garment becomes a short clip of it in motion. Choose a photo, choose a motion, press Animate.</p>
-  <p class="privacy">Photos and clips are deleted after {KEEP_SECONDS // 3600} hour.</p>
-</header>
-"""
-
-BEFORE_ANY_CLIP = "Your clip appears here."
-NO_LIVE_PLAYBACK = (
-    f"{BEFORE_ANY_CLIP} It is shown once it is finished, because ffmpeg and ffprobe are not installed on this machine."
-)
-# Asked for more than once, because a browser gives up a smooth scroll when the page changes under it, as it now does.
-SCROLL_TO_THE_CLIP = """() => {
-  const scroll = () => document.querySelector("#status").scrollIntoView({block: "nearest", behavior: "smooth"});
-  [0, 400, 1000].forEach((wait) => setTimeout(scroll, wait));
-}"""
-STOPPED = "Stopped."
-FAILED = "The clip could not be made because of an error on our side; try again, or choose fewer frames."
-FULL = "Too many clips are being made at the moment; try again in a few minutes."
-GONE = "The photo has been deleted in the meantime; choose it again."
+from ..studio import Estimate
+from .languages import Words
 
 
 def status(headline: str, detail: str = "", done: float | None = None, problem: bool = False) -> str:
     """The lines under the picture. `done`, in [0, 1], adds a bar."""
     bar = "" if done is None else f'<div class="bar"><div style="width: {100 * done:.1f}%"></div></div>'
-    role, kind = ("alert", "status problem") if problem else ("status", "status")
-    return (
-        f'<div class="{kind}" role="{role}">{bar}'
-        f"<p><strong>{escape(headline)}</strong> <span>{escape(detail)}</span></p></div>"
-    )
+    # What is no problem is read out by scripts/everyone.js, though not every step of it.
+    kind = 'class="status problem" role="alert"' if problem else 'class="status"'
+    return f"<div {kind}>{bar}<p><strong>{escape(headline)}</strong> <span>{escape(detail)}</span></p></div>"
 
 
-def waiting(event: Waiting) -> str:
+def advice(sentences: list[str]) -> str:
+    """Warnings under a photo."""
+    lines = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
+    return f'<div class="advice">{lines}</div>'
+
+
+def waiting(words: Words, event: Waiting) -> str:
     if event.ahead == 0:
-        return status("Looking at the photo", done=0)
-    clips = "1 clip is" if event.ahead == 1 else f"{event.ahead} clips are"
-    return status("In line", f"{clips} made before yours.")
+        return status(words("status.looking"), done=0)
+    time = duration(words, event.seconds)
+    key = "status.ahead_one" if event.ahead == 1 else "status.ahead_many"
+    return status(words("status.in_line"), words(key, count=event.ahead, time=time))
 
 
-def step(event: Step) -> str:
-    detail = f"{duration(event.elapsed)} elapsed · about {duration(event.remaining)} left"
-    return status(f"Step {event.index} of {event.total}", detail, event.index / event.total)
+def step(words: Words, event: Step) -> str:
+    headline = words("status.step", index=event.index, total=event.total)
+    return status(headline, times(words, event), event.index / event.total)
 
 
-def segment(event: Segment) -> str:
-    return status("Decoding the clip", f"{duration(event.elapsed)} elapsed", 1)
+def segment(words: Words, event: Segment) -> str:
+    return status(words("status.decoding"), times(words, event), 1)
 
 
-def finished(event: Finished) -> str:
-    clip = f"{event.frames / event.fps:.1f} s clip made in {duration(event.seconds)} · seed {event.seed}"
-    return status("Done", clip)
+def times(words: Words, event: Step | Segment) -> str:
+    elapsed, remaining = duration(words, event.elapsed), duration(words, event.remaining)
+    return words("status.times", elapsed=elapsed, remaining=remaining)
 
 
-def duration(seconds: float) -> str:
+def finished(words: Words, event: Finished) -> str:
+    took = event.seconds + event.waited
+    length = f"{event.frames / event.fps:.1f}"
+    clip = words("status.clip", length=length, time=duration(words, took), seed=event.seed)
+    if not event.whole:
+        return status(words("status.stopped_kept"), clip)
+    if event.promised:
+        clip += " · " + words("status.promised", promised=duration(words, event.promised))
+    return status(words("status.done"), clip)
+
+
+def promise(words: Words, estimate: Estimate) -> str:
+    """What is said beside the button, before it is pressed."""
+    keys = {0: "promise.alone", 1: "promise.line_one"}
+    sentence = words(
+        keys.get(estimate.ahead, "promise.line_many"),
+        time=duration(words, estimate.seconds),
+        count=estimate.ahead,
+        wait=duration(words, estimate.ahead_seconds),
+    )
+    return f'<p class="promise">{escape(sentence)}</p>'
+
+
+def duration(words: Words, seconds: float) -> str:
     """Seconds as people say them: "8 s", "2 min 5 s"."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    minutes, rest = divmod(max(1, round(seconds)), 60)
+    return words("time.minutes", minutes=minutes, seconds=rest) if minutes else words("time.seconds", seconds=rest)

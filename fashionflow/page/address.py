@@ -1,0 +1,121 @@
+"""How the page was opened, and the address at which phones reach it, also as a QR code."""
+
+import os
+import socket
+from ipaddress import ip_address
+from urllib.parse import parse_qs, urlsplit
+
+import gradio as gr
+
+
+ADDRESS_VARIABLE = "FASHIONFLOW_ADDRESS"
+EVERY_INTERFACE = ("0.0.0.0", "::")  # what a server is told to listen on if all of its network is to reach it
+
+
+def on_stage(request: gr.Request) -> bool:
+    return request.query_params.get("stage") == "1"
+
+
+def from_stage(request: gr.Request) -> bool:
+    """Whether a visitor came by the QR code on the stage."""
+    return request.query_params.get("from") == "stage"
+
+
+def public_address(bar: str, server_name: str) -> str | None:
+    """The address at which phones reach this server, without a query, such as "http://192.168.1.7:7860/".
+
+    Args:
+        bar: the address in the browser's bar, where the stage was opened.
+        server_name: what the server listens on, such as "127.0.0.1" or "0.0.0.0".
+
+    Returns:
+        The address that the environment variable `FASHIONFLOW_ADDRESS` names; else the one in the bar, unless only this
+        machine understands it; else this machine's own in its network, if the server listens there; else `None`.
+    """
+    named = os.environ.get(ADDRESS_VARIABLE, "").strip()
+    if named:
+        return named if "://" in named else f"http://{named}"
+    parts = urlsplit(bar)
+    if not parts.hostname:
+        return None
+    address = parts._replace(query="", fragment="")
+    if not _only_this_machine(parts.hostname):
+        return address.geturl()
+    own = own_address() if server_name in EVERY_INTERFACE else None
+    if own is None:
+        return None
+    return address._replace(netloc=f"{own}:{parts.port}" if parts.port else own).geturl()
+
+
+def own_address() -> str | None:
+    """This machine's address in its network, IPv4; `None` without a network."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("10.255.255.255", 9))  # sends nothing; it only chooses the interface
+        except OSError:
+            return None
+        own = probe.getsockname()[0]
+    return None if _only_this_machine(own) else own
+
+
+def _only_this_machine(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback or host in EVERY_INTERFACE
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def qr_code(address: str) -> str:
+    """An address as a QR code, an SVG element that fills its place.
+
+    Raises:
+        RuntimeError: if `segno` is not installed.
+    """
+    try:
+        import segno
+    except ImportError as error:
+        raise RuntimeError("The QR code needs segno; install it with: pip install segno") from error
+    # Level M: a quarter of the code may be hidden by a glare. The four modules around it are part of the standard.
+    return segno.make(address, error="m", micro=False).svg_inline(border=4, omitsize=True, light="white")
+
+
+class DarkFromTheStart:
+    """Middleware that makes the page of a stage black from its first paint. Gradio adds our styles only once it runs itself,
+    and until then a hall would see a white screen after every visit.
+
+    Args:
+        app: the next ASGI application.
+    """
+
+    STYLE = (
+        b"<style>html, body, gradio-app { background: #000 !important; } gradio-app { visibility: hidden; }</style>"
+    )
+
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send) -> None:
+        if scope["type"] != "http" or b"1" not in parse_qs(scope["query_string"]).get(b"stage", []):
+            await self.app(scope, receive, send)
+            return
+        start, body = None, b""
+
+        async def send_dark(message) -> None:
+            nonlocal start, body
+            if message["type"] == "http.response.start":
+                if not dict(message["headers"]).get(b"content-type", b"").startswith(b"text/html"):
+                    await send(message)
+                else:
+                    start = message  # held back, because the page gets longer
+            elif start is None:
+                await send(message)
+            else:
+                body += message.get("body", b"")
+                if message.get("more_body"):
+                    return
+                body = body.replace(b"</head>", self.STYLE + b"</head>", 1)
+                headers = [header for header in start["headers"] if header[0] != b"content-length"]
+                await send(start | {"headers": [*headers, (b"content-length", str(len(body)).encode())]})
+                await send({"type": "http.response.body", "body": body})
+
+        await self.app(scope, receive, send_dark)

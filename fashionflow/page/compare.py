@@ -1,0 +1,136 @@
+"""A clip beside the photo that it was made from, under one bar, and how true its garment is to the photo's."""
+
+import logging
+from html import escape
+
+import gradio as gr
+import numpy as np
+
+from ..fidelity import COLOUR_LIMITS, SIMILARITY_LIMITS, VERDICTS, Fidelity, fidelity
+from ..video import read_frames
+from .desk import HELPER, Desk
+from .languages import LABELS, Words, words_for
+from .run import Run, file_of
+from .wording import status
+
+
+HIGHEST_DIFFERENCE = (
+    10.0  # of the chart's scale, at least: a difference that nobody sees must not look like a mountain
+)
+EARLY = 0.15  # of a clip; a flaw that begins so early is one of the whole clip
+
+logger = logging.getLogger(__name__)
+
+
+class Compare:
+    def __init__(self, desk: Desk, run: Run):
+        self.desk, self.run = desk, run
+
+    def build(self) -> None:
+        with gr.Accordion(LABELS("viewer.compare"), open=False, elem_id="compare") as self.accordion:
+            with gr.Row(elem_id="side-by-side"):
+                looks = {"interactive": False, "buttons": [], "min_width": 120}
+                self.photo = gr.Image(label=LABELS("viewer.photo"), format="png", elem_id="compared-photo", **looks)
+                # Its own controls are hidden (viewer.css), because the bar below is the only one.
+                self.clip = gr.Video(label=LABELS("viewer.clip"), loop=True, elem_id="compared-clip", **looks)
+            with gr.Row(elem_id="bar-row"):
+                self.play = gr.Button(LABELS("viewer.play_pause"), min_width=130, scale=0, elem_id="play-compared")
+                self.bar = gr.Slider(
+                    0, 1, 0, label=LABELS("viewer.time"), min_width=160, buttons=[], elem_id="time-bar"
+                )
+            self.verdict = gr.HTML(padding=False, elem_id="verdict")
+            with gr.Column(elem_id="charts"):
+                self.charts = [
+                    gr.LinePlot(
+                        x="seconds",
+                        y=name,
+                        x_title=" ",
+                        y_title=" ",
+                        label=LABELS(f"viewer.{name}"),
+                        height=190,
+                        min_width=200,
+                        buttons=[],
+                        elem_id=name.replace("_", "-"),
+                    )
+                    for name in ("colour_difference", "similarity")
+                ]
+            with gr.Accordion(LABELS("viewer.meaning"), open=False, elem_id="meaning"):
+                gr.Markdown(LABELS("viewer.meaning_text"))
+
+    def connect(self, page: gr.Blocks) -> None:
+        is_open, opened = opened_state(self.accordion)
+        inputs = [self.run.shown, is_open]
+        for when in (opened.then, self.run.shown.change):
+            when(self.show, inputs, [self.photo, self.clip, self.bar, self.verdict], **HELPER).then(
+                self.judge, inputs, [self.verdict, *self.charts], trigger_mode="always_last", **HELPER
+            )
+        # In the browser alone: the picture follows the finger.
+        self.bar.input(None, self.bar, js="(time) => window.fashionflow.moveTo(time)", api_visibility="private")
+        self.play.click(None, js="() => window.fashionflow.playCompared()", api_visibility="private")
+
+    def show(self, request: gr.Request, shown: dict, is_open: bool) -> tuple:
+        """Photo, clip and bar, once there is somebody to see them, and that the rest is on its way."""
+        path = file_of(self.desk, shown) if is_open else None
+        if path is None:
+            return None, None, gr.skip(), ""
+        job = self.desk.studio.find(shown["number"])
+        result = job.results[shown["clip"]]
+        step = max(1, int(100 / result.fps)) / 100  # round numbers, close enough together to meet every frame
+        bar = gr.update(value=0, step=step, maximum=round((result.frames - 1) / result.fps, 2))
+        return job.photo(shown["clip"]), str(path), bar, status(words_for(request)("viewer.judging"))
+
+    def judge(self, request: gr.Request, shown: dict, is_open: bool) -> tuple:
+        """The verdict as a sentence, and the two charts."""
+        path = file_of(self.desk, shown) if is_open else None
+        if path is None:
+            return "", gr.update(visible=False), gr.update(visible=False)
+        import pandas  # takes a while, and only this needs it
+
+        words = words_for(request)
+        job = self.desk.studio.find(shown["number"])
+        try:
+            photo = np.asarray(job.photo(shown["clip"]))
+            judged = fidelity(read_frames(path), photo, job.results[shown["clip"]].fps)
+        except (OSError, ValueError):
+            logger.exception("A clip could not be compared with its photo.")
+            problem = status(words("viewer.not_judged"), problem=True)
+            return problem, gr.update(visible=False), gr.update(visible=False)
+        table = pandas.DataFrame(
+            {
+                "seconds": judged.seconds,
+                "colour_difference": judged.colour_difference,
+                "similarity": judged.similarity,
+            }
+        )
+        end = [0, float(judged.seconds[-1])]
+        highest = max(HIGHEST_DIFFERENCE, float(np.ceil(judged.colour_difference.max())))
+        return (
+            verdict(words, judged),
+            gr.update(value=table, x_lim=end, y_lim=[0, highest], visible=True),
+            gr.update(value=table, x_lim=end, y_lim=[0, 1], visible=True),
+        )
+
+
+def verdict(words: Words, judged: Fidelity) -> str:
+    """What the charts say, as a sentence; and from when on, if it is not so from the beginning."""
+    sentence = words(f"viewer.{judged.sentence_key.replace(' ', '_')}")
+    if judged.verdict != VERDICTS[0]:
+        off = (judged.colour_difference > COLOUR_LIMITS[0]) | (judged.similarity < SIMILARITY_LIMITS[0])
+        begins = int(off.argmax())
+        if begins > EARLY * len(off):
+            sentence += " " + words("viewer.begins", seconds=f"{judged.seconds[begins]:.1f}")
+    numbers = words(
+        "viewer.on_average",
+        difference=f"{judged.colour_difference.mean():.1f}",
+        similarity=f"{judged.similarity.mean():.2f}",
+    )
+    return (
+        f'<p class="verdict {judged.verdict.replace(" ", "-")}">{escape(sentence)} <span>{escape(numbers)}</span></p>'
+    )
+
+
+def opened_state(accordion: gr.Accordion) -> tuple[gr.State, gr.events.Dependency]:
+    """Whether an accordion is open, which Gradio does not tell its server by itself, and the event that it was opened."""
+    is_open = gr.State(False)
+    accordion.collapse(lambda: False, None, is_open, **HELPER)
+    return is_open, accordion.expand(lambda: True, None, is_open, **HELPER)

@@ -1,0 +1,138 @@
+"""The photo: dropped, pasted or taken, and beside it what the model will see of it, which can be moved and zoomed."""
+
+import gradio as gr
+from PIL import Image
+
+from ..photo import MAX_ZOOM, MIN_ZOOM, Crop, PhotoError, cropped
+from .advice_box import AdviceBox
+from .desk import HELPER, Desk
+from .languages import LABELS, words_for, words_of
+from .uploads import EXAMPLES, read_upload
+
+
+class PhotoBox:
+    """
+    Attributes:
+        photo, first_frame: the upload, and the clip's frame 0 at the model's size.
+        inputs: what `fitted` takes, as components.
+    """
+
+    def __init__(self, desk: Desk):
+        self.desk, self.advice = desk, AdviceBox(desk)
+
+    def build(self) -> None:
+        with gr.Row(elem_id="photos"):
+            self.photo = gr.Image(
+                label=LABELS("photo.label"),
+                sources=["upload", "clipboard", "webcam"],
+                type="filepath",
+                format="png",  # of what a remedy gives back
+                buttons=[],
+                min_width=140,
+                elem_id="photo",
+            )
+            self.first_frame = gr.Image(
+                label=LABELS("photo.first_frame"),
+                interactive=False,
+                format="jpeg",
+                buttons=[],
+                min_width=140,
+                elem_id="first-frame",
+            )
+        self.advice.build()
+        self.crop = gr.Accordion(LABELS("crop.title"), open=False, visible=False, elem_id="crop")
+        with self.crop, gr.Row():
+            looks = {"min_width": 120}
+            self.zoom = gr.Slider(
+                MIN_ZOOM, MAX_ZOOM, 1, step=0.05, label=LABELS("crop.zoom"), elem_id="crop-zoom", **looks
+            )
+            self.across = gr.Slider(-1, 1, 0, step=0.05, label=LABELS("crop.across"), elem_id="crop-across", **looks)
+            self.down = gr.Slider(-1, 1, 0, step=0.05, label=LABELS("crop.down"), elem_id="crop-down", **looks)
+        self._build_examples()
+
+    def _build_examples(self) -> None:
+        """Photos to begin with, where there are any."""
+        examples = sorted(str(path) for path in EXAMPLES.glob("*.jpg"))
+        if not examples:
+            return
+        gr.set_static_paths([EXAMPLES])  # they are nobody's secret, and must not be deleted with the visitors' photos
+        gr.Examples(
+            examples,
+            self.photo,
+            label=LABELS("photo.examples"),
+            cache_examples=False,
+            api_visibility="private",
+            examples_per_page=12,
+            elem_id="examples",
+        )
+
+    @property
+    def inputs(self) -> list[gr.components.Component]:
+        return [self.photo, self.zoom, self.across, self.down]
+
+    def connect(self, page: gr.Blocks) -> None:
+        sliders, says = [self.zoom, self.across, self.down], self.advice.outputs
+        advice = self.advice
+        self.photo.change(
+            self.take,
+            [*self.inputs, advice.kept_crop],
+            [self.photo, self.first_frame, self.crop, *sliders, advice.before, advice.undo, *says],
+            preprocess=False,
+            **HELPER,
+        )
+        self.photo.clear(self.forget, None, [self.first_frame, self.crop, advice.undo, *says], **HELPER)
+        gr.on(
+            [slider.change for slider in sliders],
+            self.move,
+            self.inputs,
+            [self.first_frame, *says],
+            preprocess=False,
+            trigger_mode="always_last",
+            **HELPER,
+        )
+        advice.connect(self.inputs)
+
+    def take(self, request: gr.Request, upload: dict | None, zoom, across, down, kept_crop: str) -> list:
+        """A new photo: the box (emptied if nothing can be done with its content), frame 0, its crop from the beginning, and
+        what is to be known about it. A photo that a remedy gave back keeps the crop."""
+        if upload is None:
+            return [gr.skip(), None, gr.update(visible=False), *[gr.skip()] * (5 + len(self.advice.outputs))]
+        words = words_for(request)
+        kept = upload.get("path") == kept_crop
+        crop = Crop(zoom, across, down) if kept else Crop()
+        undo = [gr.skip()] * 2 if kept else [None, gr.update(visible=False)]
+        try:
+            photo = read_upload(upload)
+            first_frame = self._fitted(photo, crop)
+        except PhotoError as error:
+            said = self.advice.says_wrong(words_of(error, words))
+            return [None, None, gr.update(visible=False), *[gr.skip()] * 3, *undo, *said]
+        said = self.advice.says(words, photo, crop)
+        return [gr.skip(), first_frame, gr.update(visible=True), crop.zoom, crop.across, crop.down, *undo, *said]
+
+    def forget(self) -> list:
+        """Frame 0, the crop and the advice, once the visitor has taken the photo away."""
+        return [None, gr.update(visible=False), gr.update(visible=False), *self.advice.says_nothing()]
+
+    def move(self, request: gr.Request, upload: dict | None, zoom, across, down) -> list:
+        """Frame 0 and the advice once the crop has changed."""
+        words, crop = words_for(request), Crop(zoom, across, down)
+        try:
+            photo = read_upload(upload)
+            return [self._fitted(photo, crop), *self.advice.says(words, photo, crop)]
+        except ValueError:  # said already, when the photo came
+            return [gr.skip()] * (1 + len(self.advice.outputs))
+
+    def fitted(self, upload: dict | None, zoom: float, across: float, down: float) -> Image.Image:
+        """What the model sees of an upload: only that is kept while a job is in line.
+
+        Raises:
+            PhotoError: if the upload is no photo that can be used.
+            ValueError: if the crop is out of range.
+        """
+        return self._fitted(read_upload(upload), Crop(zoom, across, down))
+
+    def _fitted(self, photo: Image.Image, crop: Crop) -> Image.Image:
+        pipe = self.desk.studio.pipe
+        # Untouched, a photo is fitted as the model was trained to see photos, which may be by stretching them.
+        return pipe.fit_photo(photo) if crop == Crop() else cropped(photo, pipe.width, pipe.height, crop)

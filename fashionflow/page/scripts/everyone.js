@@ -1,0 +1,74 @@
+// What Gradio leaves undone for some visitors: names for its buttons, changes told to screen readers, calm, and its language.
+(() => {
+  // ---- The language. Where our texts stand in the place of English (languages/own_languages.py), Gradio calls it English.
+  const root = document.documentElement;
+  const texts = window.gradio_config?.i18n_translations ?? {};
+  const own = navigator.language.split("-")[0].toLowerCase();
+  if (own !== "en" && texts.en && texts.en === texts[own]) {
+    const name = () => root.lang !== own && (root.lang = own);
+    new MutationObserver(name).observe(root, { attributeFilter: ["lang"] });
+    name();
+  }
+  const say = (key) => (texts[root.lang] ?? texts.en ?? {})[key] ?? "";
+
+  // ---- Names. A picture is called what its box is called; an empty box says nothing.
+  const nameAll = () => {
+    for (const picture of document.querySelectorAll(".image-container button img:not([data-named])")) {
+      const label = picture.closest(".block")?.querySelector("label[data-testid='block-label']");
+      picture.alt = label?.innerText.trim() || say("stage.label");
+      picture.dataset.named = "";
+    }
+    document.querySelectorAll("#examples .gallery-item").forEach((button, index) => {
+      button.setAttribute("aria-label", `${say("photo.example")} ${index + 1}`);
+    });
+    for (const empty of document.querySelectorAll(".empty[aria-label]:not([role])")) empty.removeAttribute("aria-label");
+  };
+
+  // ---- Changes. A screen reader hears only of places that were there before; Gradio makes ours anew each time.
+  const PLACES = "#status, #note, #lookbook-status, #lookbook-picked, #history-note, #verdict";
+  const BETWEEN_STEPS_MS = 10_000;
+  const heard = new Map(); // by place: what was last said of it, and when
+  const voice = Object.assign(document.createElement("div"), { id: "announcer" });
+  voice.setAttribute("role", "status");
+  const listen = () => {
+    const news = [];
+    const isFirst = heard.size === 0; // what the page begins with is no news
+    for (const place of document.querySelectorAll(PLACES)) {
+      const before = heard.get(place.id);
+      const said = place.innerText.trim().replace(/\s+/g, " ");
+      const isStep = place.querySelector(".bar");
+      if (said === before?.said || (isStep && performance.now() - before?.at < BETWEEN_STEPS_MS)) continue;
+      heard.set(place.id, { said, at: performance.now() });
+      if (!isFirst && said && !place.querySelector("[role=alert]")) news.push(said); // an alert is heard by itself
+    }
+    if (news.length) voice.textContent = news.join(" ");
+  };
+
+  let isDue = false;
+  const look = () => {
+    if (isDue) return;
+    isDue = true;
+    setTimeout(() => {
+      isDue = false;
+      if (!voice.isConnected) document.body.append(voice);
+      nameAll();
+      listen();
+    }, 250);
+  };
+  new MutationObserver(look).observe(root, { childList: true, subtree: true, characterData: true });
+  look();
+
+  // ---- Calm. Who wants less motion starts clips by hand.
+  const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
+  let touched = null;
+  for (const gesture of ["pointerdown", "keydown"])
+    document.addEventListener(gesture, (event) => (touched = event.target.closest?.("#player, #clip")), true);
+  document.addEventListener(
+    "play",
+    ({ target }) => {
+      const place = target.closest("#player, #clip");
+      if (place && place !== touched && calm.matches && !root.classList.contains("on-stage")) target.pause();
+    },
+    true,
+  );
+})();

@@ -1,0 +1,107 @@
+// The history's entries, which stay in this browser; files that are dropped on the page; and what a reloaded page needs.
+window.fashionflow = window.fashionflow || {};
+(() => {
+  const MOST = 24;
+  const FRESH_SECONDS = 15; // a clip that was finished so lately has just been made
+  const DRAFT = "fashionflow-draft";
+  const DRAFT_MS = 45 * 60 * 1000; // the photo is deleted after 50 minutes at the earliest
+  const same = { __type__: "update" };
+  const isSame = (one, other) => one.job === other.job && one.clip === other.clip;
+  const show = (visible) => ({ __type__: "update", visible });
+  const enable = (interactive) => ({ __type__: "update", interactive });
+
+  const rung = new Set();
+  window.fashionflow.keep = (entry, entries) => {
+    if (!entry) return [same];
+    const name = `${entry.job}/${entry.clip}`;
+    if (entry.age < FRESH_SECONDS && !rung.has(name)) window.fashionflow.ring();
+    rung.add(name);
+    entries = entries || [];
+    if (!window.fashionflow.keepsHistory() || entries.some((other) => isSame(other, entry))) return [same];
+    return [[entry, ...entries].slice(0, MOST)]; // a list of outputs, of which there is one
+  };
+
+  window.fashionflow.draw = (entries) => {
+    const time = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
+    const items = (entries || []).map((entry) => ({
+      image: { path: "", url: entry.thumbnail },
+      caption: `${entry.caption} · ${time.format(entry.at)}`,
+    }));
+    nameThumbnails();
+    const some = items.length > 0;
+    return [{ __type__: "update", value: items, visible: some, selected_index: null }, show(some), show(!some)];
+  };
+
+  // Gradio calls them "Thumbnail 1 of 12", which tells a screen reader nothing that is seen.
+  const nameThumbnails = () =>
+    setTimeout(() => {
+      for (const cell of document.querySelectorAll("#history-gallery .thumbnail-item"))
+        cell.setAttribute("aria-label", cell.innerText.trim());
+    }, 200);
+
+  window.fashionflow.remove = (picked, entries) => [
+    (entries || []).filter((entry) => picked && !isSame(entry, picked)),
+    null,
+    enable(false),
+    enable(false),
+    "",
+  ];
+
+  window.fashionflow.showReopened = () => {
+    if (!document.querySelector("#history-note .status")) window.fashionflow.showTheStage?.();
+  };
+
+  // Photos are the photo box's and the lookbook's; everything else that can be one of our clips comes here.
+  const isClip = (file) => file.type.startsWith("video/") || /\.(mp4|mov|webm|gif|webp|zip)$/i.test(file.name);
+  const clipIn = (event) => {
+    if (event.target.closest?.("#lookbook")) return null;
+    const files = event.dataTransfer?.files;
+    return files?.length === 1 && isClip(files[0]) ? files : null;
+  };
+  const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
+  const find = async (selector) => {
+    for (let tries = 0; tries < 40; tries++) {
+      const found = document.querySelector(selector);
+      if (found) return found;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    return null;
+  };
+  document.addEventListener("dragover", (event) => hasFiles(event) && event.preventDefault()); // or no drop would come
+  document.addEventListener(
+    "drop",
+    async (event) => {
+      const files = clipIn(event);
+      if (!files) return hasFiles(event) && event.preventDefault(); // or the browser would leave the page for the file
+      event.preventDefault();
+      event.stopPropagation();
+      const kept = new DataTransfer(); // the event's own list is emptied when the event is over
+      kept.items.add(files[0]);
+      if (!document.querySelector("#history-file")?.offsetParent) document.querySelector("#history > button").click();
+      const input = await find("#history-file input[type=file]");
+      if (!input) return;
+      input.files = kept.files;
+      input.dispatchEvent(new Event("change", { bubbles: true }));
+      document.querySelector("#history-note").scrollIntoView({ block: "nearest" });
+    },
+    { capture: true },
+  );
+
+  let isRestored = false;
+  window.fashionflow.restoreDraft = (count) => {
+    const stored = isRestored ? null : JSON.parse(sessionStorage.getItem(DRAFT) || "null");
+    isRestored = true;
+    if (!stored || stored.values.length !== count || !window.fashionflow.keepsDraft()) return Array(count).fill(same);
+    const [photo, ...settings] = stored.values;
+    return [photo && Date.now() - stored.at < DRAFT_MS ? photo : same, ...settings.map((value) => value ?? same)];
+  };
+  let photoBefore;
+  window.fashionflow.keepDraft = (values) => {
+    if (!isRestored || !window.fashionflow.keepsDraft()) return;
+    const before = JSON.parse(sessionStorage.getItem(DRAFT) || "null");
+    const at = before && values[0]?.path === photoBefore ? before.at : Date.now();
+    photoBefore = values[0]?.path;
+    sessionStorage.setItem(DRAFT, JSON.stringify({ at, values }));
+  };
+  window.fashionflow.keepsDraft = () => new URLSearchParams(window.location.search).get("stage") !== "1";
+})();

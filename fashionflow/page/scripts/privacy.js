@@ -1,0 +1,51 @@
+// What the browser keeps of this page. Jobs are remembered by tab, so that a reloaded tab finds its own; and with the switch
+// "Leave nothing", nothing is kept that outlives the tab.
+window.fashionflow = window.fashionflow || {};
+(() => {
+  const SWITCH = "fashionflow-leave-nothing";
+  const TAB = "fashionflow-tab";
+  const LASTING = [SWITCH, "fashionflow-chime"]; // which tell nothing about a visitor's clips
+  const HISTORY = "fashionflow-history";
+  const isOurs = (storage, key) => storage === localStorage && key.startsWith("fashionflow-") && !LASTING.includes(key);
+  const { setItem, getItem } = Storage.prototype;
+  const leavesNothing = () => getItem.call(localStorage, SWITCH) === "on";
+  const isStage = new URLSearchParams(window.location.search).get("stage") === "1"; // whose visitors share a browser
+
+  // Gradio's BrowserState knows of the lasting storage only.
+  Storage.prototype.setItem = function (key, value) {
+    if (isOurs(this, key)) {
+      if (key !== HISTORY) setItem.call(sessionStorage, key, value);
+      if (leavesNothing() || isStage) return;
+    }
+    setItem.call(this, key, value);
+  };
+  Storage.prototype.getItem = function (key) {
+    const own = isOurs(this, key) ? getItem.call(sessionStorage, key) : null;
+    return own ?? getItem.call(this, key);
+  };
+
+  const forget = () => {
+    for (const key of Object.keys(localStorage)) if (isOurs(localStorage, key)) localStorage.removeItem(key);
+  };
+  if (leavesNothing()) forget();
+
+  // crypto.randomUUID is missing where a page comes without encryption, as on a local network.
+  const draw = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+
+  window.fashionflow.keepsHistory = () => !leavesNothing() && !isStage;
+  window.fashionflow.tab = () => {
+    if (!sessionStorage.getItem(TAB)) sessionStorage.setItem(TAB, draw());
+    return { tab: sessionStorage.getItem(TAB), private: leavesNothing() };
+  };
+  window.fashionflow.leaveNothing = (on) => {
+    setItem.call(localStorage, SWITCH, on ? "on" : "off");
+    if (!on) return [{ __type__: "update" }, { __type__: "update" }];
+    forget();
+    return [[], null];
+  };
+  // The same visitor's other tabs follow.
+  window.addEventListener("storage", (event) => {
+    const box = document.querySelector("#leave-nothing input");
+    if (event.key === SWITCH && box && box.checked !== leavesNothing()) box.click();
+  });
+})();

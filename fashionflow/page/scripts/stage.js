@@ -1,0 +1,298 @@
+// The page on a stage (?stage=1): keys press the ordinary page's buttons, recorded clips play between visitors, and a reload
+// ends a visit, because only that frees what Gradio and the browser keep of it. Looks are in styles/stage.css.
+(() => {
+  const asked = new URLSearchParams(window.location.search);
+  if (asked.get("stage") !== "1") return;
+
+  const RESET_SECONDS = Number(asked.get("reset")) > 0 ? Number(asked.get("reset")) : 45;
+  const LOOK_MS = 200; // between two looks at what the page says
+  const ASK_MS = 4000; // between two questions to the server: is it there, and how many are in line
+  const NOTE_MS = 20000; // for which a problem of the last visit is told
+  const TIMES_EACH = 2; // that a recorded clip is played before the next
+  const BLACK_MS = 350; // as long as stage.css fades
+  const REMEMBERED = "fashionflow-stage"; // lets the recorded clips begin before the page is there
+
+  const root = document.documentElement;
+  const find = (selector) => document.querySelector(selector);
+  const findAll = (selector) => [...document.querySelectorAll(selector)];
+  const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+  const remembered = JSON.parse(sessionStorage.getItem(REMEMBERED) || "{}");
+  const remember = (news) => sessionStorage.setItem(REMEMBERED, JSON.stringify(Object.assign(remembered, news)));
+
+  let touchedAt = performance.now(); // the last key, or the end of the last clip
+  let clipBefore; // the finished clip before the one at work
+  let chosen = null; // which example, from 0
+  let isLeaving = false;
+
+  // attract: recorded clips; choosing: the photo; working: from the key to the clip; finished: the clip, over and over.
+  const phase = () => root.dataset.phase;
+  const setPhase = (next) => {
+    root.dataset.phase = next;
+    touchedAt = performance.now();
+    next === "attract" ? attract.play() : attract.pause();
+  };
+
+  root.classList.add("on-stage");
+  root.dataset.phase = "attract";
+
+  // ---- The recorded clips: two players, one on top of the other, so that no gap is seen between two clips.
+  const attract = {
+    layer: document.createElement("div"),
+    backdrop: document.createElement("canvas"),
+    sources: [],
+    index: remembered.index || 0,
+    times: 0,
+
+    begin() {
+      this.layer.id = "attract";
+      this.layer.innerHTML = '<video muted playsinline></video><video muted playsinline></video><p id="recorded"></p>';
+      this.backdrop.id = "stage-backdrop";
+      this.backdrop.width = this.backdrop.height = 24;
+      document.body.append(this.backdrop, this.layer, noted);
+      this.players = [...this.layer.querySelectorAll("video")];
+      for (const player of this.players) {
+        player.muted = true; // the attribute alone does not count in a player made by a script
+        player.addEventListener("ended", () => this.next(player));
+        player.addEventListener("playing", () => phase() === "attract" && paint(player));
+      }
+    },
+
+    // Held in memory, so that they go on when the server cannot be reached.
+    async load(clips, label) {
+      this.layer.querySelector("#recorded").textContent = label;
+      if (this.isLoading) return;
+      this.isLoading = true;
+      const loading = clips.map(async (clip) => URL.createObjectURL(await (await fetch(clip)).blob()));
+      for (const source of loading) {
+        try {
+          this.sources.push(await source);
+          if (this.sources.length === 1) this.play();
+        } catch (error) {
+          console.warn("A recorded clip could not be loaded.", error);
+        }
+      }
+    },
+
+    next(player) {
+      if (!this.sources.length || phase() !== "attract") return;
+      if (player.src && ++this.times < TIMES_EACH) return void player.play();
+      const other = this.players.find((each) => each !== player);
+      this.times = 0;
+      this.index = (this.index + 1) % this.sources.length;
+      remember({ index: this.index });
+      other.src = this.sources[this.index];
+      other.play().then(() => {
+        other.classList.add("on-top");
+        player.classList.remove("on-top");
+      }, () => {});
+    },
+
+    play() {
+      const top = find("#attract video.on-top");
+      top ? top.play().catch(() => {}) : this.players && this.next(this.players[1]);
+    },
+
+    pause() {
+      this.players?.forEach((player) => player.pause());
+    },
+  };
+
+  // Behind a clip that is narrower than the stage: its own colours, blurred by stage.css.
+  const paint = (picture) => {
+    const { width, height } = attract.backdrop;
+    if (picture) attract.backdrop.getContext("2d").drawImage(picture, 0, 0, width, height);
+  };
+
+  const noted = Object.assign(document.createElement("p"), { id: "stage-note", role: "status" });
+  const note = (said) => {
+    if (noted.textContent !== said) noted.textContent = said;
+  };
+
+  // ---- The server: is it there, and is it still the same?
+  let server = null;
+  const reach = async (patience) => {
+    try {
+      const answer = await fetch("gradio_api/app_id", { cache: "no-store", signal: AbortSignal.timeout(patience) });
+      return answer.ok ? await answer.text() : null;
+    } catch {
+      return null;
+    }
+  };
+
+  let isAsking = false;
+  const ask = async () => {
+    if (isAsking) return;
+    isAsking = true;
+    const answer = await reach(15000); // one that is busy is not lost; one that is off refuses at once
+    isAsking = false;
+    if (isLeaving) return;
+    const wasAnother = server !== null && server !== answer;
+    server = answer ?? "lost";
+    if (answer === null) {
+      note(remembered.unreachable || "");
+      if (phase() === "working" || phase() === "choosing") setPhase("attract"); // a finished clip is here and plays on
+    } else if (wasAnother && phase() === "attract") {
+      window.location.reload(); // this page means nothing to a server that was started since, nor, often, to one that was lost
+    } else {
+      if (performance.now() > NOTE_MS) note("");
+      find("#stage-count")?.click();
+    }
+  };
+
+  // ---- Keys
+  const examples = () => findAll("#examples button.gallery-item");
+  const motions = () => findAll("#motion input[type=radio]");
+
+  // Until a photo that was chosen is the one that Animate takes.
+  const takePhoto = async (choose) => {
+    const before = find("#first-frame img")?.src;
+    setPhase("choosing");
+    choose();
+    for (const end = performance.now() + 4000; performance.now() < end; await pause(50)) {
+      const [now, problem] = [find("#first-frame img")?.src, find("#note .problem")];
+      if (problem) return leave(problem.textContent);
+      if (now && now !== before) break;
+    }
+    paint(find("#first-frame img"));
+  };
+
+  const choose = async (steps) => {
+    const photos = examples();
+    if (!photos.length) return;
+    chosen = chosen === null ? (steps > 0 ? 0 : photos.length - 1) : (chosen + steps + photos.length) % photos.length;
+    await takePhoto(() => photos[chosen].click());
+  };
+
+  const setMotion = async (index) => {
+    motions()[index]?.click();
+    if (!find("#photo img")) await choose(1);
+    setPhase("choosing");
+  };
+
+  const listMotions = () => {
+    const list = find("#stage-screen .choice ol");
+    if (!list) return;
+    list.replaceChildren(
+      ...motions().slice(0, 7).map((motion, index) => {
+        const line = document.createElement("li");
+        line.textContent = `${index + 1}  ${motion.closest("label").textContent.trim()}`;
+        line.classList.toggle("chosen", motion.getAttribute("aria-checked") === "true");
+        return line;
+      }),
+    );
+  };
+
+  const animate = async () => {
+    if (!find("#photo img")) await choose(1);
+    const button = find("#animate");
+    if (!button || button.disabled || !find("#photo img")) return;
+    if (phase() === "finished") find("#die")?.click(), await pause(150); // another clip, not the same again
+    clipBefore = madeClip();
+    setPhase("working");
+    button.click();
+  };
+
+  const madeClip = () => find("#stage-made [data-clip]")?.dataset.clip;
+  const toggle = (name) => () => root.classList.toggle(name);
+  const IN_TURN = { " ": animate, enter: animate, pagedown: animate }; // what must end before the next one can begin
+  Object.assign(IN_TURN, { arrowright: () => choose(1), arrowleft: () => choose(-1), pageup: () => choose(-1) });
+  [1, 2, 3, 4, 5, 6, 7].forEach((digit) => (IN_TURN[digit] = () => setMotion(digit - 1)));
+  const AT_ONCE = { r: () => leave(), escape: () => leave(), f5: () => leave(), q: toggle("stage-qr-large") };
+  Object.assign(AT_ONCE, { b: toggle("stage-black"), ".": toggle("stage-black") });
+  Object.assign(AT_ONCE, { h: toggle("stage-help"), "?": toggle("stage-help") });
+
+  let turn = Promise.resolve();
+  let inLine = 0; // keys
+  const takeTurn = (act) => {
+    inLine += 1;
+    turn = turn.then(() => phase() === "working" || isLeaving || act()).catch(console.error);
+    turn = turn.then(() => ([inLine, touchedAt] = [inLine - 1, performance.now()]));
+  };
+  const press = (event) => {
+    const key = event.key.toLowerCase();
+    if (event.ctrlKey || event.metaKey || event.altKey || !(key in IN_TURN || key in AT_ONCE)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    touchedAt = performance.now();
+    if (event.repeat || isLeaving) return;
+    if (key in AT_ONCE) return void AT_ONCE[key]();
+    root.classList.remove("stage-help", "stage-black");
+    takeTurn(IN_TURN[key]);
+  };
+  window.addEventListener("keydown", press, true);
+
+  // ---- A photo that is dropped or pasted anywhere
+  const bring = (event, data) => {
+    const files = [...(data?.files || [])].filter((file) => file.type.startsWith("image/"));
+    const box = find("#photo input[type=file]");
+    event.preventDefault();
+    event.stopPropagation();
+    if (!files.length || !box || phase() === "working" || isLeaving) return;
+    const carried = new DataTransfer();
+    carried.items.add(files[0]);
+    chosen = null;
+    takeTurn(() => takePhoto(() => {
+      box.files = carried.files;
+      box.dispatchEvent(new Event("change", { bubbles: true }));
+    }));
+  };
+  window.addEventListener("dragover", (event) => event.preventDefault(), true);
+  window.addEventListener("drop", (event) => bring(event, event.dataTransfer), true);
+  window.addEventListener("paste", (event) => bring(event, event.clipboardData), true);
+
+  // ---- The end of a visit
+  let free = () => {};
+  window.fashionflow = window.fashionflow || {};
+  window.fashionflow.stageIsFree = () => free(); // called when the server has deleted what was made
+
+  const leave = async (problem = "") => {
+    root.classList.remove("stage-help", "stage-qr-large", "stage-black");
+    if (isLeaving || (phase() === "attract" && !find("#photo img"))) return;
+    isLeaving = true;
+    root.classList.add("stage-fading");
+    remember({ problem });
+    await pause(BLACK_MS);
+    if ((await reach(5000)) !== null) {
+      const freed = new Promise((resolve) => (free = resolve));
+      find("#stage-reset")?.click();
+      await Promise.race([freed, pause(3000)]);
+      if ((await reach(5000)) !== null) return window.location.reload();
+    }
+    setPhase("attract"); // a reload would show the browser's own error page
+    server = "lost";
+    note(remembered.unreachable || "");
+    root.classList.remove("stage-fading");
+    isLeaving = false;
+  };
+
+  // ---- What the page says meanwhile
+  const look = () => {
+    const screen = find("#stage-screen .screen:not([data-seen])");
+    if (screen) {
+      screen.dataset.seen = "true";
+      const { clips, recorded, unreachable } = screen.dataset;
+      remember({ clips: JSON.parse(clips), recorded, unreachable });
+      attract.load(remembered.clips, recorded);
+      ask();
+    }
+    if (phase() === "choosing") listMotions();
+    if (phase() === "working") {
+      if (find("#status .problem")) return leave(find("#status .problem").textContent);
+      if (!madeClip() || madeClip() === clipBefore) return;
+      paint(find("#clip video") || find("#player video"));
+      setPhase("finished");
+    } else if (phase() !== "attract" && !inLine && performance.now() - touchedAt > 1000 * RESET_SECONDS) leave();
+  };
+
+  const start = () => {
+    if (!document.body) return void requestAnimationFrame(start);
+    attract.begin();
+    if (remembered.clips) attract.load(remembered.clips, remembered.recorded);
+    note(remembered.problem || "");
+    remember({ problem: "" });
+    setInterval(look, LOOK_MS);
+    setInterval(ask, ASK_MS);
+    navigator.wakeLock?.request("screen").catch(() => {}); // where the browser allows it, the screen stays on
+  };
+  start();
+})();

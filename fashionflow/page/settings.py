@@ -1,0 +1,160 @@
+"""What a visitor can set besides the photo: the motion, and under Advanced everything else."""
+
+import gradio as gr
+
+from ..animation import (
+    DECODED_AT_ONCE,
+    DEFAULT_QUALITY,
+    DEFAULT_STEPS,
+    LARGEST_GUIDANCE,
+    LARGEST_SEED,
+    MOST_FRAMES,
+    MOST_INTERPOLATION,
+    AnimationRequest,
+)
+from ..motion import LARGEST_TURN, MOTIONS, PRESETS, SURPRISE
+from ..playback import playing_rate
+from ..schedulers import SAMPLERS
+from .desk import HELPER, Desk, draw_seed, whole
+from .languages import LABELS
+
+
+class Settings:
+    """The settings' components, each built where the page wants it.
+
+    Attributes:
+        inputs: the components, in the order of `NAMES`.
+    """
+
+    NAMES = (
+        "motion",
+        "turn_angle",
+        "steps",
+        "frames",
+        "seed",
+        "sampler",
+        "guidance",
+        "frame_rate",
+        "interpolation",
+        "quality",
+        "memory",
+    )
+
+    def __init__(self, desk: Desk):
+        self.desk = desk
+        self.components: dict[str, gr.components.Component] = {}
+
+    @property
+    def inputs(self) -> list[gr.components.Component]:
+        return [self.components[name] for name in self.NAMES]
+
+    def build_motion(self) -> None:
+        self.components["motion"] = gr.Radio(
+            [(LABELS(f"motion.{name}"), name) for name in MOTIONS],
+            value=default_motion(self.desk),
+            label=LABELS("motion.label"),
+            visible=self.desk.studio.pipe.has_motion,
+            elem_id="motion",
+        )
+
+    def build_advanced(self) -> None:
+        pipe, config = self.desk.studio.pipe, self.desk.studio.pipe.config
+        multiple = pipe.unet.frame_multiple
+        most = min(MOST_FRAMES, 2 * config.default_num_frames)
+        factor, _ = playing_rate(pipe)
+
+        def slider(name: str, smallest: float, largest: float, value: float, step: float = 1, **looks) -> None:
+            self.components[name] = gr.Slider(
+                smallest,
+                largest,
+                value,
+                step=step,
+                label=LABELS(f"advanced.{name}"),
+                info=LABELS(f"advanced.{name}_info"),
+                min_width=140,
+                elem_id=name.replace("_", "-"),
+                **looks,
+            )
+
+        with gr.Accordion(LABELS("advanced.title"), open=False, elem_id="advanced"):
+            angle = next(iter(PRESETS.values())).angle
+            slider("turn_angle", -LARGEST_TURN, LARGEST_TURN, angle, step=5, visible=pipe.has_motion)
+            with gr.Row():
+                slider("steps", 1, 50, DEFAULT_STEPS)
+                slider("frames", max(2, multiple), most - most % multiple, config.default_num_frames, step=multiple)
+            with gr.Row(elem_id="seed-row"):
+                self.components["sampler"] = gr.Dropdown(
+                    list(SAMPLERS), label=LABELS("advanced.sampler"), min_width=100
+                )
+                self.components["seed"] = gr.Number(
+                    0,
+                    label=LABELS("advanced.seed"),
+                    precision=0,
+                    minimum=0,
+                    maximum=LARGEST_SEED,
+                    min_width=120,
+                    elem_id="seed",
+                )
+                self.die = gr.Button(LABELS("advanced.new_seed"), min_width=130, scale=0, elem_id="die")
+            slider("guidance", 1, LARGEST_GUIDANCE, 1, step=0.5, visible=pipe.has_motion)
+            with gr.Row():
+                slider("frame_rate", 4, 30, config.frame_rate)
+                slider("interpolation", 1, MOST_INTERPOLATION, factor)
+            with gr.Row():
+                slider("quality", 1, 51, DEFAULT_QUALITY)
+                self.components["memory"] = gr.Radio(
+                    [(LABELS(f"advanced.memory_{name}"), name) for name in DECODED_AT_ONCE],
+                    value="normal",
+                    label=LABELS("advanced.memory"),
+                    info=LABELS("advanced.memory_info"),
+                    min_width=140,
+                    elem_id="memory",
+                )
+            gr.Textbox(
+                f"{pipe.model_name or type(pipe).__name__} · {pipe.width} x {pipe.height} · {pipe.device}",
+                label=LABELS("advanced.model"),
+                interactive=False,
+                elem_id="model",
+            )
+
+    def connect(self, page: gr.Blocks) -> None:
+        seed, motion = self.components["seed"], self.components["motion"]
+        gr.on([self.die.click, page.load], draw_seed, None, seed, **HELPER)
+        # A preset's own angle comes with a click on it, and not with settings that are restored.
+        motion.input(self.own_angle, motion, self.components["turn_angle"], **HELPER)
+
+    def own_angle(self, motion: str) -> dict:
+        """The turn angle's slider for a motion: at the motion's own angle, or idle where the seed draws it."""
+        if motion == SURPRISE:
+            return gr.update(interactive=False)
+        return gr.update(value=PRESETS[motion].angle, interactive=True)
+
+    def request(self, photo, values: list) -> AnimationRequest:
+        """The browser's values, in the order of `NAMES`, which may have come as 12.0, as a request for the studio."""
+        chosen = {name: whole(value) for name, value in zip(self.NAMES, values, strict=True)}
+        if chosen["motion"] in (None, SURPRISE):
+            chosen["turn_angle"] = None
+        return AnimationRequest(photo=photo, **chosen)
+
+    def restored(self, settings: dict) -> list[dict]:
+        """Updates of `inputs` that bring back settings as `AnimationRequest.settings` wrote them, older ones too."""
+        factor, _ = playing_rate(self.desk.studio.pipe)
+        own = {
+            "turn_angle": PRESETS[settings["motion"]].angle if settings.get("motion") in PRESETS else 0,
+            "frame_rate": self.desk.studio.pipe.config.frame_rate,
+            "interpolation": factor,
+        }
+        updates = []
+        for name in self.NAMES:
+            value = settings.get(name)
+            value = own.get(name) if value is None else value
+            update = gr.skip() if value is None else gr.update(value=value)
+            if name == "turn_angle":
+                update = gr.update(value=value, interactive=settings.get("motion") != SURPRISE)
+            updates.append(update)
+        return updates
+
+
+def default_motion(desk: Desk) -> str | None:
+    """The motion that the page starts with."""
+    return next(iter(PRESETS)) if desk.studio.pipe.has_motion else None

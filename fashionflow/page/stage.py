@@ -1,0 +1,156 @@
+"""The page on a stage (`?stage=1`): one clip, large, driven by a clicker, and a QR code for the audience's phones.
+
+It is the ordinary page. styles/stage.css shows of it only where the clip appears, full-bleed, and scripts/stage.js presses its
+buttons for the keys. What is here is said on top of that, and how a visit ends.
+"""
+
+import json
+import time
+import weakref
+from html import escape
+from pathlib import Path
+
+import gradio as gr
+
+from . import wording
+from .address import ADDRESS_VARIABLE, from_stage, on_stage, public_address, qr_code
+from .desk import HELPER, Desk, Visit
+from .languages import Words, words_for
+from .photo_box import PhotoBox
+from .run import Run
+from .settings import Settings
+
+
+RECORDED = Path(__file__).parents[2] / "assets" / "recorded"
+"""Clips made earlier, shown between visitors and always labelled so."""
+
+KEYS = (
+    ("Space, Enter, Page Down", "animate"),
+    ("→, ← (Page Up)", "choose"),
+    ("1 - 7", "motion"),
+    ("B, .", "black"),
+    ("R, Esc, F5", "reset"),
+    ("Q", "qr"),
+    ("H, ?", "help"),
+)
+
+
+class Stage:
+    def __init__(self, desk: Desk, photo_box: PhotoBox, settings: Settings, run: Run):
+        self.desk, self.photo_box, self.settings, self.run = desk, photo_box, settings, run
+        self.sessions: set[str] = set()  # Gradio's, of visits to the stage that it may still remember
+
+    def build(self) -> None:
+        if RECORDED.is_dir():
+            gr.set_static_paths([RECORDED])
+        looks = {"visible": False, "padding": False}
+        self.greeting = gr.HTML(elem_id="stage-greeting", **looks)
+        self.screen = gr.HTML(elem_id="stage-screen", **looks)
+        self.line = gr.HTML(elem_id="stage-line", **looks)
+        self.made = gr.HTML(elem_id="stage-made", **looks)
+        # Pressed by scripts/stage.js.
+        self.count_button = gr.Button("count", visible="hidden", elem_id="stage-count")
+        self.reset_button = gr.Button("reset", visible="hidden", elem_id="stage-reset")
+
+    def connect(self, page: gr.Blocks) -> None:
+        self.page = weakref.ref(page)
+        page.load(self.open, None, [self.greeting, self.screen, self.line, self.made], **HELPER)
+        self.count_button.click(self.count, None, self.line, **HELPER)
+        self.run.shown.change(self.say_made, self.run.shown, self.made, **HELPER)
+        # `then`, and not `success`: the next visitor comes whatever happened to the last one.
+        self.reset_button.click(self.discard, self.run.visit, None, **HELPER).then(
+            None, js="() => window.fashionflow.stageIsFree?.()", api_visibility="private"
+        )
+
+    def open(self, request: gr.Request) -> tuple:
+        """The greeting for a phone that came by the QR code, or the stage's screen, line and label; nothing for others."""
+        words = words_for(request)
+        nothing = gr.skip()
+        if on_stage(request):
+            self.forget_earlier(request.session_hash)
+            shown = gr.update(visible=True)
+            return nothing, gr.update(value=self.draw(request, words), visible=True), shown, shown
+        if from_stage(request):
+            return gr.update(value=draw_greeting(words), visible=True), nothing, nothing, nothing
+        return nothing, nothing, nothing, nothing
+
+    def forget_earlier(self, session: str) -> None:
+        """Has Gradio forget visits to the stage whose page is gone. It keeps half a megabyte of each of the last 10,000."""
+        self.sessions.add(session)
+        page = self.page()
+        holder, queue = page.state_holder, page._queue
+        for earlier in list(self.sessions - {session}):
+            state = holder.session_data.get(earlier)
+            if state is None or state.is_closed:
+                with holder.lock:
+                    holder.session_data.pop(earlier, None)
+                    holder.time_last_used.pop(earlier, None)
+                queue.pending_messages_per_session.pop(earlier, None)
+                queue.pending_event_ids_session.pop(earlier, None)
+                self.sessions.discard(earlier)
+
+    def draw(self, request: gr.Request, words: Words) -> str:
+        """All that is said on the stage and does not change; scripts/stage.js shows what is due."""
+        clips = [f"gradio_api/file={path}" for path in sorted(RECORDED.glob("*.mp4"))]
+        keys = "".join(f"<dt>{key}</dt><dd>{escape(words(f'stage.key_{name}'))}</dd>" for key, name in KEYS)
+        said = {name: escape(words(f"stage.{name}")) for name in ("title", "tagline", "working", "space", "keys")}
+        return (
+            f'<div class="screen" data-clips="{escape(json.dumps(clips))}"'
+            f' data-recorded="{escape(words("stage.recorded"))}"'
+            f' data-unreachable="{escape(words("stage.unreachable"))}">'
+            f'<div class="title"><h2>{said["title"]}</h2><p>{said["tagline"]}</p></div>'
+            f'<p class="working">{said["working"]}</p>'
+            f'<div class="choice"><p>{said["space"]}</p><ol></ol></div>'
+            f'<aside class="phones">{self.draw_phones(request, words)}</aside>'
+            f'<section class="help"><h2>{said["keys"]}</h2><dl>{keys}</dl>'
+            f"<p>{escape(words('stage.key_photo'))}</p></section>"
+            "</div>"
+        )
+
+    def draw_phones(self, request: gr.Request, words: Words) -> str:
+        """The QR code and where it leads, or why there is none."""
+        page = self.page()
+        bar = request.headers.get("referer") or f"http://{request.headers.get('host', '')}/"
+        address = public_address(bar, page.server_name if page else "")
+        if address is None:
+            return f'<p class="no-phones">{escape(words("stage.no_phones", variable=ADDRESS_VARIABLE))}</p>'
+        try:
+            code = qr_code(f"{address}?from=stage")
+        except RuntimeError:
+            return f'<p class="no-phones">{escape(words("stage.no_qr"))}</p>'
+        shown = escape(address.removeprefix("http://").removeprefix("https://").rstrip("/"))
+        return f'<p>{escape(words("stage.phones"))}</p><div class="qr">{code}</div><p class="address">{shown}</p>'
+
+    def count(self, request: gr.Request) -> str:
+        """How many jobs are in line. A number of a job never comes here: whoever reads it could fetch the clip."""
+        count = self.desk.studio.in_line
+        key = {0: "stage.line_none", 1: "stage.line_one"}.get(count, "stage.line_many")
+        return f"<p>{escape(words_for(request)(key, count=count))}</p>"
+
+    def say_made(self, request: gr.Request, shown: dict):
+        """What a clip is called that was made before everybody's eyes."""
+        job = self.desk.studio.find(shown["number"]) if on_stage(request) and shown["number"] else None
+        result = job.results[shown["clip"]] if job else None
+        if result is None:
+            return gr.skip()
+        words = words_for(request)
+        sentence = words("stage.made", time=wording.duration(words, result.seconds))
+        return f'<p data-clip="{time.time()}">{escape(sentence)}</p>'  # the script sees that it is another clip's
+
+    def discard(self, request: gr.Request, visit: Visit) -> None:
+        """Deletes what the stage's visitor made, and ends it if it is still at work."""
+        job = self.desk.studio.find(visit.number)
+        if on_stage(request) and job is not None:
+            visit.number = ""
+            self.desk.studio.discard(job)
+
+
+def draw_greeting(words: Words) -> str:
+    """For the audience's phones: what to do, and where to type a number. The form asks for the page with `?job=`."""
+    number = escape(words("stage.number"))
+    return (
+        f'<div class="greeting"><p>{escape(words("stage.greeting"))}</p><form method="get">'
+        '<input type="hidden" name="from" value="stage">'
+        f'<input name="job" aria-label="{number}" placeholder="{number}" autocomplete="off" required>'
+        f"<button>{escape(words('stage.fetch'))}</button></form></div>"
+    )

@@ -1,0 +1,49 @@
+"""What a browser or a program sent, as a photo.
+
+Gradio hands it over as it came (`preprocess=False`): it would open pictures itself, without our limits and with a traceback for
+every damaged one.
+"""
+
+import base64
+import binascii
+from pathlib import Path
+
+from gradio.utils import get_upload_folder, is_in_or_equal
+from PIL import Image
+
+from ..photo import PhotoError, read_photo
+
+
+EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
+
+
+def read_upload(upload: dict | None) -> Image.Image:
+    """The photo in what a browser or a program sent.
+
+    Raises:
+        PhotoError: if it is none that can be used.
+    """
+    if not upload:
+        return read_photo("")
+    url = upload.get("url") or ""
+    if url.startswith("data:"):
+        try:
+            return read_photo(base64.b64decode(url.partition(",")[2], validate=True))
+        except binascii.Error as error:
+            raise PhotoError("damaged-on-its-way") from error
+    return read_photo(uploaded_path(upload))
+
+
+def uploaded_path(upload: dict) -> Path:
+    """Where an uploaded file lies. The path is the browser's word: only uploads and our own examples may be opened, whatever
+    else lies on this machine.
+
+    Raises:
+        PhotoError: if it is neither, or has been deleted.
+    """
+    path = upload.get("path")
+    if not path or not any(is_in_or_equal(path, folder) for folder in (get_upload_folder(), EXAMPLES)):
+        raise PhotoError("gone")
+    if not Path(path).is_file():
+        raise PhotoError("gone")
+    return Path(path)

@@ -1,0 +1,94 @@
+"""A finished clip looked at closely: its file to take home, beside the photo, and its settings."""
+
+import json
+import shlex
+from html import escape
+
+import gradio as gr
+
+from ..__main__ import make_parser
+from ..animation import SETTINGS
+from ..video import read_settings
+from .compare import Compare
+from .desk import HELPER, Desk, whole
+from .downloads import Downloads
+from .languages import LABELS, Words, words_for
+from .photo_box import PhotoBox
+from .run import Run, file_of
+from .settings import Settings
+
+
+class Viewer:
+    """What stands under the status while there is a finished clip."""
+
+    def __init__(self, desk: Desk, photo_box: PhotoBox, settings: Settings, run: Run):
+        self.desk, self.run = desk, run
+        self.downloads, self.compare = Downloads(desk, run), Compare(desk, run)
+
+    def build(self) -> None:
+        with gr.Column(visible=False, elem_id="viewer") as self.place:
+            self.downloads.build()
+            self.compare.build()
+            with gr.Accordion(LABELS("viewer.settings"), open=False, elem_id="clip-settings"):
+                self.table = gr.HTML(padding=False)
+                self.command = gr.Textbox(
+                    label=LABELS("viewer.command"),
+                    info=LABELS("viewer.command_info"),
+                    interactive=False,
+                    lines=3,
+                    max_lines=8,
+                    elem_id="command",
+                )
+                self.copy = gr.Button(LABELS("viewer.copy"), elem_id="copy")
+                self.copied = gr.HTML(LABELS("viewer.copied"), padding=False, visible="hidden", elem_id="copied")
+
+    def connect(self, page: gr.Blocks) -> None:
+        self.run.shown.change(
+            self.show, self.run.shown, [self.place, self.downloads.button, self.table, self.command], **HELPER
+        )
+        self.copy.click(None, self.command, js="window.fashionflow.copy", api_visibility="private")
+        self.downloads.connect(page)
+        self.compare.connect(page)
+
+    def show(self, request: gr.Request, shown: dict) -> tuple:
+        """The place, the download button, the settings as a table and as a command, for the clip that is shown."""
+        path = file_of(self.desk, shown)
+        if path is None:
+            return gr.update(visible=False), gr.skip(), gr.skip(), gr.skip()
+        settings = read_settings(path) or {}
+        return gr.update(visible=True), str(path), table(words_for(request), settings), command(settings, path.name)
+
+
+def table(words: Words, settings: dict) -> str:
+    """A clip's settings for people: those that were set, and what made it."""
+    names = {name: f"advanced.{name}" for name in SETTINGS} | {
+        "motion": "motion.label",
+        "model": "advanced.model",
+        "version": "viewer.version",
+        "date": "viewer.date",
+    }
+    rows = ""
+    for name, key in names.items():
+        value = settings.get(name)
+        if value is None:
+            continue
+        if name == "motion":
+            value = words(f"motion.{value}")
+        elif name == "memory":
+            value = words(f"advanced.memory_{value}")
+        elif name == "date":
+            value = str(value).replace("T", " ").replace("+00:00", " UTC")
+        rows += f"<dt>{escape(words(key))}</dt><dd>{escape(str(whole(value)))}</dd>"
+    return f'<dl class="settings">{rows}</dl>'
+
+
+def command(settings: dict, name: str) -> str:
+    """A clip's settings for a terminal: the command that makes it again from its photo, and everything, as JSON, behind a
+    sign that has shells pass over it."""
+    has_options = vars(make_parser().parse_args([]))
+    words = ["python", "-m", "fashionflow", "photo.jpg", name]
+    for setting in SETTINGS:
+        value = settings.get(setting)
+        if setting in has_options and value is not None:
+            words += [f"--{setting.replace('_', '-')}", str(whole(value))]
+    return f"{shlex.join(words)}\n# {json.dumps(settings)}"

@@ -1,0 +1,95 @@
+"""A real browser for tests: Chromium, visitors who open the page, and the things that visitors do."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlparse
+
+import pytest
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+QUIET = ("--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update")
+DESKTOP = {"width": 1280, "height": 900}
+PHONE = {"width": 390, "height": 844}
+
+
+@contextmanager
+def started_browser() -> Iterator:
+    """Chromium, or the test is left out; in CI it fails instead."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail("No Chromium on PATH; CI must run the browser tests.")
+        pytest.skip("No Chromium on PATH.")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=found, args=["--no-sandbox", "--disable-gpu", "--disable-sync", *QUIET]
+        )
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def visitors(browser) -> Iterator[Callable]:
+    """Gives a function that opens an address as a new visitor. At the end, no visitor's browser may have left this machine or
+    reported an error; `open_page.errors` holds what was reported, for a test that expects some."""
+    contexts, hosts, errors = [], set(), []
+
+    def open_page(address: str, **options):
+        context = browser.new_context(**{"viewport": DESKTOP} | options)
+        contexts.append(context)
+        context.set_default_timeout(30_000)
+        context.on("request", lambda request: hosts.add(urlparse(request.url.removeprefix("blob:")).hostname))
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: message.type == "error" and errors.append(message.text))
+        page.goto(address)
+        page.wait_for_selector("#animate", state="attached")
+        return page
+
+    open_page.errors = errors
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert hosts <= {"127.0.0.1", None}, hosts  # None: pictures inside the page itself
+    assert errors == [], errors
+
+
+def choose(page, photo: Path) -> None:
+    page.set_input_files("#photo input[type=file]", photo)
+    page.wait_for_selector("#first-frame img")
+
+
+def set_slider(page, name: str, value: float) -> None:
+    """Types a value into the number beside a slider under Advanced; `name` is its id."""
+    field = page.locator(f"#{name} input[type=number]")
+    if not field.is_visible():
+        page.click("#advanced button")
+    field.fill(str(value))
+    field.press("Enter")
+
+
+def animate(page, photo: Path, steps: int | None = None) -> None:
+    choose(page, photo)
+    if steps:
+        set_slider(page, "steps", steps)
+    page.click("#animate")
+
+
+def wait_for_status(page, text: str) -> None:
+    page.wait_for_selector(f"#status :text('{text}')")
+
+
+DRAWN_PIXELS = """
+(selector) => {
+  const video = document.querySelector(selector);
+  const canvas = Object.assign(document.createElement("canvas"), {width: 32, height: 48});
+  const context = canvas.getContext("2d");
+  context.drawImage(video, 0, 0, 32, 48);
+  return Array.from(context.getImageData(0, 0, 32, 48).data);
+}
+"""

@@ -1,0 +1,144 @@
+"""A job outlives its connection: the network goes, a proxy ends the stream of events, a phone sleeps."""
+
+import socket
+import threading
+from contextlib import contextmanager
+from urllib.parse import urlparse
+
+import pytest
+
+from fashionflow.studio import Studio
+
+from . import tiny
+from .browser import animate, wait_for_status
+from .serve import serve
+
+
+pytestmark = pytest.mark.browser
+
+STEPS = 50  # the slider's most
+STEP_SECONDS = 0.3  # until the connection has been lost and found again
+
+
+@pytest.fixture(scope="module")
+def studio():
+    return Studio(tiny.pipeline(default_num_frames=12))
+
+
+@pytest.fixture
+def hurry(studio):
+    """The studio is slow until this is set."""
+    hurry = threading.Event()
+
+    def take_time(*_) -> None:
+        hurry.wait(STEP_SECONDS)
+
+    hook = studio.pipe.unet.register_forward_pre_hook(take_time)
+    yield hurry
+    hook.remove()
+
+
+@pytest.fixture(scope="module")
+def url(studio):
+    with serve(studio) as url:
+        yield url
+
+
+class Proxy:
+    """Passes connections on to a server. A stream of events can be ended early, as if all had been said, or left hanging."""
+
+    def __init__(self, url: str):
+        self.server = (urlparse(url).hostname, urlparse(url).port)
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}/"
+        self.streams: list[tuple[socket.socket, threading.Event]] = []  # towards browsers, and what hangs them
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                browser, _ = self.socket.accept()
+            except OSError:
+                return
+            server = socket.create_connection(self.server)
+            hung = threading.Event()
+            threading.Thread(target=self._pass_on, args=(browser, server, None), daemon=True).start()
+            threading.Thread(target=self._pass_on, args=(server, browser, hung), daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, target: socket.socket, hung: threading.Event | None) -> None:
+        try:
+            while data := source.recv(65536):
+                if hung and b"text/event-stream" in data:
+                    self.streams.append((target, hung))
+                if hung is None or not hung.is_set():
+                    target.sendall(data)
+        except OSError:
+            pass
+        for one in (source, target):
+            one.close()
+
+    def end_streams(self) -> None:
+        for browser, hung in self.streams:
+            hung.set()
+            try:
+                browser.sendall(b"0\r\n\r\n")  # the last piece of an answer in pieces
+                browser.shutdown(socket.SHUT_RDWR)
+            except OSError:  # one that has ended already
+                pass
+        self.streams.clear()
+
+    def hang_streams(self) -> None:
+        for _, hung in self.streams:
+            hung.set()
+        self.streams.clear()
+
+
+@contextmanager
+def proxied(url: str):
+    proxy = Proxy(url)
+    try:
+        yield proxy
+    finally:
+        proxy.end_streams()
+        proxy.socket.close()
+
+
+@pytest.mark.parametrize("trouble", ["offline", "ended", "hanging"])
+def test_a_job_outlives_its_connection(visit, url, studio, dress, hurry, trouble):
+    with proxied(url) as proxy:
+        page = visit(proxy.url)
+        page.clock.install()
+        page.reload()
+        page.wait_for_selector("#animate")
+        animate(page, dress, steps=STEPS)
+        wait_for_status(page, "Step 2")
+        seed = page.input_value("#seed input")
+        with page.expect_event("load", timeout=15_000):
+            if trouble == "offline":
+                page.context.set_offline(True)
+                page.wait_for_selector(".toast-body")  # Gradio says that it tries again
+                page.context.set_offline(False)
+            elif trouble == "ended":
+                proxy.end_streams()
+            else:
+                proxy.hang_streams()
+                page.clock.fast_forward(60_000)  # the phone sleeps
+                page.clock.fast_forward(6_000)
+        wait_for_status(page, "Step")
+        assert page.is_disabled("#animate") and page.is_enabled("#stop")
+        assert page.locator(".toast-body").count() == 0
+        page.wait_for_selector("#first-frame img")  # the photo and the settings are there again
+        page.click("#advanced button")
+        page.wait_for_function(f"document.querySelector('#seed input')?.value === '{seed}'")
+        if trouble == "ended":
+            page.click("#stop")
+            wait_for_status(page, "Stopped")
+        else:
+            hurry.set()
+            wait_for_status(page, "Done")
+            assert list(studio._jobs.values())[-1].results[0].whole
+        page.wait_for_function(
+            "[...document.querySelectorAll('#player video, #clip video')].some((video) => video.currentTime > 0.1)"
+        )
+        assert page.is_enabled("#animate") and page.is_disabled("#stop")
+    visit.errors.clear()  # which the lost connection has caused

@@ -1,0 +1,237 @@
+"""The page on a stage: keys, recorded clips and live ones told apart, visits that leave nothing, and the audience's phones."""
+
+import re
+from urllib.parse import parse_qs, urlsplit
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+
+from fashionflow.page import build_page
+from fashionflow.page.address import DarkFromTheStart, public_address
+from fashionflow.page.stage import RECORDED
+from fashionflow.studio import Studio
+
+from . import tiny
+from .browser import PHONE, animate, wait_for_status
+from .serve import serve
+
+
+class Hall:
+    """A studio, its page and the page's address for the tests of this file."""
+
+    def __init__(self, studio: Studio, page, url: str):
+        self.studio, self.page, self.url = studio, page, url
+
+    def stage(self, visit, query: str = ""):
+        page = visit(f"{self.url}?stage=1{query}", viewport={"width": 1280, "height": 720})
+        page.wait_for_selector("#stage-screen .screen[data-seen]", state="attached")
+        return page
+
+
+@pytest.fixture(scope="module")
+def hall():
+    studio, pages = Studio(tiny.pipeline()), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.serve.build_page", lambda studio: pages.append(build_page(studio)) or pages[0])
+        with serve(studio) as url:
+            patch.setenv("FASHIONFLOW_ADDRESS", url)  # as phones would reach it if they were on this machine
+            yield Hall(studio, pages[0], url)
+
+
+def wait_for_phase(page, phase: str) -> None:
+    page.wait_for_function(f"document.documentElement.dataset.phase === '{phase}'", polling=50)
+
+
+def picture_of(page) -> np.ndarray:
+    """The middle of the stage, where the clip is, [200, 200, 3] in [0, 255]."""
+    png = page.screenshot(clip={"x": 540, "y": 260, "width": 200, "height": 200})
+    return cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR).astype(np.float32)
+
+
+def press_until_reloaded(page, key: str) -> None:
+    with page.expect_navigation():
+        page.keyboard.press(key)
+    page.wait_for_selector("#stage-screen .screen[data-seen]", state="attached")
+
+
+SEEN = "(selector) => [...document.querySelectorAll(selector)].filter((each) => each.checkVisibility({visibilityProperty: true}))"
+COVERED = f"""
+() => ({SEEN})("gradio-app *").map((each) => each.closest("[id]:not([id^='html-'])")?.id).filter((id, index, all) => all.indexOf(id) === index)
+"""
+"""Ids of what is seen of Gradio's page."""
+
+
+@pytest.mark.browser
+def test_a_visit_from_the_recorded_clips_to_a_live_one_and_back(hall, visit):
+    page = hall.stage(visit, "&reset=600")
+    page.wait_for_function("document.querySelector('#attract video.on-top')?.currentTime > 0.1")
+    assert page.locator("#recorded").is_visible() and page.inner_text("#recorded") == "Recorded"
+    assert set(page.evaluate(COVERED)) <= {"stage-screen", "stage-line"}, "the ordinary page is seen"
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(0, 0, 0)"
+    assert page.locator(".phones").is_visible()
+
+    page.keyboard.press("ArrowLeft")  # before the first comes the last
+    page.wait_for_selector("#first-frame img")
+    shown = page.get_attribute("#photo img", "src")
+    assert shown.endswith("white-floral.jpg") and not page.locator("#recorded").is_visible()
+    page.keyboard.press("PageUp")
+    page.wait_for_function(f"document.querySelector('#photo img').src !== '{shown}'")
+    page.keyboard.press("5")
+    page.wait_for_selector("#motion input[value=spin]:checked", state="attached")
+    page.wait_for_selector(".choice .chosen:text('Spin')")
+
+    page.evaluate(
+        """() => {
+          window.said = new Set();
+          window.recordedSeen = false;
+          setInterval(() => {
+            if (document.documentElement.dataset.phase === "working") window.said.add(document.querySelector("#status").innerText);
+            const label = document.querySelector("#recorded");
+            if (label.checkVisibility({visibilityProperty: true})) window.recordedSeen = true;
+          }, 20);
+        }"""
+    )
+    photo = picture_of(page)
+    page.keyboard.press("PageDown")
+    wait_for_phase(page, "working")
+    assert page.inner_text(".working") == "Live"
+    wait_for_phase(page, "finished")
+    assert any(re.match(r"Step \d of 4\s.*left", said) for said in page.evaluate("[...window.said]"))
+    assert re.fullmatch(r"Live, made just now in \d+ s", page.inner_text("#stage-made").strip())
+    assert not page.evaluate("window.recordedSeen")
+    box = page.wait_for_selector("#clip video").bounding_box()
+    assert (box["width"], box["height"]) == (1280, 720)
+    page.wait_for_function("document.querySelector('#clip video').currentTime > 0.1")
+    assert np.abs(picture_of(page) - photo).mean() > 8  # the toy model's clip is nothing like the photo
+    assert not page.locator("#job-number").is_visible()
+
+    page.keyboard.press("b")
+    page.wait_for_function("getComputedStyle(document.body, '::after').opacity === '1'")
+    page.keyboard.press("b")
+    page.keyboard.press("h")
+    assert page.locator(".help").is_visible()
+    page.keyboard.press("h")
+    small = page.locator(".qr").bounding_box()["width"]
+    page.keyboard.press("q")
+    assert page.locator(".qr").bounding_box()["width"] > 1.5 * small
+
+    (job,) = hall.studio._jobs.values()
+    press_until_reloaded(page, "Escape")
+    assert hall.studio._jobs == {} and not job.folder.exists()
+    page.wait_for_selector("#recorded")
+    assert urlsplit(page.url).query == "stage=1&reset=600"
+
+
+@pytest.mark.browser
+def test_a_visit_ends_by_itself_and_the_server_lets_go_of_it(hall, visit):
+    sessions = set(hall.page.state_holder.session_data)
+    page = hall.stage(visit, "&reset=1")
+    page.keyboard.press(" ")  # nothing was chosen: the first photo
+    wait_for_phase(page, "finished")
+    assert hall.page.pending_streams and hall.studio._jobs
+    page.wait_for_event("framenavigated", timeout=10_000)
+    page.wait_for_selector("#recorded")
+    assert hall.studio._jobs == {}
+    for _ in range(50):  # Gradio notices soon that the browser has gone
+        if not hall.page.pending_streams:
+            break
+        page.wait_for_timeout(100)
+    assert not hall.page.pending_streams
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector("#first-frame img")
+    press_until_reloaded(page, "F5")
+    assert (
+        len(set(hall.page.state_holder.session_data) - sessions) <= 2
+    )  # the one that is there, and one whose end Gradio may not have noticed
+
+
+@pytest.mark.browser
+def test_when_the_server_is_lost_the_recorded_clips_go_on(hall, visit):
+    page = hall.stage(visit)
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector("#first-frame img")
+    page.wait_for_function(
+        "(clips) => performance.getEntriesByType('resource').filter(({name}) => name.endsWith('.mp4')).length >= clips",
+        arg=len(list(RECORDED.glob("*.mp4"))),
+    )
+    page.context.set_offline(True)
+    page.keyboard.press("r")
+    page.wait_for_selector("#stage-note:text('cannot be reached')")
+    wait_for_phase(page, "attract")
+    assert page.locator("#recorded").is_visible()
+    for _ in range(2):
+        before = page.evaluate("document.querySelector('#attract video.on-top').currentTime")
+        page.wait_for_function(f"document.querySelector('#attract video.on-top').currentTime !== {before}")
+    page.context.set_offline(False)
+    page.wait_for_event("framenavigated", timeout=10_000)  # what was left of the visit goes as soon as it can
+    page.wait_for_selector("#recorded")
+    assert not page.locator("#stage-note").is_visible()
+    visit.errors[:] = [error for error in visit.errors if "ERR_INTERNET_DISCONNECTED" not in error]
+
+
+@pytest.mark.browser
+def test_a_phone_gets_its_clip_by_number_and_the_stage_shows_none_of_it(hall, visit, dress):
+    stage = hall.stage(visit)
+    stage.keyboard.press("q")
+    pixels = cv2.imdecode(np.frombuffer(stage.locator(".qr").screenshot(), np.uint8), cv2.IMREAD_COLOR)
+    address, *_ = cv2.QRCodeDetector().detectAndDecode(pixels)
+    assert address == f"{hall.url}?from=stage"
+
+    phone = visit(address, viewport=PHONE, is_mobile=True, has_touch=True)
+    phone.wait_for_selector(".greeting")
+    assert not phone.query_selector(".screen") and not phone.query_selector("#attract")
+    assert phone.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    animate(phone, dress)
+    wait_for_status(phone, "Done")
+    number = re.search(r"[2-9A-Z]{3}-[2-9A-Z]{3}-[2-9A-Z]{3}", phone.inner_text("#job-number")).group()
+
+    other = visit(address, viewport=PHONE)
+    other.fill(".greeting input[name=job]", number.lower())
+    with other.expect_navigation():
+        other.click(".greeting button")
+    assert parse_qs(urlsplit(other.url).query)["from"] == ["stage"]
+    wait_for_status(other, "Done")
+    assert other.wait_for_selector("#clip video").get_attribute("src") == phone.get_attribute("#clip video", "src")
+
+    said = stage.evaluate("document.documentElement.textContent")
+    assert number not in said and number.replace("-", "") not in said
+    assert stage.evaluate("document.documentElement.dataset.phase") == "attract"
+    assert not stage.query_selector("#clip video") and not stage.query_selector("#preview img")
+
+
+@pytest.mark.browser
+def test_the_ordinary_page_has_nothing_of_the_stage(hall, visit):
+    page = visit(hall.url)
+    page.wait_for_selector("#promise .promise")
+    assert not page.evaluate("document.documentElement.classList.contains('on-stage')")
+    for selector in (".screen", ".greeting", "#attract", "#stage-note", ".qr"):
+        assert page.query_selector(selector) is None
+    page.keyboard.press(" ")
+    assert page.evaluate("document.documentElement.dataset.phase") is None
+
+
+def test_a_stage_is_black_before_gradio_runs(hall):
+    stage, ordinary = (httpx.get(hall.url + query).text for query in ("?stage=1", ""))
+    head, _, _ = stage.partition("</head>")
+    assert DarkFromTheStart.STYLE.decode() in head
+    assert DarkFromTheStart.STYLE.decode() not in ordinary and "</html>" in stage
+
+
+@pytest.mark.parametrize(
+    ("named", "bar", "server_name", "address"),
+    [
+        ("https://show.example", "http://localhost:7860/?stage=1", "127.0.0.1", "https://show.example"),
+        ("show.example:7860", "http://localhost:7860/?stage=1", "127.0.0.1", "http://show.example:7860"),
+        ("", "http://192.168.1.7:7860/?stage=1&reset=9", "0.0.0.0", "http://192.168.1.7:7860/"),
+        ("", "https://name.hf.space/?stage=1", "0.0.0.0", "https://name.hf.space/"),
+        ("", "http://localhost:7860/?stage=1", "0.0.0.0", "http://10.1.2.3:7860/"),
+        ("", "http://[::1]:7860/", "0.0.0.0", "http://10.1.2.3:7860/"),
+        ("", "http://127.0.0.1:7860/?stage=1", "127.0.0.1", None),
+    ],
+)
+def test_the_address_for_phones_is_one_that_they_can_reach(monkeypatch, named, bar, server_name, address):
+    monkeypatch.setenv("FASHIONFLOW_ADDRESS", named)
+    monkeypatch.setattr("fashionflow.page.address.own_address", lambda: "10.1.2.3")
+    assert public_address(bar, server_name) == address
