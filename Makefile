@@ -15,7 +15,8 @@ run: $(VENV)/ready programs
 	$(BIN)/python app.py
 
 test: $(VENV)/ready-for-tests programs test-programs check
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest -m "not browser" --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest -m browser  # one after another, because two browsers and two models at once keep each other waiting
 
 check: $(VENV)/ready-for-tests
 	$(BIN)/ruff check .

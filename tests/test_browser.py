@@ -1,6 +1,7 @@
 """The page in a real browser: what a visitor sees, presses and gets."""
 
 import re
+import time
 
 import pytest
 
@@ -19,8 +20,13 @@ SLOW_STEPS = 50  # the slider's most: some seconds of work for the toy model
 
 
 @pytest.fixture(scope="module")
-def url():
-    with serve(Studio(tiny.pipeline(default_num_frames=FRAMES))) as url:
+def studio():
+    return Studio(tiny.pipeline(default_num_frames=FRAMES))
+
+
+@pytest.fixture(scope="module")
+def url(studio):
+    with serve(studio) as url:
         yield url
 
 
@@ -90,14 +96,20 @@ def test_stop_ends_the_run_and_the_next_one_is_whole(visit, url, dress):
     wait_for_status(page, "Done")
 
 
-def test_a_second_visitor_waits_and_sees_nothing_of_the_first(visit, url, dress):
+def test_a_second_visitor_waits_and_sees_nothing_of_the_first(visit, url, studio, dress):
     first, second = visit(url), visit(url)
-    animate(first, dress, steps=SLOW_STEPS)
-    wait_for_status(first, "Step")
-    assert not second.query_selector("#first-frame img") and not second.query_selector("#preview img")
-    animate(second, dress)
-    wait_for_status(second, "1 clip is made before yours")
-    first.click("#stop")
+    slow = studio.pipe.unet.register_forward_pre_hook(
+        lambda *_: time.sleep(0.5)
+    )  # so that there is something to wait for
+    try:
+        animate(first, dress, steps=SLOW_STEPS)
+        wait_for_status(first, "Step")
+        assert not second.query_selector("#first-frame img") and not second.query_selector("#preview img")
+        animate(second, dress)
+        wait_for_status(second, "1 clip is made before yours")
+        first.click("#stop")
+    finally:
+        slow.remove()
     wait_for_status(second, "Done")
     assert "Stopped" in first.inner_text("#status")
 

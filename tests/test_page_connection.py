@@ -113,7 +113,7 @@ def test_a_job_outlives_its_connection(visit, url, studio, dress, hurry, trouble
         animate(page, dress, steps=STEPS)
         wait_for_status(page, "Step 2")
         seed = page.input_value("#seed input")
-        with page.expect_event("load", timeout=15_000):
+        with page.expect_event("load", timeout=60_000):
             if trouble == "offline":
                 page.context.set_offline(True)
                 page.wait_for_selector(".toast-body")  # Gradio says that it tries again
