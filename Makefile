@@ -16,7 +16,9 @@ run: $(VENV)/ready programs
 
 test: $(VENV)/ready-for-tests programs test-programs check
 	$(BIN)/python -m pytest -m "not browser" --numprocesses auto --dist loadfile
-	$(BIN)/python -m pytest -m browser  # one after another, because two browsers and two models at once keep each other waiting
+	@# One after another, because two browsers and two models at once keep each other waiting; and what failed once more, because
+	@# other programs on the machine do so too. What only passed then is named at the end.
+	$(BIN)/python -m pytest -m browser --reruns 1 -r R
 
 check: $(VENV)/ready-for-tests
 	$(BIN)/ruff check .

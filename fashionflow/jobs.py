@@ -4,7 +4,6 @@ A job belongs to nobody's connection. Whoever knows its number can follow it, as
 is made whether anybody follows or not.
 """
 
-import contextlib
 import shutil
 import tempfile
 import threading
@@ -168,14 +167,6 @@ class Job:
             if self.discarded.is_set():
                 self.delete()
             self._changed.notify_all()
-
-    def forget_pieces(self) -> None:
-        """Deletes the files of the live player, once nobody can be playing them any more."""
-        with self._changed:
-            for _, event in self._events:
-                if isinstance(event, Segment):
-                    with contextlib.suppress(FileNotFoundError):
-                        event.path.unlink()
 
     def _photo_path(self, clip: int) -> Path:
         return self.folder / f"photo-{clip}.png"

@@ -8,7 +8,6 @@ import torch
 from PIL import Image
 
 from .detail import carry_detail
-from .interpolation import interpolate
 from .pipelines import FashionFlowPipeline
 
 
@@ -29,24 +28,17 @@ def playing_rate(pipe: FashionFlowPipeline) -> tuple[int, float]:
     return factor, frame_rate * factor
 
 
-def playing_frames(
-    pipe: FashionFlowPipeline, latents: torch.Tensor, photo: Image.Image | None = None
+def keyframes(
+    pipe: FashionFlowPipeline, latents: torch.Tensor, photo: Image.Image | None = None, chunk_frames: int = 4
 ) -> Iterator[np.ndarray]:
-    """The frames of a clip at the playing rate, uint8 RGB, [height, width, 3], each made only when it is asked for.
+    """The frames that the denoiser made, as they are shown: uint8 RGB, [height, width, 3], each made only when it is asked for.
 
     Args:
         pipe: the pipeline that made the latents.
         latents: what it returned with `output_type="latent"`, [1, C, F, H, W].
         photo: what it made them from; gives its fine detail back to the first frames (`fashionflow.detail`).
+        chunk_frames: decoded at a time.
     """
-    factor, _ = playing_rate(pipe)
-    return interpolate(keyframes(pipe, latents, photo), factor)
-
-
-def keyframes(
-    pipe: FashionFlowPipeline, latents: torch.Tensor, photo: Image.Image | None = None, chunk_frames: int = 4
-) -> Iterator[np.ndarray]:
-    """The frames that the denoiser made, as `playing_frames` shows them, without those between them."""
     decoded = decode_frames(pipe, latents, photo, chunk_frames)
     # A clip whose first frame was not given begins with a frame that is like the photo, and its own detail would not fit.
     if photo is None or not pipe.config.first_frame_given:

@@ -22,11 +22,10 @@ from PIL import Image
 
 import app
 from fashionflow.hub import MODEL_VARIABLE
-from fashionflow.page import api
-from fashionflow.page.desk import Desk
+from fashionflow.page import desk
+from fashionflow.page.desk import MOST_AT_ONCE, Desk
 from fashionflow.page.languages import ENGLISH
 from fashionflow.page.photo_box import PhotoBox
-from fashionflow.page.serving import MOST_AT_ONCE
 from fashionflow.page.streams import sweep_streams
 from fashionflow.studio import Studio
 from fashionflow.video import read_frames, read_settings
@@ -261,7 +260,7 @@ def test_the_server_answers_while_a_cancelled_job_ends_its_step(studio, url, con
 
 
 def test_whoever_comes_to_a_full_line_is_told_so(client, photo, monkeypatch):
-    monkeypatch.setattr(api, "MOST_AT_ONCE", 0)
+    monkeypatch.setattr(desk, "MOST_AT_ONCE", 0)
     assert refusal(client, photo) == ENGLISH("status.full")
     monkeypatch.undo()
     animate(client, photo)

@@ -22,7 +22,7 @@ from mcp.client.streamable_http import streamable_http_client
 from PIL import Image
 
 from fashionflow.animation import SETTINGS
-from fashionflow.page import LAUNCH_SETTINGS, api, assistants
+from fashionflow.page import LAUNCH_SETTINGS, assistants, desk
 from fashionflow.studio import AVAILABLE_SECONDS, Studio
 from fashionflow.video import read_frames, read_settings
 
@@ -187,7 +187,7 @@ def test_stop_ends_a_job_that_nobody_watches(client, studio, dress):
 
 
 def test_a_full_line_takes_no_jobs(client, dress, monkeypatch):
-    monkeypatch.setattr(api, "MOST_AT_ONCE", 0)
+    monkeypatch.setattr(desk, "MOST_AT_ONCE", 0)
     assert "Too many clips" in refusal(client, handle_file(dress), api_name="/submit")
     monkeypatch.undo()
     assert "24 clips at most" in refusal(

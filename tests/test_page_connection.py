@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import contextmanager
 from urllib.parse import urlparse
 
@@ -62,16 +63,29 @@ class Proxy:
                 return
             server = socket.create_connection(self.server)
             hung = threading.Event()
-            threading.Thread(target=self._pass_on, args=(browser, server, None), daemon=True).start()
-            threading.Thread(target=self._pass_on, args=(server, browser, hung), daemon=True).start()
+            threading.Thread(target=self._ask, args=(browser, server, hung), daemon=True).start()
+            threading.Thread(target=self._answer, args=(server, browser, hung), daemon=True).start()
 
-    def _pass_on(self, source: socket.socket, target: socket.socket, hung: threading.Event | None) -> None:
+    def _ask(self, browser: socket.socket, server: socket.socket, hung: threading.Event) -> None:
+        def send(data: bytes) -> None:
+            hung.clear()  # the stream on this connection had ended long ago, or the browser would not ask again here
+            server.sendall(data)
+
+        self._pass_on(browser, server, send)
+
+    def _answer(self, server: socket.socket, browser: socket.socket, hung: threading.Event) -> None:
+        def send(data: bytes) -> None:
+            if b"text/event-stream" in data:
+                self.streams.append((browser, hung))
+            if not hung.is_set():
+                browser.sendall(data)
+
+        self._pass_on(server, browser, send)
+
+    def _pass_on(self, source: socket.socket, target: socket.socket, send: Callable[[bytes], None]) -> None:
         try:
             while data := source.recv(65536):
-                if hung and b"text/event-stream" in data:
-                    self.streams.append((target, hung))
-                if hung is None or not hung.is_set():
-                    target.sendall(data)
+                send(data)
         except OSError:
             pass
         for one in (source, target):

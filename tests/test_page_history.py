@@ -12,12 +12,12 @@ from PIL import Image
 from fashionflow.animation import AnimationRequest
 from fashionflow.jobs import Job, spoken_number
 from fashionflow.page import privacy
-from fashionflow.page.desk import Desk
+from fashionflow.page.desk import Desk, Visit
 from fashionflow.page.history import History
 from fashionflow.page.history_entries import PHOTO_BYTES, data_uri
 from fashionflow.page.languages import ENGLISH
 from fashionflow.page.photo_box import PhotoBox
-from fashionflow.page.run import Run
+from fashionflow.page.run import OUTPUTS, Run
 from fashionflow.page.settings import Settings
 from fashionflow.studio import Studio
 from fashionflow.video import write_clip
@@ -238,6 +238,23 @@ def test_two_runs_in_one_tab_are_not_told_at_once(visit, url, studio, dress, slo
     page.wait_for_timeout(5 * 1000 * STEP_SECONDS)
     assert "seed 99" in page.inner_text("#status")
     studio.stop(last_job(studio))
+
+
+def test_what_was_on_its_way_is_not_the_last_word(studio, slowly):
+    """A step of one run can reach the page after the end of another."""
+    desk = Desk(studio, live=False)
+    run = Run(desk, PhotoBox(desk), Settings(desk))
+    done = make(studio, seed=99)
+    working = studio.submit(AnimationRequest(studio.pipe.fit_photo(tiny.photo()), 4, SLOW_STEPS, 6))
+    visit, status = Visit(), OUTPUTS.index("status")
+    told = run.show(visit, working, ENGLISH)
+    while "Step" not in str(next(told)[status]):
+        pass
+    *_, last = run.show(visit, done, ENGLISH)
+    assert "seed 99" in last[status]
+    (back,) = told
+    assert back[status] == last[status]
+    studio.stop(working)
 
 
 def files(studio) -> set[Path]:

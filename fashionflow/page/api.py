@@ -19,7 +19,6 @@ from .assistants import prepare
 from .desk import Desk, draw_seed, whole
 from .languages import ENGLISH
 from .photo_box import PhotoBox
-from .serving import MOST_AT_ONCE
 from .settings import Settings, default_motion
 
 
@@ -200,8 +199,7 @@ class Endpoints:
 
     def _request(self, photo: dict | None, crop: dict, **settings) -> AnimationRequest:
         """A request from what a program sent; the crop and `settings` as it sent them, `None` for what it left out."""
-        if self.studio.in_line >= MOST_AT_ONCE:  # before a photo is read
-            raise ValueError(ENGLISH("status.full"))
+        self.desk.check_line(ENGLISH)  # before a photo is read
         crop = read_crop(crop)
         fitted = self.photo_box.fitted(photo, crop.zoom, crop.across, crop.down)
         return self._with_defaults(fitted, **settings)

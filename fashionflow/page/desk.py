@@ -4,7 +4,12 @@ import random
 from dataclasses import dataclass
 
 from ..studio import Studio
+from .languages import Words
 
+
+MOST_AT_ONCE = 24
+"""Jobs in the studio's line, where everybody sees their place. Each is on one of Gradio's 40 threads, and the others must do for
+everything else."""
 
 MANY_SEEDS = 1_000_000  # few enough digits to be noted down
 
@@ -23,16 +28,26 @@ class Desk:
     studio: Studio
     live: bool
 
+    def check_line(self, words: Words) -> None:
+        """
+        Raises:
+            ValueError: if so many wait already that whoever comes now has to come back.
+        """
+        if self.studio.in_line >= MOST_AT_ONCE:
+            raise ValueError(words("status.full"))
+
 
 class Visit:
     """What the page remembers of one visitor, for as long as the tab is open. Gradio copies it for every new one.
 
     Attributes:
         number: of the job at work for this tab, "" for none.
+        ending: what the page was told last of that job, as changes; {} while it is at work.
     """
 
     def __init__(self):
         self.number = ""
+        self.ending: dict = {}
 
     def __deepcopy__(self, memo: dict) -> "Visit":
         return Visit()

@@ -15,7 +15,6 @@ from .languages import LABELS, Words, words_for, words_of
 from .lookbook_pick import Opened, Picking
 from .photo_box import PhotoBox
 from .run import Run
-from .serving import MOST_AT_ONCE
 from .settings import Settings
 
 
@@ -167,8 +166,7 @@ class Lookbook:
         """One lookbook, as changes of `OUTPUTS`."""
         words, studio, problems = words_for(request), self.desk.studio, []
         try:
-            if studio.in_line >= MOST_AT_ONCE:
-                raise ValueError(words("status.full"))
+            self.desk.check_line(words)
             requests = lookbook_plan.takes(words, self.settings, motions, seeds, len(uploads or []) or 1, list(values))
             if uploads:
                 photos, problems = lookbook_plan.read_photos(words, self.photo_box, uploads)

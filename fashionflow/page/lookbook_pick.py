@@ -11,7 +11,6 @@ from . import contact_sheet, lookbook_plan, wording
 from .desk import HELPER, Desk, Visit
 from .languages import Words, words_for
 from .run import Run
-from .serving import MOST_AT_ONCE
 from .settings import Settings
 
 
@@ -108,8 +107,7 @@ class Picking:
                 raise ValueError(words("lookbook.lost"))
             if running is not None and not running.has_ended:
                 raise ValueError(words("lookbook.busy"))
-            if studio.in_line >= MOST_AT_ONCE:
-                raise ValueError(words("status.full"))
+            self.desk.check_line(words)
             changed = self.CHANGES[name](self.settings, job.requests[opened.clip])
             if changed is None:
                 raise ValueError(words(f"lookbook.no_{name}"))

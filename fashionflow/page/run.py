@@ -13,7 +13,6 @@ from . import wording
 from .desk import HELPER, Desk, Visit
 from .languages import LABELS, Words, words_for, words_of
 from .photo_box import PhotoBox
-from .serving import MOST_AT_ONCE
 from .settings import Settings
 
 
@@ -76,7 +75,7 @@ class Run:
         following = {
             "preprocess": False,
             "show_progress": "hidden",
-            "concurrency_limit": None,  # nobody waits unseen in Gradio's queue; see MOST_AT_ONCE
+            "concurrency_limit": None,  # nobody waits unseen in Gradio's queue; see desk.MOST_AT_ONCE
             "api_visibility": "private",
         }
         animate, stop = self.components["animate"], self.components["stop"]
@@ -114,8 +113,7 @@ class Run:
         """One run, as changes of `OUTPUTS`. Whatever goes wrong is a sentence under the picture, and the page works on."""
         words = words_for(request)
         try:
-            if self.desk.studio.in_line >= MOST_AT_ONCE:
-                raise ValueError(words("status.full"))
+            self.desk.check_line(words)
             photo = self.photo_box.fitted(upload, zoom, across, down)
             job = self.desk.studio.submit(self.settings.request(photo, list(values)), segments=self.desk.live)
         except ValueError as error:
@@ -139,7 +137,7 @@ class Run:
 
     def show(self, visit: Visit, job: Job, words: Words) -> Iterator[list]:
         """Follows a job to its end, as changes of `OUTPUTS`."""
-        visit.number = job.number
+        visit.number, visit.ending = job.number, {}
         minutes = AVAILABLE_SECONDS // 60
         number = words("job.number", number=spoken_number(job.number), minutes=minutes)
         yield self.changes(
@@ -156,18 +154,22 @@ class Run:
         ending, kept = wording.status(words("status.stopped")), {}
         try:
             for event in job.follow():
-                if visit.number != job.number:  # the visitor has gone on to another job
-                    return
                 if isinstance(event, Finished):
                     ending = wording.finished(words, event)
                     # Said again at the end: of changes in quick succession a browser may get only the last.
                     kept = {"clip": gr.update(value=str(event.path), visible=True)}
-                yield from self.told(event, job, words)
+                if visit.number == job.number:
+                    yield from self.told(event, job, words)
+                if visit.number != job.number:  # the visitor went on to another job, perhaps while this was on its way
+                    if visit.ending:
+                        yield self.changes(**visit.ending)
+                    return
         except Exception:
             logger.exception("A clip could not be made.")
             ending = wording.status(words("status.failed"), problem=True)
         if visit.number == job.number:  # another tab's events do not end here, nor those of an earlier run in this one
-            yield self.changes(status=ending, **kept, **self.idle())
+            visit.ending = {"status": ending, **kept}
+            yield self.changes(**visit.ending, **self.idle())
 
     def told(self, event: Waiting | Step | Segment | Finished, job: Job, words: Words) -> Iterator[list]:
         """One event of the studio, as changes of the page."""

@@ -7,13 +7,10 @@ from starlette.middleware import Middleware
 
 from .address import DarkFromTheStart
 from .assistants import mcp_is_installed
+from .desk import MOST_AT_ONCE
 from .languages import LABELS
 from .languages.own_languages import OwnLanguages
 
-
-MOST_AT_ONCE = 24
-"""Jobs in the studio's line, where everybody sees their place; whoever comes then is told to come back. Each is on one of
-Gradio's 40 threads, and the others must do for everything else."""
 
 # Fonts that every machine has. Gradio's own themes name web fonts.
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif"]
