@@ -1,4 +1,5 @@
 # make run: everything that the page needs, then the page.   make test: everything that the tests need, then the tests.
+# make bench: how fast it is here, up to 25 minutes; make bench BENCH=--quick takes three.
 
 PYTHON ?= python3
 # Without an NVIDIA GPU, PyTorch comes from here: PyPI's wheels for Linux bring several GB of CUDA along.
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: run test check programs test-programs
+.PHONY: run test bench check programs test-programs
 
 run: $(VENV)/ready programs
 	$(BIN)/python app.py
@@ -19,6 +20,9 @@ test: $(VENV)/ready-for-tests programs test-programs check
 	@# One after another, because two browsers and two models at once keep each other waiting; and what failed once more, because
 	@# other programs on the machine do so too. What only passed then is named at the end.
 	$(BIN)/python -m pytest -m browser --reruns 1 -r R
+
+bench: $(VENV)/ready-for-tests programs
+	$(BIN)/python -m benchmarks $(BENCH)
 
 check: $(VENV)/ready-for-tests
 	$(BIN)/ruff check .

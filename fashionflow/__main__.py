@@ -7,13 +7,13 @@ import argparse
 import random
 import signal
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
 from .animation import (
-    DECODED_AT_ONCE,
     DEFAULT_QUALITY,
     DEFAULT_STEPS,
     LARGEST_GUIDANCE,
@@ -24,6 +24,7 @@ from .animation import (
     AnimationRequest,
 )
 from .hub import MODEL_VARIABLE, device_report, load_pipeline
+from .memory import AUTOMATIC, MEMORY_CHOICES, Ladder, OutOfMemory
 from .motion import MOTIONS
 from .photo import read_photo
 from .provenance import check_signing, describe, sign
@@ -70,7 +71,10 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"frames shown for each of the model's, 1 to {MOST_INTERPOLATION}; what looks smooth",
     )
     parser.add_argument(
-        "--memory", choices=DECODED_AT_ONCE, default="normal", help="frames decoded at once, 1, 4 or 16; normal"
+        "--memory",
+        choices=MEMORY_CHOICES,
+        default=AUTOMATIC,
+        help="lean takes the least memory and the most time; the same clip; auto, by what is free",
     )
     parser.add_argument("--model", help=f"a model folder or a Hub id; ${MODEL_VARIABLE}, or else the model that ships")
     parser.add_argument("--device", default="auto", help="cuda, mps or cpu; the best there is")
@@ -118,16 +122,19 @@ def animate(arguments: argparse.Namespace) -> Path:
         print(f"Seed {request.seed}", file=sys.stderr)
 
     pipe.set_progress_bar_config(desc="Denoising", unit="step")
-    latents = request.denoise(pipe)
-    factor, fps = request.playing_rate(pipe)
-    frames = tqdm(
-        request.playing_frames(pipe, latents),
-        total=factor * (request.frames - 1) + 1,
-        desc="Writing",
-        unit="frame",
-    )
-    settings = describe(request.settings(pipe))
-    return sign(write_clip(clip, frames, fps, settings=settings, quality=arguments.quality))
+    with Ladder(pipe, request.frames, request.memory, _say_step_down) as ladder:
+        latents = ladder.make(lambda: request.denoise(pipe))
+        factor, fps = request.playing_rate(pipe)
+        settings = describe(request.settings(pipe))
+        with closing(
+            ladder.frames(lambda start, chunk: request.playing_frames(pipe, latents, start, chunk))
+        ) as frames:
+            bar = tqdm(frames, total=factor * (request.frames - 1) + 1, desc="Writing", unit="frame")
+            return sign(write_clip(clip, bar, fps, settings=settings, quality=arguments.quality))
+
+
+def _say_step_down(mode: str) -> None:
+    tqdm.write(f"Memory ran out; the clip is made in the mode {mode}.", file=sys.stderr)
 
 
 def _end(*_) -> None:
@@ -147,10 +154,10 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.photo is None or arguments.clip is None:
             parser.error("a photo and a name for the clip are needed")
         print(animate(arguments))
-    except torch.OutOfMemoryError:
-        print("The device ran out of memory; choose fewer --frames, or --device cpu.", file=sys.stderr)
+    except torch.OutOfMemoryError:  # while the model was loaded
+        print("The model does not fit into the device's memory; choose --device cpu.", file=sys.stderr)
         return 2
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, OutOfMemory) as error:
         print(error, file=sys.stderr)
         return 2
     except RuntimeError as error:  # such as CUDA's, whose first line says what happened and whose others are advice

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ from PIL import Image
 
 from . import __version__
 from .interpolation import interpolate
+from .memory import AUTOMATIC, MEMORY_CHOICES
 from .motion import LARGEST_TURN, MOTIONS
 from .pipelines import FashionFlowPipeline
-from .playback import keyframes, playing_rate
+from .playback import DETAIL_SECONDS, decode_frames, keyframes, playing_rate
 from .schedulers import SAMPLERS
 
 
@@ -25,9 +27,6 @@ DEFAULT_QUALITY = 18
 FRAME_RATES = (1, 60)
 MOST_INTERPOLATION = 8
 LARGEST_GUIDANCE = 5.0
-
-DECODED_AT_ONCE = {"lean": 1, "normal": 4, "fast": 16}
-"""Memory modes, and how many frames each decodes at once: more need more memory and less time."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class AnimationRequest:
         frame_rate: denoised frames shown a second, 1 to 60; `None` takes the model's own. Others play slower or faster.
         interpolation: frames shown for each denoised one, 1 (none between them) to 8; `None` takes what looks smooth.
         quality: x264's CRF, 1 (best, largest) to 51.
-        memory: a name from `DECODED_AT_ONCE`.
+        memory: a mode from `fashionflow.memory.MEMORY_CHOICES`, which changes nothing but how much memory and time a clip takes.
     """
 
     photo: Image.Image
@@ -61,7 +60,7 @@ class AnimationRequest:
     frame_rate: float | None = None
     interpolation: int | None = None
     quality: int = DEFAULT_QUALITY
-    memory: str = "normal"
+    memory: str = AUTOMATIC
 
     def check(self, pipe: FashionFlowPipeline) -> None:
         """Raises a `ValueError` of one sentence for what this pipeline cannot do, before anybody waits for it."""
@@ -97,8 +96,8 @@ class AnimationRequest:
             )
         if not _is_whole(self.quality, 1, 51):
             raise ValueError(f"`quality` must be a whole number from 1 to 51, got {self.quality!r}.")
-        if self.memory not in tuple(DECODED_AT_ONCE):
-            raise ValueError(f"`memory` must be one of {', '.join(DECODED_AT_ONCE)}, got {self.memory!r}.")
+        if self.memory not in MEMORY_CHOICES:
+            raise ValueError(f"`memory` must be one of {', '.join(MEMORY_CHOICES)}, got {self.memory!r}.")
 
     def playing_rate(self, pipe: FashionFlowPipeline) -> tuple[int, float]:
         """Frames shown for each frame that the denoiser makes, and frames a second."""
@@ -106,15 +105,30 @@ class AnimationRequest:
         factor = self.interpolation or factor
         return factor, (self.frame_rate or pipe.config.frame_rate) * factor
 
-    def playing_frames(self, pipe: FashionFlowPipeline, latents: torch.Tensor) -> Iterator[np.ndarray]:
+    def playing_frames(
+        self, pipe: FashionFlowPipeline, latents: torch.Tensor, start: int = 0, chunk_frames: int = 4
+    ) -> Iterator[np.ndarray]:
         """The clip's frames as they are shown, uint8 RGB, [height, width, 3], each made only when it is asked for.
 
         Args:
             pipe: the pipeline that made the latents.
             latents: what `denoise` returned, [1, C, F, H, W].
+            start: frames at the beginning that are left out.
+            chunk_frames: the denoiser's frames that are decoded at a time.
         """
         factor, _ = self.playing_rate(pipe)
-        return interpolate(keyframes(pipe, latents, self.photo, DECODED_AT_ONCE[self.memory]), factor)
+        first = start // factor  # the last of the denoiser's frames that is needed to go on
+        frames = interpolate(self._keyframes_from(pipe, latents, first, chunk_frames), factor)
+        return islice(frames, start - factor * first, None)
+
+    def _keyframes_from(
+        self, pipe: FashionFlowPipeline, latents: torch.Tensor, first: int, chunk_frames: int
+    ) -> Iterator[np.ndarray]:
+        """`keyframes` without those before `first`, which are decoded only where the photo's detail came from them."""
+        carries_detail = pipe.config.first_frame_given and not pipe.is_photo_guided
+        if first == 0 or (carries_detail and first < DETAIL_SECONDS * pipe.config.frame_rate):
+            return islice(keyframes(pipe, latents, self.photo, chunk_frames), first, None)
+        return decode_frames(pipe, latents[:, :, first:], self.photo, chunk_frames)
 
     def denoise(self, pipe: FashionFlowPipeline, on_step_end: Callable[..., dict] | None = None) -> torch.Tensor:
         """The clip's latents, [1, C, F, H, W].
@@ -184,10 +198,22 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class SteppedDown:
+    """Memory ran out while clip `clip` was made, and it is now made in the leaner mode `memory`: its steps from the first one again,
+    its frames from the one reached. Nothing is made before it, as in `Waiting(0, 0.0)`."""
+
+    memory: str
+    clip: int = 0
+    ahead: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Finished:
     """Clip `clip` of the job is at `path`: `frames` frames at `fps`, made in `seconds` from `seed`. `whole` is false for what
     there was when the job was stopped. `promised` is how many seconds were announced for the job's first clip when it was
-    asked for, `waited` how many passed before its device was free."""
+    asked for, `waited` how many passed before its device was free. `memory` is the mode that it was made in, and `stepped_down`
+    says whether memory had run out in another."""
 
     path: Path
     seed: int
@@ -198,9 +224,11 @@ class Finished:
     whole: bool = True
     promised: float | None = None
     waited: float = 0.0
+    memory: str | None = None
+    stepped_down: bool = False
 
 
-Event = Waiting | Step | Segment | Finished
+Event = Waiting | Step | Segment | SteppedDown | Finished
 
 
 def _is_whole(number: object, smallest: int, largest: int) -> bool:

@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 
 from .pipelines import FashionFlowPipeline
 from .provenance import model_hash
+from .speed import DEFAULTS, Switches, number_format, prepare
 
 
 SHIPPED_MODEL = Path(__file__).resolve().parents[1] / "assets" / "models" / "fashionflow-mini"
@@ -43,26 +44,30 @@ class ModelError(ValueError):
     """The model cannot be loaded; the message says which, why, and what to do, in one sentence."""
 
 
-def load_pipeline(model: str | Path | None = None, device: str | None = None) -> FashionFlowPipeline:
-    """A pipeline ready to run: float16 on CUDA and float32 elsewhere, with the best attention that the device has.
+def load_pipeline(
+    model: str | Path | None = None, device: str | None = None, switches: Switches = DEFAULTS
+) -> FashionFlowPipeline:
+    """A pipeline ready to run, in the number format and with the attention that are best on the device.
 
     Args:
         model: a pipeline folder, or a Hub id "owner/name", with "@revision" behind it if need be. By default what the
             environment variable FASHIONFLOW_MODEL says, or else the model that ships. No folder needs a network.
         device: "cuda", "mps" or "cpu", with a number behind it if need be; the best there is by default ("auto").
+        switches: what may be done for speed. Whatever they say, the same seed gives the same clip up to rounding.
 
     Raises:
         ModelError: if there is no such model, or it is incomplete, damaged or of another kind.
-        ValueError: if there is no such device.
+        ValueError: if there is no such device, or no such number format.
     """
     chosen = choose_device(device)
+    dtype = number_format(chosen, switches.number_format)
     given = _named(model)
     folder = _find(given)
     try:
         _check_files(folder)
         with _quiet():
             pipe = FashionFlowPipeline.from_pretrained(
-                folder, dtype=device_dtype(chosen), use_safetensors=True, local_files_only=True
+                folder, dtype=dtype, use_safetensors=True, local_files_only=True
             )
         _check_tensors(pipe, folder)
     except Exception as error:  # what the two libraries raise depends on which file is how damaged
@@ -73,9 +78,9 @@ def load_pipeline(model: str | Path | None = None, device: str | None = None) ->
         ) from error
     pipe.model_name, pipe.model_hash = model_name(model), model_hash(folder)
     pipe.to(chosen)
-    for part in (pipe.unet, pipe.vae):  # the order in which convolutions read pixels fastest
-        part.to(memory_format=torch.channels_last)
-    if attention_choice(chosen)[0] == "xformers":
+    for part in (pipe.unet, pipe.vae):
+        prepare(part, switches)
+    if switches.xformers and attention_choice(chosen)[0] == "xformers":
         pipe.unet.enable_xformers_memory_efficient_attention()
     return pipe
 
@@ -111,11 +116,6 @@ def choose_device(device: str | None = None) -> torch.device:
     return chosen
 
 
-def device_dtype(device: torch.device) -> torch.dtype:
-    """The number format that the models run in."""
-    return torch.float16 if device.type == "cuda" else torch.float32
-
-
 def attention_choice(device: torch.device) -> tuple[str, str]:
     """Which attention runs on the device, "xformers" or "native" (PyTorch's own), and why."""
     if device.type != "cuda":
@@ -126,7 +126,7 @@ def attention_choice(device: torch.device) -> tuple[str, str]:
     if capability > XFORMERS_LAST_CAPABILITY:
         return "native", f"xFormers has no kernel for compute capability {capability[0]}.{capability[1]}"
     try:  # an xFormers built for another PyTorch is there, but cannot run
-        query = torch.zeros(1, 8, 1, 8, device=device, dtype=device_dtype(device))  # [B, N, A, D]
+        query = torch.zeros(1, 8, 1, 8, device=device, dtype=number_format(device))  # [B, N, A, D]
         bias = query.new_zeros(1, 1, 8, 8)
         dispatch_attention_fn(query, query, query, attn_mask=bias, backend="xformers")
     except Exception as error:
@@ -149,7 +149,7 @@ def device_report(device: str | None = None) -> str:
     label = {"native": "PyTorch's own", "xformers": "xFormers"}[attention]
     lines = {
         "Device": f"{chosen} ({name})",
-        "Numbers": str(device_dtype(chosen)).removeprefix("torch."),
+        "Numbers": str(number_format(chosen)).removeprefix("torch."),
         "Attention": f"{label} ({reason})",
         "PyTorch": torch.__version__,
     }
@@ -241,8 +241,10 @@ def _check_tensors(pipe: FashionFlowPipeline, folder: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps the progress bars and the advice of both libraries off the terminal; what goes wrong is raised all the same."""
+    """Keeps the progress bars and the advice of both libraries off the terminal; what goes wrong is raised all the same. Then
+    they also leave the number format that they had set for new tensors behind, which is put back here."""
     libraries = (diffusers.utils.logging, transformers.utils.logging)
+    default_dtype = torch.get_default_dtype()
     before = [(library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries]
     for library in libraries:
         library.set_verbosity(logging.CRITICAL)
@@ -250,6 +252,7 @@ def _quiet() -> Iterator[None]:
     try:
         yield
     finally:
+        torch.set_default_dtype(default_dtype)
         for library, (verbosity, had_bar) in zip(libraries, before, strict=True):
             library.set_verbosity(verbosity)
             if had_bar:

@@ -4,13 +4,15 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import numpy as np
 import torch
 
-from .animation import Finished, Segment, Step
+from .animation import Finished, Segment, Step, SteppedDown
 from .interpolation import interpolate
 from .jobs import Job, Stopped
+from .memory import Ladder
 from .pipelines import FashionFlowPipeline
 from .preview import Preview
 from .promise import Promise
@@ -52,10 +54,18 @@ class Making:
         """
         Raises:
             Stopped: if the job was stopped before anything could be shown, or is not wanted any more.
+            OutOfMemory: if memory ran out in the leanest mode too.
         """
-        with Preview(self._pipe) as preview:
+        request = self._request
+        with Ladder(self._pipe, request.frames, request.memory, self._tell_step_down) as self._ladder:
+            self._make()
+        logger.info("A clip took %.1f s.", self._elapsed())
+
+    def _make(self) -> None:
+        request, pipe = self._request, self._pipe
+        with Preview(pipe) as preview:
             try:
-                latents = self._denoise(preview)
+                latents = self._ladder.make(lambda: self._denoise(preview))
             except Stopped:
                 if not preview.has_seen or self._job.discarded.is_set():
                     raise
@@ -63,12 +73,16 @@ class Making:
                 self._write(interpolate(preview.frames(), self._factor), whole=False)
                 return
         denoised_at = time.monotonic()
-        whole = self._write(self._until_stopped(self._request.playing_frames(self._pipe, latents)), whole=True)
-        if whole:
-            self._promise.learn(self._request, denoised_at - self._started_at, time.monotonic() - denoised_at)
+        frames = self._ladder.frames(lambda start, chunk: request.playing_frames(pipe, latents, start, chunk))
+        with closing(frames):  # whatever ends this, nothing is decoded any more once the ladder is left
+            whole = self._write(self._until_stopped(frames), whole=True)
+        if whole and not self._ladder.stepped_down:
+            self._promise.learn(request, denoised_at - self._started_at, time.monotonic() - denoised_at)
             if self._clip == 0:
                 self._promise.record(self._job.promised, time.time() - self._job.asked_at)
-        logger.info("A clip took %.1f s.", self._elapsed())
+
+    def _tell_step_down(self, mode: str) -> None:
+        self._job.tell(SteppedDown(mode, self._clip))
 
     def _denoise(self, preview: Preview) -> torch.Tensor:
         request = self._request
@@ -137,6 +151,8 @@ class Making:
             whole=whole,
             promised=job.promised,
             waited=max(0.0, time.time() - job.asked_at - self._elapsed()),
+            memory=self._ladder.mode,
+            stepped_down=self._ladder.stepped_down,
         )
         job.tell(finished)
         return whole

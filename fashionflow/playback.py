@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from .ahead import ahead
 from .detail import carry_detail
 from .pipelines import FashionFlowPipeline
 
@@ -53,6 +54,8 @@ def decode_frames(
     pipe: FashionFlowPipeline, latents: torch.Tensor, photo: Image.Image | None = None, chunk_frames: int = 4
 ) -> Iterator[np.ndarray]:
     """Latents, [1, C, F, H, W], as the autoencoder shows them: uint8 RGB, [height, width, 3], `chunk_frames` decoded at a
-    time."""
-    for chunk in pipe.decode_latents(latents, photo, chunk_frames):  # [1, 3, f, height, width] in [0, 1]
+    time. The next ones are decoded while these are interpolated, encoded and sent."""
+    for chunk in ahead(
+        pipe.decode_latents(latents, photo, chunk_frames), most=1
+    ):  # [1, 3, f, height, width] in [0, 1]
         yield from (chunk[0].permute(1, 2, 3, 0) * 255).round().to(torch.uint8).cpu().numpy()

@@ -13,7 +13,6 @@ from moviepy.tools import ffmpeg_escape_filename
 from PIL import ExifTags, Image
 
 from .animation import (
-    DECODED_AT_ONCE,
     FRAME_RATES,
     LARGEST_GUIDANCE,
     LARGEST_SEED,
@@ -22,6 +21,7 @@ from .animation import (
     MOST_STEPS,
 )
 from .errors import SENTENCES, UploadError
+from .memory import MEMORY_CHOICES
 from .motion import LARGEST_TURN, MOTIONS
 from .provenance import FIRST_FRAME_FILE, GENERATOR, SETTINGS_FILE, USER_COMMENT_ENCODING
 from .schedulers import SAMPLERS
@@ -108,7 +108,7 @@ _ALLOWED: dict[str, Callable[[object], bool]] = {
     "frame_rate": _or_none(_number(*FRAME_RATES)),
     "interpolation": _or_none(_whole(1, MOST_INTERPOLATION)),
     "quality": _whole(1, 51),
-    "memory": _one_of(DECODED_AT_ONCE),
+    "memory": _one_of(MEMORY_CHOICES),
     "model": _or_none(_text(r"[\w./@ -]{1,200}")),
     "model_hash": _or_none(_text(r"[0-9a-f]{16}")),
     "version": _text(r"[\w.+-]{1,40}"),

@@ -90,7 +90,7 @@ def test_the_settings_are_in_the_file_and_make_the_same_clip_again(run, tmp_path
         "frame_rate": None,
         "interpolation": None,
         "quality": 10,
-        "memory": "normal",
+        "memory": "auto",
         "model": "tiny",
         "model_hash": "",
         "version": "0.1.0",

@@ -127,7 +127,7 @@ def test_exactly_the_named_endpoints_are_public_and_each_parameter_is_documented
     assert "the seed" in animate["description"] and "1 to 1000" in animate["description"]
     assert [parameter["parameter_name"] for parameter in animate["parameters"]] == PARAMETERS
     types = {parameter["parameter_name"]: parameter["python_type"]["type"] for parameter in animate["parameters"]}
-    assert types["seed"] == "int" and types["guidance"] == "float" and types["memory"].startswith("Literal['lean'")
+    assert types["seed"] == "int" and types["guidance"] == "float" and types["memory"].startswith("Literal['auto'")
 
 
 def test_the_defaults_are_those_of_the_page(client, studio):
@@ -137,7 +137,7 @@ def test_the_defaults_are_those_of_the_page(client, studio):
         if parameter["parameter_has_default"]
     }
     assert defaults["frame_rate"] == studio.pipe.config.frame_rate and defaults["interpolation"] == 3
-    assert defaults["motion"] == "turn-left" and defaults["memory"] == "normal" and defaults["quality"] == 18
+    assert defaults["motion"] == "turn-left" and defaults["memory"] == "auto" and defaults["quality"] == 18
     assert defaults["steps"] == 4 and defaults["guidance"] == 1 and defaults["turn_angle"] is None
 
 

@@ -9,8 +9,8 @@ import pytest
 
 import fashionflow.page
 from fashionflow import errors, fidelity
-from fashionflow.animation import DECODED_AT_ONCE
 from fashionflow.exports import FORMATS, PLAYS, SHAPES
+from fashionflow.memory import MEMORY_CHOICES
 from fashionflow.motion import MOTIONS
 from fashionflow.page.languages import ENGLISH, FALLBACK, texts, words_for, words_of
 from fashionflow.page.settings import Settings
@@ -30,7 +30,7 @@ LANGUAGES = ("de", "fr", "it", "ja")
 SET = [name for name in Settings.NAMES if name not in ("motion", "seed", "sampler", "memory")]
 KNOWN = {
     "advanced.": [*SET, *(f"{name}_info" for name in SET)],
-    "advanced.memory_": DECODED_AT_ONCE,
+    "advanced.memory_": [*MEMORY_CHOICES, "costs", "info"],
     "advice.": [key.removeprefix("advice.") for key in texts()[FALLBACK] if key.startswith("advice.")],
     "advice.remedy_": ("show-all", "zoom-out", "clean-background", "sharpen", "brighten"),
     "lookbook.": ("make", "stop", "longer", "full"),

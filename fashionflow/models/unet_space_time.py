@@ -22,6 +22,11 @@ from diffusers.utils import BaseOutput
 from torch import nn
 
 
+WIDEST_ON_CPU, WIDEST = 2**20, 2**26
+"""Numbers in the widest tensor of a cross-attention block, eight times as wide as its input, which at full size would be 0.7 GB:
+on a processor so many as stay in its caches, elsewhere so many that memory is no matter and the device is kept busy."""
+
+
 @dataclass
 class SpaceTimeUNetOutput(BaseOutput):
     """sample: the prediction (noise, velocity or clean latents, as the scheduler's config says), [B, C, F, H, W]."""
@@ -61,6 +66,11 @@ class ChannelsLastGroupNorm(nn.GroupNorm):
         return super().forward(hidden_states.permute(0, 4, 1, 2, 3)).permute(0, 2, 3, 4, 1)
 
 
+def silu(hidden_states: torch.Tensor) -> torch.Tensor:
+    """SiLU, written over its input while nobody will ask for a gradient: at full size one copy is 90 MB."""
+    return F.silu(hidden_states, inplace=not torch.is_grad_enabled())
+
+
 class ResnetBlock(nn.Module):
     """Two pseudo-3D convolutions, each normalised, added to the input. `time_channels=None` leaves the timestep out."""
 
@@ -80,9 +90,9 @@ class ResnetBlock(nn.Module):
             scale, shift = self.time_proj(F.silu(time_embedding))[:, :, None, None].chunk(
                 2, dim=-1
             )  # [B, 1|F, 1, 1, C]
-            hidden_states = hidden_states * (scale + 1) + shift
-        hidden_states = self.norm2(self.conv2(F.silu(hidden_states)))
-        return F.silu(hidden_states) + residual
+            hidden_states = torch.addcmul(shift, hidden_states, scale + 1)
+        hidden_states = self.norm2(self.conv2(silu(hidden_states)))
+        return silu(hidden_states) + residual
 
 
 class RelativePositionBias(nn.Module):
@@ -253,10 +263,22 @@ class CrossAttentionBlock(nn.Module):
 
     def forward(self, hidden_states: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
         tokens = hidden_states.flatten(1, 3)  # [B, F*H*W, C]
+        parts = [self._part(part, context) for part in tokens.split(self._tokens_at_once(tokens), dim=1)]
+        return torch.cat(parts, dim=1).reshape(hidden_states.shape)
+
+    def _part(self, tokens: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        """The block for some of the tokens, [B, n, C], which do not see one another here."""
         tokens = tokens + self.cross_attn(self.cross_norm(tokens), context)
         value, gate = self.feed_forward_in(self.feed_forward_norm(tokens)).chunk(2, dim=-1)
         tokens = tokens + self.feed_forward_out(value * F.gelu(gate))
-        return self.proj_out(tokens).reshape(hidden_states.shape)
+        return self.proj_out(tokens)
+
+    def _tokens_at_once(self, tokens: torch.Tensor) -> int:
+        """As many tokens as the eight times wider layer can hold without more memory than is good."""
+        if torch.compiler.is_compiling():
+            return tokens.shape[1]
+        most = WIDEST_ON_CPU if tokens.device.type == "cpu" else WIDEST
+        return max(1, most // (8 * tokens.shape[0] * tokens.shape[2]))
 
 
 class Downsample(nn.Module):

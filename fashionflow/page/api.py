@@ -10,6 +10,7 @@ import gradio as gr
 from PIL import Image
 
 from ..animation import DEFAULT_STEPS, LARGEST_SEED, AnimationRequest, Finished
+from ..memory import OutOfMemory
 from ..studio import MOST_CLIPS
 from .api_components import declare
 from .api_files import FileEndpoints
@@ -61,7 +62,7 @@ class Endpoints:
             frame_rate: denoised frames shown a second, 1 to 60, by default the model's own; others play slower or faster.
             interpolation: frames shown for each denoised one, 1 to 8, by default what looks smooth.
             quality: x264's CRF, 1 (best, largest file) to 51, by default 18.
-            memory: lean, normal (the default) or fast; fast needs more memory and less time.
+            memory: auto (the default) goes by the memory that is free; lean takes the least, normal more, fast the most and the least time. The same clip in all of them.
             zoom: 1 (the default) shows as much of the photo as fits the clip; 0.5 shows more, up to 4 shows less.
             across: which part of the photo is shown, -1 (its left) to 1 (its right), by default 0.
             down: which part of the photo is shown, -1 (its top) to 1 (its bottom), by default 0.
@@ -88,7 +89,7 @@ class Endpoints:
             )
             job = self.studio.submit(request, segments=False)
         try:
-            with plain_sentences(ENGLISH("status.failed"), theirs=()):
+            with plain_sentences(ENGLISH("status.failed"), theirs=OutOfMemory):
                 # Something is yielded at every event, because that is when Gradio can cancel.
                 for event in job.follow():
                     yield (str(event.path) if isinstance(event, Finished) else None), request.seed
@@ -130,7 +131,7 @@ class Endpoints:
             frame_rate: denoised frames shown a second, 1 to 60, by default the model's own; others play slower or faster.
             interpolation: frames shown for each denoised one, 1 to 8, by default what looks smooth.
             quality: x264's CRF, 1 (best, largest file) to 51, by default 18.
-            memory: lean, normal (the default) or fast; fast needs more memory and less time.
+            memory: auto (the default) goes by the memory that is free; lean takes the least, normal more, fast the most and the least time. The same clip in all of them.
             zoom: 1 (the default) shows as much of the photo as fits the clip; 0.5 shows more, up to 4 shows less.
             across: which part of the photo is shown, -1 (its left) to 1 (its right), by default 0.
             down: which part of the photo is shown, -1 (its top) to 1 (its bottom), by default 0.
@@ -182,7 +183,7 @@ class Endpoints:
             frames: frames that the model makes, 2 to 280, by default the model's own number.
             guidance: how far the clip is pushed towards the motion, 1 (the default) to 5.
             interpolation: frames shown for each denoised one, 1 to 8, by default what looks smooth.
-            memory: lean, normal (the default) or fast.
+            memory: auto (the default), lean, normal or fast.
 
         Returns:
             seconds: what the clip itself takes.

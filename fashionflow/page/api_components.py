@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import gradio as gr
 
-from ..animation import DECODED_AT_ONCE
 from ..exports import FORMATS, PLAYS, SHAPES
+from ..memory import MEMORY_CHOICES
 from ..motion import MOTIONS
 from ..schedulers import SAMPLERS
 from .downloads import EXPORTS_AT_ONCE
@@ -81,7 +81,7 @@ def _wanted(settings: Settings) -> dict[str, gr.components.Component]:
         "frame_rate": gr.Number(page["frame_rate"], label="frame_rate"),
         "interpolation": _whole("interpolation", page["interpolation"]),
         "quality": _whole("quality", page["quality"]),
-        "memory": _choice("memory", DECODED_AT_ONCE, page["memory"]),
+        "memory": _choice("memory", MEMORY_CHOICES, page["memory"]),
         "zoom": gr.Number(1, label="zoom"),
         "across": gr.Number(0, label="across"),
         "down": gr.Number(0, label="down"),

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import gradio as gr
 
-from ..animation import Finished, Segment, Step, Waiting
+from ..animation import Event, Finished, Segment, Step, SteppedDown, Waiting
 from ..jobs import Job, spoken_number
+from ..memory import OutOfMemory
 from ..studio import AVAILABLE_SECONDS
 from . import wording
 from .desk import HELPER, Desk, Visit
@@ -151,39 +152,44 @@ class Run:
             shown=NOBODYS_CLIP,
             last_job=job.number,
         )
-        ending, kept = wording.status(words("status.stopped")), {}
+        ending, kept, note = wording.status(words("status.stopped")), {}, ""
         try:
             for event in job.follow():
+                if isinstance(event, (SteppedDown, Finished)):  # said for as long as that clip is made
+                    note = wording.memory_ran_out(words, event)
                 if isinstance(event, Finished):
                     ending = wording.finished(words, event)
                     # Said again at the end: of changes in quick succession a browser may get only the last.
                     kept = {"clip": gr.update(value=str(event.path), visible=True)}
                 if visit.number == job.number:
-                    yield from self.told(event, job, words)
+                    yield from self.told(event, job, words, note)
                 if visit.number != job.number:  # the visitor went on to another job, perhaps while this was on its way
                     if visit.ending:
                         yield self.changes(**visit.ending)
                     return
-        except Exception:
+        except Exception as error:
             logger.exception("A clip could not be made.")
-            ending = wording.status(words("status.failed"), problem=True)
+            key = "status.out_of_memory" if isinstance(error, OutOfMemory) else "status.failed"
+            ending = wording.status(words(key), problem=True)
         if visit.number == job.number:  # another tab's events do not end here, nor those of an earlier run in this one
             visit.ending = {"status": ending, **kept}
             yield self.changes(**visit.ending, **self.idle())
 
-    def told(self, event: Waiting | Step | Segment | Finished, job: Job, words: Words) -> Iterator[list]:
-        """One event of the studio, as changes of the page."""
+    def told(self, event: Event, job: Job, words: Words, note: str = "") -> Iterator[list]:
+        """One event of the studio, as changes of the page; `note` is said as well while the clip is made."""
         if isinstance(event, Waiting):
             yield self.changes(status=wording.waiting(words, event))
         elif isinstance(event, Step):
-            yield self.changes(status=wording.step(words, event), preview=event.preview)
+            yield self.changes(status=wording.step(words, event, note), preview=event.preview)
         elif isinstance(event, Segment):
             if event.index == 0:  # a player takes either a piece or a change of its looks, not both at once
                 # The preview stays, covered as soon as the player has a frame to show (viewer.css). A clip that the visitor has
                 # picked from a lookbook meanwhile goes.
                 seen, hidden = gr.update(visible=True), gr.update(visible=False)
                 yield self.changes(preview=seen, clip=hidden, player=seen)
-            yield self.changes(status=wording.segment(words, event), player=str(event.path))
+            yield self.changes(status=wording.segment(words, event, note), player=str(event.path))
+        elif isinstance(event, SteppedDown):
+            yield self.changes(status=wording.stepped_down(words, event))
         else:
             yield self.changes(
                 clip=gr.update(value=str(event.path), visible=True),

@@ -3,7 +3,6 @@
 import gradio as gr
 
 from ..animation import (
-    DECODED_AT_ONCE,
     DEFAULT_QUALITY,
     DEFAULT_STEPS,
     LARGEST_GUIDANCE,
@@ -12,11 +11,12 @@ from ..animation import (
     MOST_INTERPOLATION,
     AnimationRequest,
 )
+from ..memory import AUTOMATIC, DECODED_AT_ONCE, MEMORY_CHOICES, in_gigabytes, peak_bytes
 from ..motion import LARGEST_TURN, MOTIONS, PRESETS, SURPRISE
 from ..playback import playing_rate
 from ..schedulers import SAMPLERS
 from .desk import HELPER, Desk, draw_seed, whole
-from .languages import LABELS
+from .languages import LABELS, words_for
 
 
 class Settings:
@@ -103,8 +103,8 @@ class Settings:
             with gr.Row():
                 slider("quality", 1, 51, DEFAULT_QUALITY)
                 self.components["memory"] = gr.Radio(
-                    [(LABELS(f"advanced.memory_{name}"), name) for name in DECODED_AT_ONCE],
-                    value="normal",
+                    [(LABELS(f"advanced.memory_{name}"), name) for name in MEMORY_CHOICES],
+                    value=AUTOMATIC,
                     label=LABELS("advanced.memory"),
                     info=LABELS("advanced.memory_info"),
                     min_width=140,
@@ -122,12 +122,24 @@ class Settings:
         gr.on([self.die.click, page.load], draw_seed, None, seed, **HELPER)
         # A preset's own angle comes with a click on it, and not with settings that are restored.
         motion.input(self.own_angle, motion, self.components["turn_angle"], **HELPER)
+        frames, memory = self.components["frames"], self.components["memory"]
+        gr.on([page.load, frames.change], self.memory_costs, frames, memory, preprocess=False, **HELPER)
 
     def own_angle(self, motion: str) -> dict:
         """The turn angle's slider for a motion: at the motion's own angle, or idle where the seed draws it."""
         if motion == SURPRISE:
             return gr.update(interactive=False)
         return gr.update(value=PRESETS[motion].angle, interactive=True)
+
+    def memory_costs(self, request: gr.Request, frames: float | None) -> dict:
+        """The memory modes, each with what a clip of so many frames takes in it."""
+        words, pipe = words_for(request), self.desk.studio.pipe
+        choices = [(words(f"advanced.memory_{AUTOMATIC}"), AUTOMATIC)]
+        for mode in DECODED_AT_ONCE:
+            costs = in_gigabytes(peak_bytes(pipe, int(frames or pipe.config.default_num_frames), mode))
+            name = words(f"advanced.memory_{mode}")
+            choices.append((words("advanced.memory_costs", mode=name, costs=costs), mode))
+        return gr.update(choices=choices)
 
     def request(self, photo, values: list) -> AnimationRequest:
         """The browser's values, in the order of `NAMES`, which may have come as 12.0, as a request for the studio."""

@@ -2,17 +2,18 @@
 
 from html import escape
 
-from ..animation import Finished, Segment, Step, Waiting
+from ..animation import Finished, Segment, Step, SteppedDown, Waiting
 from ..studio import Estimate
 from .languages import Words
 
 
-def status(headline: str, detail: str = "", done: float | None = None, problem: bool = False) -> str:
-    """The lines under the picture. `done`, in [0, 1], adds a bar."""
+def status(headline: str, detail: str = "", done: float | None = None, problem: bool = False, note: str = "") -> str:
+    """The lines under the picture. `done`, in [0, 1], adds a bar, `note` a sentence below."""
     bar = "" if done is None else f'<div class="bar"><div style="width: {100 * done:.1f}%"></div></div>'
     # What is no problem is read out by scripts/everyone.js, though not every step of it.
     kind = 'class="status problem" role="alert"' if problem else 'class="status"'
-    return f"<div {kind}>{bar}<p><strong>{escape(headline)}</strong> <span>{escape(detail)}</span></p></div>"
+    below = f"<p><span>{escape(note)}</span></p>" if note else ""
+    return f"<div {kind}>{bar}<p><strong>{escape(headline)}</strong> <span>{escape(detail)}</span></p>{below}</div>"
 
 
 def advice(sentences: list[str]) -> str:
@@ -29,13 +30,24 @@ def waiting(words: Words, event: Waiting) -> str:
     return status(words("status.in_line"), words(key, count=event.ahead, time=time))
 
 
-def step(words: Words, event: Step) -> str:
+def step(words: Words, event: Step, note: str = "") -> str:
     headline = words("status.step", index=event.index, total=event.total)
-    return status(headline, times(words, event), event.index / event.total)
+    return status(headline, times(words, event), event.index / event.total, note=note)
 
 
-def segment(words: Words, event: Segment) -> str:
-    return status(words("status.decoding"), times(words, event), 1)
+def segment(words: Words, event: Segment, note: str = "") -> str:
+    return status(words("status.decoding"), times(words, event), 1, note=note)
+
+
+def stepped_down(words: Words, event: SteppedDown) -> str:
+    return status(words("status.stepped_down"), memory_ran_out(words, event))
+
+
+def memory_ran_out(words: Words, event: SteppedDown | Finished) -> str:
+    """In which leaner mode a clip is made now, or was made; nothing if memory has not run out."""
+    if isinstance(event, Finished) and not event.stepped_down:
+        return ""
+    return words("status.leaner", mode=words(f"advanced.memory_{event.memory}"))
 
 
 def times(words: Words, event: Step | Segment) -> str:
@@ -47,11 +59,12 @@ def finished(words: Words, event: Finished) -> str:
     took = event.seconds + event.waited
     length = f"{event.frames / event.fps:.1f}"
     clip = words("status.clip", length=length, time=duration(words, took), seed=event.seed)
+    note = memory_ran_out(words, event)
     if not event.whole:
-        return status(words("status.stopped_kept"), clip)
+        return status(words("status.stopped_kept"), clip, note=note)
     if event.promised:
         clip += " · " + words("status.promised", promised=duration(words, event.promised))
-    return status(words("status.done"), clip)
+    return status(words("status.done"), clip, note=note)
 
 
 def promise(words: Words, estimate: Estimate) -> str:

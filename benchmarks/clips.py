@@ -1,0 +1,117 @@
+"""Rows about whole clips, made through a `Studio` as the page makes them."""
+
+import time
+from dataclasses import replace
+
+from fashionflow import FashionFlowPipeline
+from fashionflow.animation import DEFAULT_STEPS, AnimationRequest, Finished, Segment, Step
+from fashionflow.motion import MOTIONS
+from fashionflow.photo import read_photo
+from fashionflow.studio import Studio
+
+from . import subjects
+from .machine import peak_memory
+from .parts import PHOTO, Cells
+from .rows import CLIP_FRAME_COUNTS, VISITORS, Row
+from .session import Session, Work
+from .timing import cell, repeat
+
+
+FULL_STEPS = 20
+EVENTS = {"preview": Step, "segment": Segment, "clip": Finished, "preview-full": Step, "clip-full": Finished}
+"""The event that a row waits for."""
+
+
+def default_request(pipe: FashionFlowPipeline, **changes) -> AnimationRequest:
+    """What a visitor asks for who chooses a photo and presses the button."""
+    request = AnimationRequest(
+        photo=pipe.fit_photo(read_photo(PHOTO)),
+        frames=pipe.config.default_num_frames,
+        steps=DEFAULT_STEPS,
+        seed=7,
+        motion=MOTIONS[0] if pipe.has_motion else None,
+    )
+    return replace(request, **changes)
+
+
+def make_clip(studio: Studio, request: AnimationRequest) -> dict[type, float]:
+    """Makes a clip and deletes it. Returns after how many seconds each kind of event was there first."""
+    begun_at = time.perf_counter()
+    job = studio.submit(request)
+    seconds = {}
+    for event in job.follow():
+        seconds.setdefault(type(event), time.perf_counter() - begun_at)
+    studio.discard(job)
+    return seconds
+
+
+def make_clips_at_once(studio: Studio, request: AnimationRequest, count: int) -> None:
+    """As many visitors, who all ask for a clip in the same moment; returns when the last one has it."""
+    jobs = [studio.submit(replace(request, seed=seed)) for seed in range(count)]
+    for job in jobs:
+        list(job.follow())
+        studio.discard(job)
+
+
+def latents(session: Session) -> Work:
+    """The clip before it is decoded, which shows best whether it is the same clip."""
+    return lambda: default_request(session.pipeline).denoise(session.pipeline)
+
+
+def measure(session: Session, rows: list[Row]) -> Cells:
+    """First preview, first segment and finished clip, all of the same clips."""
+    yield from _moments(session, rows, Studio(session.pipeline), default_request(session.pipeline))
+
+
+def measure_full(session: Session, rows: list[Row]) -> Cells:
+    """The same at the released size."""
+    pipe = subjects.full_pipeline(session.column, session.device)
+    request = default_request(pipe, steps=FULL_STEPS, interpolation=1, memory="fast")
+    yield from _moments(session, rows, Studio(pipe), request)
+
+
+def _moments(session: Session, rows: list[Row], studio: Studio, request: AnimationRequest) -> Cells:
+    moments = []
+    seconds, _ = repeat(lambda: moments.append(make_clip(studio, request)), session.repeats, session.budget)
+    moments = moments[-len(seconds) :]  # the others were warm-up
+    for row in rows:
+        error = {"error": session.error("clip", latents(session)(), latents)} if row.name == "clip" else {}
+        yield row.name, cell([moment[EVENTS[row.name]] for moment in moments], **error)
+
+
+def measure_memory(session: Session, rows: list[Row]) -> Cells:
+    """One clip and nothing else in this process."""
+    make_clip(Studio(session.pipeline), default_request(session.pipeline))
+    for row in rows:
+        yield row.name, cell([peak_memory(session.device)])
+
+
+def measure_memory_full(session: Session, rows: list[Row]) -> Cells:
+    """One clip of the released size, in the memory mode that needs least."""
+    pipe = subjects.full_pipeline(session.column, session.device)
+    make_clip(Studio(pipe), default_request(pipe, steps=FULL_STEPS, interpolation=1, memory="lean"))
+    for row in rows:
+        yield row.name, cell([peak_memory(session.device)])
+
+
+def measure_frames(session: Session, rows: list[Row]) -> Cells:
+    """Clips of several lengths. One of each, because a long one takes long enough to be measured well."""
+    studio, request = Studio(session.pipeline), default_request(session.pipeline)
+    make_clip(studio, request)
+    wanted = {row.name for row in rows}
+    for frames in CLIP_FRAME_COUNTS:
+        if f"clip-frames-{frames}" in wanted:
+            yield f"clip-frames-{frames}", cell([make_clip(studio, replace(request, frames=frames))[Finished]])
+
+
+def measure_visitors(session: Session, rows: list[Row]) -> Cells:
+    """Seconds until the last of so many visitors has a clip, and those seconds for each clip."""
+    studio, request = Studio(session.pipeline), default_request(session.pipeline)
+    make_clip(studio, request)
+    wanted = {row.name for row in rows}
+    for count in VISITORS:
+        if f"visitors-{count}" in wanted:
+            begun_at = time.perf_counter()
+            make_clips_at_once(studio, request, count)
+            seconds = time.perf_counter() - begun_at
+            yield f"visitors-{count}", cell([seconds], note=f"{seconds / count:.2g} s a clip")

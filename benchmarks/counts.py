@@ -1,0 +1,100 @@
+"""The counted work of every row that has a roofline."""
+
+from collections.abc import Callable
+
+import torch
+from diffusers import AutoencoderKL, AutoencoderTiny
+
+from fashionflow import FashionFlowPipeline, SpaceTimeUNet
+from fashionflow.animation import DEFAULT_STEPS
+from fashionflow.preview import MOMENTS
+
+from . import parts, subjects
+from .clips import FULL_STEPS
+from .roofline import Count, count
+from .rows import BATCHES, DECODED_TOGETHER, FRAME_COUNTS, SIDE_FACTORS
+from .session import Session
+
+
+META = torch.device("meta")  # tensors that have a shape and no numbers
+
+
+def count_step(unet: SpaceTimeUNet, inputs: dict[str, torch.Tensor]) -> Count:
+    return count(parts.one_step(unet, inputs, META), unet)
+
+
+def count_encode(pipe: FashionFlowPipeline) -> Count:
+    """The photo through the autoencoder, CLIP and the conditioner; `pipe` is on `META`."""
+    latent_channels, size = pipe.unet.config.in_channels, pipe.conditioner.config.latent_size
+    side = pipe.image_encoder.config.image_size
+
+    def work() -> None:
+        pipe.vae.encode(_photo(pipe))
+        tokens = pipe.image_encoder(torch.empty(1, 3, side, side, device=META)).last_hidden_state
+        pipe.conditioner(tokens, torch.empty(1, latent_channels, *size, device=META))
+
+    return count(work, pipe.vae, pipe.image_encoder, pipe.conditioner)
+
+
+def count_decode(pipe: FashionFlowPipeline, frames: int = 1) -> Count:
+    """Frames through the decoder, with the photo's help where it takes it; `pipe` is on `META`."""
+    guide = {}
+    if pipe.is_photo_guided:
+        with torch.no_grad():
+            guide["guide"] = pipe.vae.guide(_photo(pipe), pipe.vae.encode(_photo(pipe)).latents)
+    latents = torch.empty(frames, pipe.unet.config.in_channels, *pipe.conditioner.config.latent_size, device=META)
+    return count(lambda: pipe.vae.decode(latents, **guide), pipe.vae)
+
+
+def count_rows(session: Session, names: list[str]) -> dict[str, Count]:
+    """The counts of those rows among `names` that have one, by name.
+
+    A preview counts as the photo encoded, a step, and the preview's frames decoded; a clip as the photo encoded, its steps,
+    and its frames decoded. Interpolation and writing, which no network does, are left out.
+    """
+    pipe = session.baseline.pipeline
+    pipe.unet = pipe.unet.unet  # the baseline's parameters are ours, and what we compute is what must be computed
+    for part in (pipe.unet, pipe.vae, pipe.image_encoder, pipe.conditioner):
+        part.to(META)
+    with META:
+        full_unet, sd, tiny = SpaceTimeUNet(), AutoencoderKL(**subjects.SD_CONFIG), AutoencoderTiny()
+    full_latents = torch.empty(1, 4, *subjects.FULL_LATENT_SIZE, device=META)
+    full_photo = torch.empty(1, 3, *subjects.FULL_PIXELS, device=META)
+    frames = pipe.config.default_num_frames
+
+    def step(**changes) -> Count:
+        return count_step(pipe.unet, parts.unet_inputs(pipe, **changes))
+
+    counts: dict[str, Callable[[], Count]] = {
+        "step-full": lambda: count_step(full_unet, parts.full_inputs()),
+        "step": step,
+        "encode": lambda: count_encode(pipe),
+        "decode": lambda: count_decode(pipe),
+        "sd-encode": lambda: count(lambda: sd.encode(full_photo), sd),
+        "sd-decode": lambda: count(lambda: sd.decode(full_latents), sd),
+        "tiny-decode": lambda: count(lambda: tiny.decode(full_latents), tiny),
+        "preview": lambda: together((count_encode(pipe), 1), (step(), 1), (count_decode(pipe, MOMENTS), 1)),
+        "clip": lambda: together((count_encode(pipe), 1), (step(), DEFAULT_STEPS), (count_decode(pipe), frames)),
+        "clip-full": lambda: together(
+            (counts["sd-encode"](), 1),
+            (counts["step-full"](), FULL_STEPS),
+            (counts["sd-decode"](), subjects.FULL_FRAMES),
+        ),
+        **{f"frames-{count}": lambda count=count: step(frames=count) for count in FRAME_COUNTS},
+        **{f"size-{factor:g}": lambda factor=factor: step(factor=factor) for factor in SIDE_FACTORS},
+        **{f"batch-{batch}": lambda batch=batch: step(batch=batch) for batch in BATCHES},
+        **{f"decode-{number}": lambda number=number: count_decode(pipe, number) for number in DECODED_TOGETHER},
+    }
+    return {name: counts[name]() for name in names if name in counts}
+
+
+def together(*parts: tuple[Count, int]) -> Count:
+    """The sum of counts, each taken so many times."""
+    return Count(
+        layers=[layer for counted, times in parts for layer in counted.layers * times],
+        between=sum(counted.between * times for counted, times in parts),
+    )
+
+
+def _photo(pipe: FashionFlowPipeline) -> torch.Tensor:
+    return torch.empty(1, 3, pipe.height, pipe.width, device=META)

@@ -1,0 +1,155 @@
+"""Rows about one part of the models at a time: a denoising step, the photo encoded, frames decoded."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+
+from fashionflow import FashionFlowPipeline
+from fashionflow.photo import read_photo
+
+from . import subjects
+from .machine import peak_memory
+from .rows import BATCHES, DECODED_TOGETHER, FRAME_COUNTS, SIDE_FACTORS, Row
+from .session import Session, Work
+from .timing import cell
+
+
+PHOTO = Path(__file__).parents[1] / "assets" / "examples" / "green-dress.jpg"
+TIMESTEP = 500
+
+Cells = Iterator[tuple[str, dict]]
+
+
+def random(*shape: int) -> torch.Tensor:
+    """Numbers of variance 1 that are the same every time, on the processor."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
+
+
+def unet_inputs(
+    pipe: FashionFlowPipeline, frames: int | None = None, factor: float = 1, batch: int = 1
+) -> dict[str, torch.Tensor]:
+    """What the pipeline's denoiser is given in one step, of random numbers, with other numbers of frames, sides or clips."""
+    frames = frames or pipe.config.default_num_frames
+    height, width = (round(side * factor) for side in pipe.conditioner.config.latent_size)
+    config = pipe.unet.config
+    inputs = {
+        "sample": random(batch, config.in_channels, frames, height, width),
+        "encoder_hidden_states": random(batch, pipe.conditioner.config.num_clip_tokens, config.context_channels),
+    }
+    if config.motion_channels:
+        inputs["motion"] = random(batch, frames, config.motion_channels)
+    return inputs
+
+
+def full_inputs() -> dict[str, torch.Tensor]:
+    """The same for the released size."""
+    return {
+        "sample": random(1, 4, subjects.FULL_FRAMES, *subjects.FULL_LATENT_SIZE),
+        "encoder_hidden_states": random(1, 50, 768),
+    }
+
+
+def one_step(unet: torch.nn.Module, inputs: dict[str, torch.Tensor], device: torch.device) -> Work:
+    """A pass of a denoiser."""
+    inputs = {name: tensor.to(device, unet.dtype) for name, tensor in inputs.items()}
+    timestep = torch.tensor(TIMESTEP, device=device)
+
+    @torch.no_grad()
+    def work() -> torch.Tensor:
+        return unet(timestep=timestep, return_dict=False, **inputs)[0]
+
+    return work
+
+
+def shipped_step(**changes) -> Callable[[Session], Work]:
+    """Prepares a step of the session's pipeline with the changes of `unet_inputs`."""
+    return lambda session: one_step(session.pipeline.unet, unet_inputs(session.pipeline, **changes), session.device)
+
+
+def full_step(session: Session) -> Work:
+    return one_step(subjects.full_unet(session.column, session.device), full_inputs(), session.device)
+
+
+def encode(session: Session) -> Work:
+    """Everything that the pipeline computes from a photo before the first step."""
+    pipe = session.pipeline
+    photo = pipe.fit_photo(read_photo(PHOTO))
+
+    @torch.no_grad()
+    def work() -> torch.Tensor:
+        context, first_frame = pipe.encode_image(photo, torch.Generator().manual_seed(0))
+        return torch.cat([context.flatten().float(), first_frame.flatten().float()])
+
+    return work
+
+
+def decode(frames: int) -> Callable[[Session], Work]:
+    """Prepares the decoding of so many frames at once, with the photo's help where the autoencoder takes it."""
+
+    def make(session: Session) -> Work:
+        pipe = session.pipeline
+        vae, size = pipe.vae, pipe.conditioner.config.latent_size
+        latents = random(frames, pipe.unet.config.in_channels, *size).to(session.device, vae.dtype)
+        guide = {}
+        if pipe.is_photo_guided:  # once a clip, so it is not timed
+            photo = pipe.photo_pixels(read_photo(PHOTO))
+            with torch.no_grad():
+                guide["guide"] = vae.guide(photo, vae.encode(photo).latents)
+
+        @torch.no_grad()
+        def work() -> torch.Tensor:
+            return vae.decode(latents / vae.config.scaling_factor, return_dict=False, **guide)[0]
+
+        return work
+
+    return make
+
+
+def sd_encode(session: Session) -> Work:
+    vae = subjects.sd_autoencoder(session.column, session.device)
+    photo = random(1, 3, *subjects.FULL_PIXELS).clamp(-1, 1).to(session.device, vae.dtype)
+    return torch.no_grad()(lambda: vae.encode(photo).latent_dist.mean)
+
+
+def sd_decode(session: Session) -> Work:
+    return _decode_full(subjects.sd_autoencoder(session.column, session.device), session.device)
+
+
+def tiny_decode(session: Session) -> Work:
+    return _decode_full(subjects.tiny_autoencoder(session.column, session.device), session.device)
+
+
+def _decode_full(vae: torch.nn.Module, device: torch.device) -> Work:
+    latents = random(1, 4, *subjects.FULL_LATENT_SIZE).to(device, vae.dtype)
+    return torch.no_grad()(lambda: vae.decode(latents, return_dict=False)[0])
+
+
+WORKS: dict[str, Callable[[Session], Work]] = {
+    "step": shipped_step(),
+    "encode": encode,
+    "decode": decode(1),
+    "sd-encode": sd_encode,
+    "sd-decode": sd_decode,
+    "tiny-decode": tiny_decode,
+    **{f"frames-{frames}": shipped_step(frames=frames) for frames in FRAME_COUNTS},
+    **{f"size-{factor:g}": shipped_step(factor=factor) for factor in SIDE_FACTORS},
+    **{f"batch-{batch}": shipped_step(batch=batch) for batch in BATCHES},
+    **{f"decode-{frames}": decode(frames) for frames in DECODED_TOGETHER},
+}
+"""What is timed, by row; `step-full` is in `measure_full`."""
+
+
+def measure(session: Session, rows: list[Row]) -> Cells:
+    for row in rows:
+        yield row.name, session.time(row.name, WORKS[row.name])
+
+
+def measure_full(session: Session, rows: list[Row]) -> Cells:
+    """A step of the released size, and the memory that it takes, read before an output is made to compare with."""
+    seconds, output = session.run(full_step(session))
+    cells = {"memory-full": cell([peak_memory(session.device)])}
+    if any(row.name == "step-full" for row in rows):
+        cells["step-full"] = cell(seconds, error=session.error("step-full", output, full_step))
+    for row in rows:
+        yield row.name, cells[row.name]

@@ -1,0 +1,239 @@
+"""The switches for speed: each gives the same clip up to rounding, and does what it says."""
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+
+import pytest
+import torch
+
+from fashionflow import speed
+from fashionflow.ahead import ahead
+from fashionflow.hub import SHIPPED_MODEL, load_pipeline
+from fashionflow.models import unet_space_time as unet_module
+from fashionflow.speed import PLAIN, Switches
+
+from . import tiny
+
+
+ON_LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc can be told")
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """What the shipped denoiser predicts with everything off, and its inputs."""
+    return shipped_step(PLAIN)
+
+
+def shipped_step(switches: Switches) -> torch.Tensor:
+    """A step of the shipped denoiser on 8 frames, [1, C, 8, H, W], float32."""
+    unet = load_pipeline(SHIPPED_MODEL, "cpu", switches).unet
+    draw = torch.Generator().manual_seed(0)
+    sample = torch.randn(1, unet.config.in_channels, 8, 20, 16, generator=draw)
+    context = torch.randn(1, 37, unet.config.context_channels, generator=draw)
+    motion = torch.randn(1, 8, unet.config.motion_channels, generator=draw)
+    with torch.no_grad():
+        inputs = (tensor.to(unet.dtype) for tensor in (context, motion))
+        return unet(sample.to(unet.dtype), 500, *inputs).sample.float()
+
+
+def unet_inputs(unet) -> dict:
+    draw = torch.Generator().manual_seed(0)
+    config = unet.config
+    return {
+        "sample": torch.randn(1, config.in_channels, 4, 8, 8, generator=draw),
+        "timestep": 500,
+        "encoder_hidden_states": torch.randn(1, 5, config.context_channels, generator=draw),
+        "motion": torch.randn(1, 4, config.motion_channels, generator=draw),
+    }
+
+
+def relative(result: torch.Tensor, expected: torch.Tensor) -> float:
+    return ((result - expected).norm() / expected.norm()).item()
+
+
+@pytest.mark.parametrize("name", ["channels_last", "keep_memory", "fit_threads"])
+def test_a_switch_that_computes_the_same_gives_the_same(plain, name):
+    assert relative(shipped_step(replace(PLAIN, **{name: True})), plain) < 1e-5
+
+
+@pytest.mark.parametrize(("name", "largest"), [("bfloat16", 2e-2), ("float16", 3e-3)])
+def test_a_shorter_number_format_is_only_rounding(plain, name, largest):
+    error = relative(shipped_step(replace(PLAIN, number_format=name)), plain)
+    assert 1e-4 < error < largest  # not nothing, or it was not applied
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="there is no C++ compiler")
+def test_compiled_blocks_give_the_same(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    unet = tiny.unet(block_channels=(8,), attention_levels=(), cross_attention_heads=(1,))
+    inputs = unet_inputs(unet)
+    with torch.no_grad():
+        expected = unet(**inputs).sample
+        speed.compile_blocks(unet)
+        assert relative(unet(**inputs).sample, expected) < 1e-5
+    assert any(tmp_path.rglob("*.so"))  # another start finds them
+
+
+def test_without_a_compiler_it_is_said_at_once(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(ValueError, match="install g"):
+        speed.compile_blocks(tiny.unet())
+
+
+def test_the_automatic_format_is_what_the_processor_multiplies_fast(monkeypatch):
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    speed.processor_has_bfloat16.cache_clear()
+    assert speed.number_format(cpu) == torch.bfloat16
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
+    speed.processor_has_bfloat16.cache_clear()
+    assert speed.number_format(cpu) == torch.float32
+    speed.processor_has_bfloat16.cache_clear()
+    assert speed.number_format(torch.device("cuda")) == torch.float16
+    with pytest.raises(ValueError, match="float32, bfloat16, float16, got 'int8'"):
+        speed.number_format(cpu, "int8")
+
+
+PAGES_TAKEN = """
+import resource, sys, threading, torch
+from fashionflow import speed
+keep = sys.argv[1] == "keep"
+if keep:
+    assert speed.keep_freed_memory()
+def work():
+    for _ in range(20):
+        torch.ones(16_000_000)
+    taken = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        torch.ones(16_000_000)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - taken)
+thread = threading.Thread(target=work)  # the models run on a thread of their own
+thread.start()
+thread.join()
+"""
+
+
+@ON_LINUX
+def test_kept_memory_is_not_asked_for_again():
+    pages = {}
+    for keep in ("keep", "leave"):
+        command = [sys.executable, "-c", PAGES_TAKEN, keep]
+        pages[keep] = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert pages["keep"] < 100 < 1000 < pages["leave"]
+
+
+GIVEN_BACK = """
+import gc, psutil, torch
+from fashionflow import speed
+speed.keep_freed_memory()
+def resident():
+    return psutil.Process().memory_info().rss
+before = resident()
+tensors = [torch.ones(8_000_000) for _ in range(20)]
+del tensors
+kept = resident() - before
+speed.return_freed_memory()
+print(kept, resident() - before)
+"""
+
+
+@ON_LINUX
+def test_kept_memory_can_be_given_back():
+    command = [sys.executable, "-c", GIVEN_BACK]
+    kept, left = map(int, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+    assert kept > 500e6 and left < 50e6
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
+def test_threads_are_no_more_than_this_process_may_use():
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from fashionflow import speed; print(speed.usable_cores())"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "1\n"
+
+
+def test_a_containers_limit_counts(tmp_path, monkeypatch):
+    (tmp_path / "cpu.max").write_text("100000 100000\n")
+    monkeypatch.setattr(speed, "QUOTA_FILES", ((tmp_path / "cpu.max", None),))
+    assert speed.usable_cores() == 1
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    assert speed.usable_cores() >= 1 and speed._quota() is None
+
+
+def test_threads_wait_briefly_wherever_fashionflow_is_imported_first():
+    code = "import fashionflow, os; print(os.environ['GOMP_SPINCOUNT'])"
+    environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    for given, seen in ((None, "2000"), ("7", "7")):
+        changed = environment | ({"GOMP_SPINCOUNT": given} if given else {})
+        result = subprocess.run([sys.executable, "-c", code], env=changed, capture_output=True, text=True, check=True)
+        assert result.stdout.strip() == seen
+
+
+def test_cross_attention_in_parts_is_the_same(monkeypatch):
+    unet = tiny.unet()
+    inputs = unet_inputs(unet)
+    with torch.no_grad():
+        whole = unet(**inputs).sample
+        monkeypatch.setattr(unet_module, "WIDEST_ON_CPU", 1024)
+        widths = []
+        hook = unet.up_blocks[-1].cross_attention.feed_forward_in.register_forward_hook(
+            lambda layer, inputs, output: widths.append(output.numel())
+        )
+        parts = unet(**inputs).sample
+        hook.remove()
+    assert len(widths) > 1 and max(widths) <= 1024
+    assert relative(parts, whole) < 1e-5
+
+
+def test_gradients_do_not_mind_what_is_written_over():
+    unet = tiny.unet()
+    inputs = unet_inputs(unet)
+    unet(**inputs).sample.square().mean().backward()
+    assert all(parameter.grad is not None for name, parameter in unet.named_parameters() if "motion" not in name)
+
+
+def test_ahead_works_ahead_and_in_order():
+    begun = []
+
+    def numbers():
+        for number in range(6):
+            begun.append(number)
+            yield number
+
+    items = ahead(numbers(), most=1)
+    assert next(items) == 0
+    deadline = threading.Event()
+    while len(begun) < 3 and not deadline.wait(0.01):
+        pass
+    assert list(items) == [1, 2, 3, 4, 5]
+
+
+def test_ahead_raises_after_what_was_made_before():
+    def two_and_trouble():
+        yield 1
+        yield 2
+        raise ZeroDivisionError
+
+    items = ahead(two_and_trouble(), most=1)
+    assert [next(items), next(items)] == [1, 2]
+    with pytest.raises(ZeroDivisionError):
+        next(items)
+
+
+def test_nothing_goes_on_once_nobody_wants_more():
+    closed = threading.Event()
+
+    def endless():
+        try:
+            while True:
+                yield 0
+        finally:
+            closed.set()
+
+    items = ahead(endless(), most=1)
+    next(items)
+    items.close()
+    assert closed.is_set() and "ahead" not in {thread.name for thread in threading.enumerate()}
