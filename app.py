@@ -5,10 +5,12 @@ import logging
 import os
 import signal
 import sys
+from dataclasses import replace
 
 from fashionflow.hub import load_pipeline
 from fashionflow.page import LAUNCH_SETTINGS, QUEUE_SETTINGS, build_page
 from fashionflow.provenance import check_signing
+from fashionflow.speed import DEFAULTS
 from fashionflow.studio import Studio
 
 
@@ -16,6 +18,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Serve the FashionFlow page.")
     parser.add_argument("--model", help="model folder or Hub id; by default FASHIONFLOW_MODEL or the shipped weights")
     parser.add_argument("--device", help="such as cpu or cuda; by default the best there is")
+    parser.add_argument(
+        "--tiny-decoder", default=os.environ.get("FASHIONFLOW_TINY_DECODER"), help="draws the previews"
+    )
+    parser.add_argument("--tiny-clips", action="store_true", help="have it draw the clips too, softer but sooner")
+    parser.add_argument(
+        "--compile", action="store_true", help="compile the model: a slow first clip, for many on a GPU"
+    )
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
     parser.add_argument("--port", type=int, default=int(os.environ.get("GRADIO_SERVER_PORT", "7860")))
     return parser.parse_args(argv)
@@ -34,7 +43,8 @@ def main(argv: list[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, end)
     try:
         check_signing()
-        pipe = load_pipeline(args.model, args.device)
+        switches = replace(DEFAULTS, compile=args.compile)
+        pipe = load_pipeline(args.model, args.device, switches, args.tiny_decoder, args.tiny_clips)
     except ValueError as error:
         sys.exit(str(error))
     studio = Studio(pipe, measure=True)

@@ -34,8 +34,8 @@ class PlainUNet(nn.Module):
     def frame_multiple(self) -> int:
         return self.unet.frame_multiple
 
-    def forward(self, sample, timestep, encoder_hidden_states, motion=None, return_dict=True):
-        unet, config = self.unet, self.config
+    def forward(self, sample, timestep, encoder_hidden_states, motion=None, return_dict=True, deep_features=None):
+        unet, config = self.unet, self.config  # `deep_features` are never handed out, so none are ever given
         batch, _, frames, _, _ = sample.shape
         first_frame = sample[:, :, :1]
         hidden_states = sample

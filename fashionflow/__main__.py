@@ -8,6 +8,7 @@ import random
 import signal
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -29,6 +30,7 @@ from .motion import MOTIONS
 from .photo import read_photo
 from .provenance import check_signing, describe, sign
 from .schedulers import SAMPLERS
+from .speed import DEFAULTS
 from .video import write_clip
 
 
@@ -77,6 +79,9 @@ def make_parser() -> argparse.ArgumentParser:
         help="lean takes the least memory and the most time; the same clip; auto, by what is free",
     )
     parser.add_argument("--model", help=f"a model folder or a Hub id; ${MODEL_VARIABLE}, or else the model that ships")
+    parser.add_argument("--tiny-decoder", help="folder or Hub id of a small decoder that draws the previews; none")
+    parser.add_argument("--tiny-clips", action="store_true", help="have it draw the clip too, softer but sooner")
+    parser.add_argument("--compile", action="store_true", help="compile the model first, for many clips on a GPU")
     parser.add_argument("--device", default="auto", help="cuda, mps or cpu; the best there is")
     parser.add_argument(
         "--quality", type=int, default=DEFAULT_QUALITY, help=f"1 (best, largest) to 51 (smallest); {DEFAULT_QUALITY}"
@@ -102,7 +107,8 @@ def animate(arguments: argparse.Namespace) -> Path:
         raise ValueError(f"`quality` must be from 1 to 51, got {arguments.quality}.")
     check_signing()
     photo = read_photo(arguments.photo)
-    pipe = load_pipeline(arguments.model, arguments.device)
+    switches = replace(DEFAULTS, compile=arguments.compile)
+    pipe = load_pipeline(arguments.model, arguments.device, switches, arguments.tiny_decoder, arguments.tiny_clips)
     request = AnimationRequest(
         photo=pipe.fit_photo(photo),
         frames=pipe.config.default_num_frames if arguments.frames is None else arguments.frames,

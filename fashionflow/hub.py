@@ -11,7 +11,7 @@ from pathlib import Path
 import diffusers
 import torch
 import transformers
-from diffusers import ModelMixin
+from diffusers import AutoencoderTiny, ModelMixin
 from diffusers.models.attention_dispatch import dispatch_attention_fn
 from diffusers.utils.import_utils import is_xformers_available
 from huggingface_hub import snapshot_download
@@ -45,7 +45,11 @@ class ModelError(ValueError):
 
 
 def load_pipeline(
-    model: str | Path | None = None, device: str | None = None, switches: Switches = DEFAULTS
+    model: str | Path | None = None,
+    device: str | None = None,
+    switches: Switches = DEFAULTS,
+    tiny_decoder: str | Path | None = None,
+    tiny_clips: bool = False,
 ) -> FashionFlowPipeline:
     """A pipeline ready to run, in the number format and with the attention that are best on the device.
 
@@ -54,9 +58,13 @@ def load_pipeline(
             environment variable FASHIONFLOW_MODEL says, or else the model that ships. No folder needs a network.
         device: "cuda", "mps" or "cpu", with a number behind it if need be; the best there is by default ("auto").
         switches: what may be done for speed. Whatever they say, the same seed gives the same clip up to rounding.
+        tiny_decoder: folder or Hub id of an `AutoencoderTiny` that draws previews, such as "madebyollin/taesd" for Stable
+            Diffusion's latents.
+        tiny_clips: the clips are drawn by it too: softer, and much sooner where the autoencoder is Stable Diffusion's.
 
     Raises:
-        ModelError: if there is no such model, or it is incomplete, damaged or of another kind.
+        ModelError: if there is no such model, or it is incomplete, damaged or of another kind, or there is no decoder for
+            `tiny_clips`.
         ValueError: if there is no such device, or no such number format.
     """
     chosen = choose_device(device)
@@ -80,6 +88,13 @@ def load_pipeline(
     pipe.to(chosen)
     for part in (pipe.unet, pipe.vae):
         prepare(part, switches)
+    if tiny_decoder is not None:
+        pipe.tiny_decoder = prepare(_load_tiny_decoder(tiny_decoder, pipe, dtype).to(chosen), switches)
+        pipe.tiny_clips = tiny_clips
+    elif tiny_clips:
+        raise ModelError(
+            "Clips can only be drawn by a tiny decoder that is named too; name one, or leave that to the model."
+        )
     if switches.xformers and attention_choice(chosen)[0] == "xformers":
         pipe.unet.enable_xformers_memory_efficient_attention()
     return pipe
@@ -154,6 +169,26 @@ def device_report(device: str | None = None) -> str:
         "PyTorch": torch.__version__,
     }
     return "\n".join(f"{title + ':':<11}{text}" for title, text in lines.items())
+
+
+def _load_tiny_decoder(given: str | Path, pipe: FashionFlowPipeline, dtype: torch.dtype) -> AutoencoderTiny:
+    folder = _find(given)
+    try:
+        with _quiet():
+            decoder = AutoencoderTiny.from_pretrained(folder, dtype=dtype, use_safetensors=True, local_files_only=True)
+    except Exception as error:
+        raise ModelError(
+            f"The tiny decoder {str(given)!r} cannot be loaded; it must be a folder or Hub id with an AutoencoderTiny as "
+            "safetensors."
+        ) from error
+    channels, expected = decoder.config.latent_channels, pipe.unet.config.in_channels
+    scale = 2 ** (len(decoder.config.decoder_block_out_channels) - 1)
+    if (channels, scale) != (expected, pipe.vae_scale_factor):
+        raise ModelError(
+            f"The tiny decoder {str(given)!r} draws latents of {channels} channels {scale} times as large, but this model's have "
+            f"{expected} and become {pipe.vae_scale_factor} times as large; name one that was made for them, or none."
+        )
+    return decoder
 
 
 def _named(model: str | Path | None) -> str | Path:

@@ -90,5 +90,7 @@ class Preview:
         """Latents, [1, C, f, H, W], as colours in [0, 1], [1, 3, f, height, width]: exact where that is cheap."""
         if isinstance(self.pipe.vae, GarmentAutoencoder):
             return torch.cat(list(self.pipe.decode_latents(latents, chunk_frames=latents.shape[2])), dim=2)
+        if self.pipe.tiny_decoder is not None:
+            return torch.cat(list(self.pipe.decode_latents(latents, chunk_frames=latents.shape[2], tiny=True)), dim=2)
         colours = torch.einsum("bcfhw,cr->brfhw", latents, latents.new_tensor(COLOURS_OF_STABLE_DIFFUSION))
         return (colours / 2 + 0.5 if self.pipe.config.signed_pixels else colours).clamp(0, 1)

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+
 import fashionflow  # noqa: F401  # isort: skip  (before PyTorch, whose threads it tells how to wait)
 import torch
 

@@ -8,11 +8,13 @@ import sys
 import huggingface_hub
 import pytest
 import torch
+from diffusers import AutoencoderTiny
 from diffusers.utils import logging as diffusers_logging
 from safetensors.torch import load_file, save_file
 
 from fashionflow import FashionFlowPipeline, hub
 from fashionflow.hub import ModelError, choose_device, device_report, load_pipeline
+from fashionflow.preview import Preview
 from fashionflow.speed import PLAIN, Switches, number_format
 
 from . import tiny
@@ -225,3 +227,42 @@ def test_importing_says_nothing():
     command = [sys.executable, "-W", "error::FutureWarning", "-c", "import fashionflow.hub"]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert (result.stdout, result.stderr) == ("", "")
+
+
+@pytest.fixture
+def tiny_decoder(tmp_path):
+    """A folder as the Hub's small decoders of Stable Diffusion's latents have it."""
+    torch.manual_seed(0)
+    widths = {"encoder_block_out_channels": (8,) * 4, "decoder_block_out_channels": (8,) * 4}
+    blocks = {"num_encoder_blocks": (1,) * 4, "num_decoder_blocks": (1,) * 4}
+    decoder = AutoencoderTiny(**widths, **blocks)
+    decoder.save_pretrained(tmp_path / "decoder", safe_serialization=True)
+    return tmp_path / "decoder"
+
+
+def test_a_tiny_decoder_draws_previews_and_if_told_so_clips(tmp_path, tiny_decoder):
+    tiny.released_pipeline().save_pretrained(tmp_path / "released")
+    latents = torch.randn(1, 4, 2, tiny.HEIGHT // 8, tiny.WIDTH // 8)
+    drawn = AutoencoderTiny.from_pretrained(tiny_decoder).decode(latents[0].transpose(0, 1)).sample.clamp(0, 1)
+    pipes = {
+        clips: load_pipeline(tmp_path / "released", "cpu", PLAIN, tiny_decoder, tiny_clips=clips) for clips in (0, 1)
+    }
+    for clips, pipe in pipes.items():
+        (frames,) = pipe.decode_latents(latents)
+        assert torch.allclose(frames[0].transpose(0, 1), drawn, atol=1e-5) == bool(clips)
+        pipe.set_progress_bar_config(disable=True)
+        with Preview(pipe) as preview:
+            result = pipe(**tiny.inputs(num_inference_steps=1, output_type="latent")).frames
+            preview.picture()
+            seen = preview._pixels(result)
+        (expected,) = pipe.decode_latents(result, chunk_frames=99, tiny=True)
+        assert torch.equal(seen, expected)
+
+
+def test_a_tiny_decoder_of_other_latents_is_refused(saved, tiny_decoder, tmp_path):
+    with pytest.raises(ModelError, match="4 channels 8 times as large, but this model's have 8"):
+        load_pipeline(saved, "cpu", tiny_decoder=tiny_decoder)
+    with pytest.raises(ModelError, match="must be a folder or Hub id with an AutoencoderTiny"):
+        load_pipeline(saved, "cpu", tiny_decoder=saved)
+    with pytest.raises(ModelError, match="name one"):
+        load_pipeline(saved, "cpu", tiny_clips=True)

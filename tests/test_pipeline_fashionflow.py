@@ -290,3 +290,29 @@ def test_offload_without_an_accelerator_says_so(pipe):
         pytest.skip("there is an accelerator")
     with pytest.raises(RuntimeError, match="accelerator"):
         tiny.pipeline().enable_model_cpu_offload()
+
+
+@pytest.mark.parametrize(("interval", "runs"), [(1, 4), (2, 2), (3, 2), (9, 1)])
+def test_the_coarser_levels_run_at_every_so_many_steps(interval, runs):
+    pipe = tiny.pipeline(deep_interval=interval)
+    count = []
+    pipe.unet.mid_block.register_forward_hook(lambda *_: count.append(1))
+    frames = pipe(**tiny.inputs(num_inference_steps=4)).frames
+    assert len(count) == runs and frames.isfinite().all()
+    count.clear()
+    guided = {"motion": "spin", "motion_guidance": 2.0, "deep_interval": 2}
+    pipe(**tiny.inputs(num_inference_steps=4, **guided))
+    assert len(count) == 4  # both passes, each with its own
+    pipe(**tiny.inputs(num_inference_steps=4, deep_interval=1))
+    assert len(count) == 8
+    with pytest.raises(ValueError, match="`deep_interval` must be a whole number from 1 on, got 0"):
+        pipe(**tiny.inputs(deep_interval=0))
+
+
+def test_both_passes_of_guidance_keep_features_of_their_own():
+    """With the other pass's features, a push of 1 + almost nothing would no longer be the plain prediction."""
+    pipe = tiny.pipeline(deep_interval=2)
+    arguments = {"motion": "spin", "num_inference_steps": 4}
+    plain = pipe(**tiny.inputs(**arguments)).frames
+    barely = pipe(**tiny.inputs(**arguments, motion_guidance=1.0001)).frames
+    assert (plain - barely).abs().max() < 1e-3

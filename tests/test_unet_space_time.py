@@ -221,3 +221,26 @@ def test_bad_shapes_are_refused():
         unet(torch.zeros(1, 4, 2, 8, 8), 0, context, motion=torch.zeros(1, 2, 3))
     with pytest.raises(ValueError, match=r"`motion` must have shape \(1, 2, 3\), got \(1, 4, 3\)"):
         tiny.unet()(torch.zeros(1, 8, 2, 8, 8), 0, context, motion=torch.zeros(1, 4, 3))
+
+
+def test_deep_features_stand_in_for_the_coarser_levels():
+    unet = tiny.unet(block_channels=(8, 16, 16), attention_levels=(2,), cross_attention_heads=(1, 2, 2))
+    draw = torch.Generator().manual_seed(0)
+    sample, context, motion = (
+        torch.randn(shape, generator=draw) for shape in ((1, 8, 4, 16, 8), (1, 5, tiny.CONTEXT_CHANNELS), (1, 4, 3))
+    )
+    ran = []
+    hooks = [
+        block.register_forward_pre_hook(lambda block, _: ran.append(block))
+        for block in (*unet.down_blocks, unet.mid_block, *unet.up_blocks)
+    ]
+    with torch.no_grad():
+        whole = unet(sample, 500, context, motion=motion)
+        everything, ran[:] = list(ran), []
+        again = unet(sample, 500, context, motion=motion, deep_features=whole.deep_features)
+        other = unet(sample, 500, context, motion=motion, deep_features=whole.deep_features + 1)
+    for hook in hooks:
+        hook.remove()
+    assert len(everything) == 7 and ran[:2] == [unet.down_blocks[0], unet.up_blocks[-1]] and len(ran) == 4
+    assert torch.equal(again.sample, whole.sample)  # at the same step they are what would have been computed
+    assert not torch.allclose(other.sample, whole.sample)

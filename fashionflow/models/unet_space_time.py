@@ -29,9 +29,11 @@ on a processor so many as stay in its caches, elsewhere so many that memory is n
 
 @dataclass
 class SpaceTimeUNetOutput(BaseOutput):
-    """sample: the prediction (noise, velocity or clean latents, as the scheduler's config says), [B, C, F, H, W]."""
+    """sample: the prediction (noise, velocity or clean latents, as the scheduler's config says), [B, C, F, H, W].
+    deep_features: what the coarser levels gave to the finest one, [B, F, H/2, W/2, C], with F/2 where that level halves time."""
 
     sample: torch.Tensor
+    deep_features: torch.Tensor | None = None
 
 
 class PseudoConv3d(nn.Module):
@@ -512,6 +514,7 @@ class SpaceTimeUNet(ModelMixin, AttentionMixin, ConfigMixin, CacheMixin):
         encoder_hidden_states: torch.Tensor,
         motion: torch.Tensor | None = None,
         return_dict: bool = True,
+        deep_features: torch.Tensor | None = None,
     ) -> SpaceTimeUNetOutput | tuple[torch.Tensor]:
         """
         Args:
@@ -519,7 +522,9 @@ class SpaceTimeUNet(ModelMixin, AttentionMixin, ConfigMixin, CacheMixin):
             timestep: training timestep in [0, 1000), one for all or one a batch entry, [B].
             encoder_hidden_states: the garment's tokens, [B, M, context_channels].
             motion: where the body should be in each frame, [B, F, motion_channels]; `None` leaves it to the model.
-            return_dict: return a `SpaceTimeUNetOutput` rather than a one-element tuple.
+            return_dict: return a `SpaceTimeUNetOutput` rather than a tuple of the sample alone.
+            deep_features: those of an earlier step; only the finest level is then computed, and the coarser ones, whose features
+                change slowly from step to step, are not (DeepCache, Ma et al. 2023, section 3).
 
         Raises:
             ValueError: if frames, height or width cannot be halved as often as the levels ask, or `motion` does not fit.
@@ -551,14 +556,18 @@ class SpaceTimeUNet(ModelMixin, AttentionMixin, ConfigMixin, CacheMixin):
 
         hidden_states = self.conv_in(hidden_states)
         time_embeddings, skips = [], []
-        for level, block in enumerate(self.down_blocks):
+        only_finest = deep_features is not None
+        for level, block in enumerate(self.down_blocks[:1] if only_finest else self.down_blocks):
             time_embeddings.append(time_embedding)
             hidden_states, *level_skips = self._run(block, hidden_states, time_embedding, encoder_hidden_states)
             skips.append(level_skips)
             if level in self.config.time_levels and time_embedding.shape[1] > 1:
                 time_embedding = time_embedding.unflatten(1, (-1, 2)).mean(2)  # [B, F/2, T]
-        hidden_states = self._run(self.mid_block, hidden_states, time_embedding)
-        for block in self.up_blocks:
+        if not only_finest:
+            hidden_states = self._run(self.mid_block, hidden_states, time_embedding)
+        for block in self.up_blocks[-1:] if only_finest else self.up_blocks:
+            if block is self.up_blocks[-1]:
+                deep_features = hidden_states = deep_features if only_finest else hidden_states
             early_skip, late_skip = skips.pop()
             hidden_states = self._run(
                 block, hidden_states, early_skip, late_skip, time_embeddings.pop(), encoder_hidden_states
@@ -571,7 +580,7 @@ class SpaceTimeUNet(ModelMixin, AttentionMixin, ConfigMixin, CacheMixin):
             change, share = output.chunk(2, dim=1)  # [B, C, F, H, W] each
             mixture = noisy_gate * sample + photo_gate * first_frame
             output = first_frame + 2 * share.sigmoid() * mixture + (1 + change_gate) * change
-        return SpaceTimeUNetOutput(sample=output) if return_dict else (output,)
+        return SpaceTimeUNetOutput(sample=output, deep_features=deep_features) if return_dict else (output,)
 
     def embed_time(self, timestep: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         """The embedding of the timestep, [B, T]."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DiffusionPipeline, SchedulerMixin
+from diffusers import AutoencoderKL, AutoencoderTiny, DiffusionPipeline, SchedulerMixin
 from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
@@ -47,6 +47,8 @@ class FashionFlowPipeline(DiffusionPipeline):
         photo_fit: how a photo gets the clip's aspect: "crop", "pad" or "stretch" (the released weights: "stretch").
         first_frame_given: frame 0 is the photo's latent, clean at every step. Otherwise every frame starts as noise and the
             photo is in the tokens only (the paper's ablation).
+        deep_interval: steps from one in which the whole U-Net runs to the next; in those between, its coarser levels lend what
+            they last gave (DeepCache, Ma et al. 2023). 1 for weights for which nobody has measured what that costs.
     """
 
     model_cpu_offload_seq = "image_encoder->conditioner->unet->vae"
@@ -66,6 +68,7 @@ class FashionFlowPipeline(DiffusionPipeline):
         photo_fit: str = "stretch",
         noise_scale: float = 1.0,
         first_frame_given: bool = True,
+        deep_interval: int = 1,
     ):
         super().__init__()
         self.register_modules(
@@ -83,6 +86,7 @@ class FashionFlowPipeline(DiffusionPipeline):
             photo_fit=photo_fit,
             noise_scale=noise_scale,
             first_frame_given=first_frame_given,
+            deep_interval=deep_interval,
         )
         if isinstance(vae, GarmentAutoencoder):
             self.vae_scale_factor = vae.config.block_size
@@ -92,6 +96,9 @@ class FashionFlowPipeline(DiffusionPipeline):
         self.height, self.width = (side * self.vae_scale_factor for side in conditioner.config.latent_size)
         # What whoever loaded the pipeline calls it, and what its files hash to; both go into the files that it makes.
         self.model_name = self.model_hash = None
+        # A small decoder of the same latents, if whoever loaded the pipeline has one: for previews, and in a hurry for clips.
+        self.tiny_decoder: AutoencoderTiny | None = None
+        self.tiny_clips = False
         self._interrupt = False
 
     @property
@@ -123,6 +130,7 @@ class FashionFlowPipeline(DiffusionPipeline):
         turn_angle,
         sampler,
         motion_guidance,
+        deep_interval,
         generator,
         latents,
         output_type,
@@ -157,6 +165,8 @@ class FashionFlowPipeline(DiffusionPipeline):
             raise ValueError(f"`motion_guidance` must be at least 1, got {motion_guidance!r}.")
         if motion_guidance > 1 and motion is None:
             raise ValueError(f"`motion_guidance` needs a `motion`, got {motion_guidance!r} without one.")
+        if not isinstance(deep_interval, int) or deep_interval < 1:
+            raise ValueError(f"`deep_interval` must be a whole number from 1 on, got {deep_interval!r}.")
         if generator is not None and not isinstance(generator, torch.Generator):
             raise TypeError(f"`generator` must be one torch.Generator, got {type(generator).__name__}.")
         if latents is not None and not isinstance(latents, torch.Tensor):
@@ -219,19 +229,27 @@ class FashionFlowPipeline(DiffusionPipeline):
 
     @torch.no_grad()
     def decode_latents(
-        self, latents: torch.Tensor, image: Image.Image | None = None, chunk_frames: int = 4
+        self,
+        latents: torch.Tensor,
+        image: Image.Image | None = None,
+        chunk_frames: int = 4,
+        tiny: bool | None = None,
     ) -> Iterator[torch.Tensor]:
         """Yields pixels in [0, 1], [B, 3, f, height, width], at most `chunk_frames` frames at a time.
 
-        An autoencoder that can be guided by the photo, `image`, draws its prints and faces with the photo's own pixels.
+        An autoencoder that can be guided by the photo, `image`, draws its prints and faces with the photo's own pixels. With
+        `tiny`, which is `tiny_clips` by default, the small decoder draws instead: about 17 times less work, and softer.
         """
+        tiny = self.tiny_clips if tiny is None else tiny
+        # The small one takes latents as the denoiser has them.
+        decoder, scaling_factor = (self.tiny_decoder, 1.0) if tiny else (self.vae, self.vae.config.scaling_factor)
         decode_kwargs = {}
-        if image is not None and self.is_photo_guided:
+        if image is not None and self.is_photo_guided and not tiny:
             photo = self.photo_pixels(image)  # encoded again, because the clip need not begin with it
             decode_kwargs["guide"] = self.vae.guide(photo, self.vae.encode(photo).latents)
         for chunk in latents.split(chunk_frames, dim=2):
-            frames = chunk.transpose(1, 2).flatten(0, 1) / self.vae.config.scaling_factor  # [B*f, C, H, W]
-            frames = self.vae.decode(frames.to(self.vae.dtype), return_dict=False, **decode_kwargs)[0].float()
+            frames = chunk.transpose(1, 2).flatten(0, 1) / scaling_factor  # [B*f, C, H, W]
+            frames = decoder.decode(frames.to(decoder.dtype), return_dict=False, **decode_kwargs)[0].float()
             if self.config.signed_pixels:
                 frames = (frames + 1) / 2
             yield frames.clamp(0, 1).unflatten(0, (chunk.shape[0], chunk.shape[2])).transpose(1, 2)
@@ -246,6 +264,7 @@ class FashionFlowPipeline(DiffusionPipeline):
         turn_angle: float | None = None,
         sampler: str | None = None,
         motion_guidance: float = 1.0,
+        deep_interval: int | None = None,
         generator: torch.Generator | None = None,
         latents: torch.Tensor | None = None,
         output_type: str = "np",
@@ -264,6 +283,7 @@ class FashionFlowPipeline(DiffusionPipeline):
             sampler: a name from `fashionflow.schedulers.SAMPLERS`; the pipeline's scheduler by default.
             motion_guidance: how far the prediction is pushed away from that without a motion, at least 1, which is not at
                 all; above 1 every step takes two passes (classifier-free guidance, Ho and Salimans 2022).
+            deep_interval: at least 1, every step in full; by default what the pipeline's config says.
             generator: makes the clip reproducible.
             latents: starting noise, [1, C, F - 1, H, W], or F frames of it where the first is not given; drawn from
                 `generator` by default.
@@ -277,6 +297,7 @@ class FashionFlowPipeline(DiffusionPipeline):
             TypeError, ValueError: one sentence that names the argument, its value and what is allowed.
         """
         num_frames = self.config.default_num_frames if num_frames is None else num_frames
+        deep_interval = self.config.deep_interval if deep_interval is None else deep_interval
         self.check_inputs(
             image,
             num_frames,
@@ -285,6 +306,7 @@ class FashionFlowPipeline(DiffusionPipeline):
             turn_angle,
             sampler,
             motion_guidance,
+            deep_interval,
             generator,
             latents,
             output_type,
@@ -311,11 +333,13 @@ class FashionFlowPipeline(DiffusionPipeline):
                     self._current_timestep = timestep
                     noisy_frames = scheduler.scale_model_input(latents, timestep)
                     clip = torch.cat([given, noisy_frames], dim=2).to(self.unet.dtype)  # [B, C, F, H, W]
+                    if step % deep_interval == 0:
+                        deep_features = free_deep_features = None
                     if motion_guidance > 1:  # rows of zeros leave the motion to the model
-                        free = self.unet(clip, timestep, context, motion=torch.zeros_like(motion), return_dict=False)[
-                            0
-                        ]
-                    prediction = self.unet(clip, timestep, context, motion=motion, return_dict=False)[0]
+                        free, free_deep_features = self._predict(
+                            clip, timestep, context, torch.zeros_like(motion), free_deep_features
+                        )
+                    prediction, deep_features = self._predict(clip, timestep, context, motion, deep_features)
                     if motion_guidance > 1:
                         prediction = free + motion_guidance * (prediction - free)
                     prediction = prediction[:, :, given.shape[2] :]
@@ -335,6 +359,18 @@ class FashionFlowPipeline(DiffusionPipeline):
             self._current_timestep = None
             self.maybe_free_model_hooks()
         return FashionFlowPipelineOutput(frames=frames) if return_dict else (frames,)
+
+    def _predict(
+        self,
+        clip: torch.Tensor,
+        timestep: torch.Tensor,
+        context: torch.Tensor,
+        motion: torch.Tensor | None,
+        deep_features: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the denoiser answers, [B, C, F, H, W], and its deep features for the next step."""
+        output = self.unet(clip, timestep, context, motion=motion, deep_features=deep_features)
+        return output.sample, output.deep_features
 
     def _postprocess(
         self, latents: torch.Tensor, image: Image.Image, output_type: str
