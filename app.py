@@ -7,7 +7,7 @@ import signal
 import sys
 from dataclasses import replace
 
-from fashionflow.hub import load_pipeline
+from fashionflow.hub import load_pipeline, running_report
 from fashionflow.page import LAUNCH_SETTINGS, QUEUE_SETTINGS, build_page
 from fashionflow.provenance import check_signing
 from fashionflow.speed import DEFAULTS
@@ -47,6 +47,7 @@ def main(argv: list[str] | None = None) -> None:
         pipe = load_pipeline(args.model, args.device, switches, args.tiny_decoder, args.tiny_clips)
     except ValueError as error:
         sys.exit(str(error))
+    logging.info("Running %s", running_report(pipe))
     studio = Studio(pipe, measure=True)
     # Gradio's files go into the studio's folder, because Gradio leaves them behind if a page is open when it ends. It makes
     # no copies of what lies there already, such as the studio's clips.

@@ -11,22 +11,24 @@ from .machine import in_words
 
 START, END = "<!-- benchmark -->", "<!-- /benchmark -->"
 NOTHING = "–"
+BRIEF = (BASELINE, DEFAULT, "float32")
+"""The columns that the README has."""
 
 
-def table(results: dict, curves: bool = True) -> str:
+def table(results: dict, whole: bool = True) -> str:
     """The results in Markdown: a row for each row, one for its errors where it has some, and what failed below.
 
     Args:
         results: what `run.run` returned.
-        curves: whether rows that show how something grows are in it.
+        whole: otherwise only `BRIEF` columns, no errors, and no rows that show how something grows.
     """
-    columns = {name: column["title"] for name, column in results["columns"].items()}
+    columns = {name: column["title"] for name, column in results["columns"].items() if whole or name in BRIEF}
     head = ["", *columns.values()]
     compares = BASELINE in columns and DEFAULT in columns
     head += ["times as fast"] * compares + ["roofline", "ours / roofline"] * (DEFAULT in columns)
     lines, failures = [head, ["---", *["---:"] * (len(head) - 1)]], []
     for row in results["rows"].values():
-        if row["curve"] is not None and not curves:
+        if (row["curve"] is not None or "skipped" in row) and not whole:
             continue
         cells = {name: row["cells"].get(name, {}) for name in columns}
         for name, cell in cells.items():
@@ -36,11 +38,11 @@ def table(results: dict, curves: bool = True) -> str:
         if "skipped" in row:
             texts = [row["skipped"], *[NOTHING] * (len(columns) - 1)]
         lines.append([row["title"], *texts, *_ratios(row, results, compares)])
-        if any("error" in cell for cell in cells.values()):
+        if whole and any("error" in cell for cell in cells.values()):
             texts = [_error(cell) for cell in cells.values()]
             lines.append(["· largest error (relative)", *texts, *[NOTHING] * (len(head) - 1 - len(texts))])
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
-    if failures:
+    if failures and whole:
         text += "\n" + "\n".join(f"- {failure}" for failure in failures) + "\n"
     return text
 
@@ -64,7 +66,7 @@ def write_results(folder: Path, results: dict) -> None:
 
 
 def write_readme(readme: Path, results: dict, folder: Path) -> None:
-    """Replaces what is between the two markers: the summary, the table without curves, and the plot.
+    """Replaces what is between the two markers: the summary, the brief table, and the plot.
 
     Raises:
         ValueError: if the file lacks the markers.
@@ -74,7 +76,7 @@ def write_readme(readme: Path, results: dict, folder: Path) -> None:
     after = rest.split(END)[1]
     plot = Path(os.path.relpath(folder / "plot.png", readme.parent))
     picture = f"\n![How fast, and how it grows]({plot.as_posix()})\n" if ".." not in plot.parts else ""
-    block = f"{START}\n{summary(results)}\n\n{table(results, curves=False)}{picture}{END}"
+    block = f"{START}\n{summary(results)}\n\n{table(results, whole=False)}{picture}{END}"
     readme.write_text(before + block + after, encoding="utf-8")
 
 

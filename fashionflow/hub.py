@@ -149,6 +149,20 @@ def attention_choice(device: torch.device) -> tuple[str, str]:
     return "xformers", "installed and fit for this GPU"
 
 
+def running_report(pipe: FashionFlowPipeline) -> str:
+    """What a loaded pipeline runs on and how, in a line: "fashionflow-mini · 256 x 320 · cpu · bfloat16 · attention: PyTorch"."""
+    backends = {processor._attention_backend for processor in pipe.unet.attn_processors.values()}
+    names = sorted({None: "PyTorch", "xformers": "xFormers"}.get(backend, str(backend)) for backend in backends)
+    parts = [
+        pipe.model_name or type(pipe).__name__,
+        f"{pipe.width} x {pipe.height}",
+        str(pipe.device),
+        str(pipe.unet.dtype).removeprefix("torch."),
+        f"attention: {', '.join(names)}",
+    ]
+    return " · ".join(parts)
+
+
 def device_report(device: str | None = None) -> str:
     """What the models would run on, and how, for a person to read.
 

@@ -34,7 +34,7 @@ class Switches:
     """What `load_pipeline` may do for speed. The defaults are what pays on every machine that was measured.
 
     Args:
-        number_format: "auto" (`best_number_format`), or a name from `NUMBER_FORMATS`.
+        number_format: "auto" (see `number_format`), or a name from `NUMBER_FORMATS`.
         channels_last: store convolution weights in the order in which the U-Net's features lie.
         keep_memory: let the C library keep freed memory for the next step (`keep_freed_memory`); CPU only.
         fit_threads: no more threads than this process may keep cores busy (`usable_cores`); CPU only.
@@ -102,7 +102,7 @@ def number_format(device: torch.device, name: str = "auto") -> torch.dtype:
 @cache
 def processor_has_bfloat16() -> bool:
     """Whether this processor has instructions that multiply bfloat16; without them it is slower than float32."""
-    capabilities = torch.cpu.get_capabilities()
+    capabilities = _capabilities()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
@@ -111,7 +111,7 @@ def usable_cores() -> int:
 
     PyTorch itself counts the machine's, so in a container of two cores on a machine of sixty it starts sixty threads.
     """
-    physical = torch.cpu.get_capabilities().get("num_physical_cores") or os.cpu_count() or 1
+    physical = _capabilities().get("num_physical_cores") or os.cpu_count() or 1
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else physical
     return max(1, min(physical, allowed, int(_quota() or physical)))
 
@@ -151,9 +151,19 @@ def compile_blocks(model: torch.nn.Module) -> None:
         raise ValueError(
             "Compiling for a processor needs a C++ compiler, and there is none; install g++, or do not compile."
         )
-    # Blocks of one class share their code, and each has channels of its own, so that eight kinds, PyTorch's limit, are too few.
-    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, MOST_KINDS_OF_BLOCK)
+    model.register_forward_pre_hook(_allow_many_kinds)
     model.compile_repeated_blocks(fullgraph=True, dynamic=False)
+
+
+def _allow_many_kinds(*_) -> None:
+    """Blocks of one class share their code, and each has channels of its own, so that eight kinds, PyTorch's limit, are too few.
+    Each thread has a limit of its own."""
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, MOST_KINDS_OF_BLOCK)
+
+
+def _capabilities() -> dict:
+    """What PyTorch knows of the processor; older versions do not say."""
+    return getattr(torch.cpu, "get_capabilities", dict)()
 
 
 @cache

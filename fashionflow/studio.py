@@ -17,6 +17,7 @@ from .making import Making
 from .pipelines import FashionFlowPipeline
 from .playback import playing_rate
 from .promise import Promise
+from .speed import return_freed_memory
 
 
 KEEP_SECONDS = 3600
@@ -186,6 +187,9 @@ class Studio:
                     self._line.append(job)
                 else:
                     job.end(*ending)
+                idle = not self._line
+            if idle:
+                return_freed_memory()  # what was kept from step to step and from clip to clip
 
     def _make_a_clip(self, job: Job) -> tuple[str, Exception | None] | None:
         """Makes the next clip of a job. Returns how the job ended, or `None` if it has more clips to make."""

@@ -226,7 +226,7 @@ def test_ratios_and_the_table():
     assert lines[3] == "| · largest error (relative) | – | 2e-02 (1e-03) | – | – | – |"
     assert "| a clip | – | failed | – | – | – |" in lines and "- a clip, ours: no time" in lines
     assert "| a lean clip | needs a CUDA GPU | – | – | – | – |" in lines
-    assert "ten frames" in table(results) and "ten frames" not in table(results, curves=False)
+    assert "ten frames" in table(results) and "ten frames" not in table(results, whole=False)
 
 
 def test_one_command_writes_json_table_plot_and_readme(model, tmp_path, capsys):

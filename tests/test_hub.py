@@ -13,7 +13,8 @@ from diffusers.utils import logging as diffusers_logging
 from safetensors.torch import load_file, save_file
 
 from fashionflow import FashionFlowPipeline, hub
-from fashionflow.hub import ModelError, choose_device, device_report, load_pipeline
+from fashionflow.hub import ModelError, choose_device, device_report, load_pipeline, running_report
+from fashionflow.models.unet_space_time import SpaceTimeAttention
 from fashionflow.preview import Preview
 from fashionflow.speed import PLAIN, Switches, number_format
 
@@ -201,6 +202,15 @@ def test_the_report_says_device_numbers_and_attention():
     report = device_report("cpu")
     numbers = str(number_format(torch.device("cpu"))).removeprefix("torch.")
     assert "cpu" in report and numbers in report and "PyTorch's own (xFormers needs a CUDA GPU)" in report
+
+
+def test_the_page_and_the_log_say_which_attention_really_runs(saved):
+    pipe = load_pipeline(saved, "cpu", PLAIN)
+    assert running_report(pipe) == f"{saved.name} · {pipe.width} x {pipe.height} · cpu · float32 · attention: PyTorch"
+    for layer in pipe.unet.modules():
+        if isinstance(layer, SpaceTimeAttention):
+            layer.set_attention_backend("xformers")
+    assert running_report(pipe).endswith("attention: xFormers")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA GPU")

@@ -76,6 +76,14 @@ def test_compiled_blocks_give_the_same(tmp_path, monkeypatch):
         speed.compile_blocks(unet)
         assert relative(unet(**inputs).sample, expected) < 1e-5
     assert any(tmp_path.rglob("*.so"))  # another start finds them
+    limits = []
+    unet.conv_in.register_forward_hook(lambda *_: limits.append(torch._dynamo.config.recompile_limit))
+    thread = threading.Thread(
+        target=torch.no_grad()(lambda: unet(**inputs))
+    )  # as a studio's, which has a limit of its own
+    thread.start()
+    thread.join()
+    assert limits == [speed.MOST_KINDS_OF_BLOCK]
 
 
 def test_without_a_compiler_it_is_said_at_once(monkeypatch):
@@ -147,6 +155,35 @@ def test_kept_memory_can_be_given_back():
     command = [sys.executable, "-c", GIVEN_BACK]
     kept, left = map(int, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
     assert kept > 500e6 and left < 50e6
+
+
+AFTER_A_CLIP = """
+import psutil, torch
+from fashionflow import speed
+from fashionflow.animation import AnimationRequest
+from fashionflow.studio import Studio
+from tests import tiny
+speed.keep_freed_memory()
+pipe = tiny.pipeline()
+studio = Studio(pipe)
+request = AnimationRequest(pipe.fit_photo(tiny.photo()), 4, 1, 0)
+def make():
+    list(studio.submit(request).follow())
+    while worker := studio._worker:
+        worker.join(0.1)
+make()
+before = psutil.Process().memory_info().rss
+pipe.unet.register_forward_pre_hook(lambda *_: [torch.ones(8_000_000) for _ in range(20)] and None)
+make()
+print(psutil.Process().memory_info().rss - before)
+"""
+
+
+@ON_LINUX
+def test_a_studio_with_nothing_to_do_keeps_nothing():
+    command = [sys.executable, "-c", AFTER_A_CLIP]
+    left = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert left < 100e6  # of 640 MB
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")

@@ -11,6 +11,7 @@ from ..animation import (
     MOST_INTERPOLATION,
     AnimationRequest,
 )
+from ..hub import running_report
 from ..memory import AUTOMATIC, DECODED_AT_ONCE, MEMORY_CHOICES, in_gigabytes, peak_bytes
 from ..motion import LARGEST_TURN, MOTIONS, PRESETS, SURPRISE
 from ..playback import playing_rate
@@ -111,7 +112,7 @@ class Settings:
                     elem_id="memory",
                 )
             gr.Textbox(
-                f"{pipe.model_name or type(pipe).__name__} · {pipe.width} x {pipe.height} · {pipe.device}",
+                running_report(pipe),
                 label=LABELS("advanced.model"),
                 interactive=False,
                 elem_id="model",
