@@ -12,7 +12,7 @@ Run it again with the same `--out` to go on where it stopped; clips that were sa
 """
 
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -28,6 +28,7 @@ from ..evaluation.lpips import LearnedPerceptualDistance
 from ..hub import load_pipeline
 from ..models import GarmentAutoencoder
 from ..pipelines import FashionFlowPipeline
+from ..speed import DEFAULTS
 from .autoencoder import check_counts, psnr, reconstruction_loss, to_pixels
 from .loop import TrainingLoop, check_settings, save_whole, set_learning_rate
 from .modules import load_autoencoder, same_code
@@ -135,7 +136,8 @@ def load_networks(config: DecoderConfig, device: torch.device) -> tuple[FashionF
     Raises:
         ValueError: if one cannot be loaded or is of another kind, or their codes differ.
     """
-    pipe = load_pipeline(config.pipeline, str(device))
+    # In the training's own number format, in which the codes of the two can be compared.
+    pipe = load_pipeline(config.pipeline, str(device), replace(DEFAULTS, number_format="float32"))
     pipe.set_progress_bar_config(disable=True)
     if not isinstance(pipe.vae, GarmentAutoencoder) or not pipe.config.signed_pixels or not pipe.has_motion:
         raise ValueError(
