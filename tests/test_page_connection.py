@@ -18,7 +18,7 @@ from .serve import serve
 pytestmark = pytest.mark.browser
 
 STEPS = 50  # the slider's most
-STEP_SECONDS = 0.3  # until the connection has been lost and found again
+STEP_SECONDS = 0.8  # until the connection has been lost and found again
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from .serve import serve
 pytestmark = pytest.mark.browser
 
 STOPPING, RELOADING, LEAVING = (0, 5), (1, 6), (2, 7)
-STEPS = 12
+STEPS, STEP_SECONDS = 12, 0.15  # slow enough for a click on Stop to come before the end
 GIVEN_UP = ("AbortError", "Connection errored out")  # what Gradio's script logs when its page is reloaded under a run
 MEGABYTES = 80  # that ten visits may leave behind: allocators keep some of what was used
 
@@ -42,6 +42,7 @@ def job_folders(urls: list[str]) -> set[str]:
 
 def test_ten_visitors_at_once(visit, tmp_path):
     studio = Studio(tiny.pipeline())
+    studio.pipe.unet.register_forward_pre_hook(lambda *_: time.sleep(STEP_SECONDS))
     jobs = []
     studio.watchers.append(jobs.append)
     with serve(studio) as url:
