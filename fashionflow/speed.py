@@ -119,7 +119,7 @@ def usable_cores() -> int:
 def keep_freed_memory() -> bool:
     """Has glibc keep freed memory for the next allocation. Returns whether it could be told so; elsewhere nothing happens.
 
-    By default it gives every large tensor back to the system, and asks for the next one anew: at full size 40 GB of fresh, zeroed
+    By default it gives every large tensor back to the system, and asks for the next one anew: at full size 12 GB of fresh, zeroed
     pages a step, which take a third of the time. `return_freed_memory` gives back what has been kept.
     """
     libc = _glibc()
