@@ -105,6 +105,17 @@ def wait_for_clip(page) -> None:
     page.wait_for_selector("#viewer")
 
 
+def run_and_watch(page, photo) -> None:
+    """A run to its clip, with what is seen of it gathered in `window.seen`."""
+    choose(page, photo)
+    page.evaluate("document.querySelector('#stage').scrollIntoView()")
+    page.eval_on_selector("#animate", "button => button.click()")
+    page.wait_for_selector("#preview img")
+    page.wait_for_timeout(100)
+    page.evaluate(WATCH)
+    wait_for_clip(page)
+
+
 def turns(seen: list) -> list[str]:
     """What was seen, without repetition."""
     return [name for index, (name, *_) in enumerate(seen) if index == 0 or seen[index - 1][0] != name]
@@ -113,13 +124,7 @@ def turns(seen: list) -> list[str]:
 @pytest.mark.browser
 def test_the_file_takes_over_from_the_stream_with_no_flash_and_no_restart(visit, url, dress):
     page = visit(url)
-    choose(page, dress)
-    page.evaluate("document.querySelector('#stage').scrollIntoView()")
-    page.eval_on_selector("#animate", "button => button.click()")
-    page.wait_for_selector("#preview img")
-    page.wait_for_timeout(100)
-    page.evaluate(WATCH)
-    wait_for_clip(page)
+    run_and_watch(page, dress)
     page.wait_for_timeout(400)
     seen = page.evaluate("window.seen")
     assert turns(seen) == ["preview", "player", "clip"]
@@ -154,13 +159,7 @@ def test_the_file_takes_over_from_the_stream_with_no_flash_and_no_restart(visit,
 def test_a_file_that_is_quicker_than_the_stream_is_shown_alone(visit, url, dress):
     page = visit(url)
     page.route("**/gradio_api/stream/**/*.ts", lambda route: None)  # never answered
-    choose(page, dress)
-    page.evaluate("document.querySelector('#stage').scrollIntoView()")
-    page.eval_on_selector("#animate", "button => button.click()")
-    page.wait_for_selector("#preview img")
-    page.wait_for_timeout(100)
-    page.evaluate(WATCH)
-    wait_for_clip(page)
+    run_and_watch(page, dress)
     page.wait_for_function("document.querySelector('#clip video').currentTime > 0.2")
     seen = page.evaluate("window.seen")
     assert turns(seen) == ["preview", "clip"]
