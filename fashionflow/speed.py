@@ -13,6 +13,8 @@ from pathlib import Path
 
 import torch
 
+from .models.unet_space_time import PseudoConv3d
+
 
 NUMBER_FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -38,6 +40,7 @@ class Switches:
         channels_last: store convolution weights in the order in which the U-Net's features lie.
         keep_memory: let the C library keep freed memory for the next step (`keep_freed_memory`); CPU only.
         fit_threads: no more threads than this process may keep cores busy (`usable_cores`); CPU only.
+        winograd: wide convolutions of the U-Net with fewer multiplications (`fashionflow.models.winograd`); float32 on CPU only.
         compile: compile the U-Net's blocks (`compile_blocks`), which takes a minute or more the first time.
         xformers: xFormers' attention where it can run; CUDA only.
     """
@@ -46,13 +49,22 @@ class Switches:
     channels_last: bool = True
     keep_memory: bool = True
     fit_threads: bool = True
+    winograd: bool = True
     compile: bool = False
     xformers: bool = True
 
 
 DEFAULTS = Switches()
 
-PLAIN = Switches("float32", channels_last=False, keep_memory=False, fit_threads=False, compile=False, xformers=False)
+PLAIN = Switches(
+    "float32",
+    channels_last=False,
+    keep_memory=False,
+    fit_threads=False,
+    winograd=False,
+    compile=False,
+    xformers=False,
+)
 """Everything off."""
 
 
@@ -74,6 +86,9 @@ def prepare(model: torch.nn.Module, switches: Switches = DEFAULTS) -> torch.nn.M
         model.to(dtype)
     if switches.channels_last:
         model.to(memory_format=torch.channels_last)
+    for layer in model.modules():
+        if isinstance(layer, PseudoConv3d):
+            layer.winograd = switches.winograd
     if switches.compile and getattr(model, "_repeated_blocks", None):
         compile_blocks(model)
     return model

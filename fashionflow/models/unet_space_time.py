@@ -21,10 +21,15 @@ from diffusers.models.embeddings import Timesteps
 from diffusers.utils import BaseOutput
 from torch import nn
 
+from . import winograd
+
 
 WIDEST_ON_CPU, WIDEST = 2**20, 2**26
 """Numbers in the widest tensor of a cross-attention block, eight times as wide as its input, which at full size would be 0.7 GB:
 on a processor so many as stay in its caches, elsewhere so many that memory is no matter and the device is kept busy."""
+
+PIXELS_AT_ONCE = 4096
+"""For how many pixels a group norm on a processor works at a time: few enough for its caches, and for short sums."""
 
 
 @dataclass
@@ -39,8 +44,11 @@ class SpaceTimeUNetOutput(BaseOutput):
 class PseudoConv3d(nn.Module):
     """A 2D convolution over each frame followed by a 1D convolution over time at each pixel.
 
-    The temporal kernel starts as the identity, so an untrained layer treats a video as independent frames.
+    The temporal kernel starts as the identity, so an untrained layer treats a video as independent frames. With `winograd` set
+    (`fashionflow.speed.prepare`), wide layers are computed with fewer multiplications where that pays.
     """
+
+    winograd = False
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, temporal_kernel_size: int = 3):
         super().__init__()
@@ -54,23 +62,67 @@ class PseudoConv3d(nn.Module):
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         batch, frames, height, width, _ = hidden_states.shape
-        hidden_states = hidden_states.flatten(0, 1).permute(0, 3, 1, 2)  # [B*F, C, H, W]
-        hidden_states = self.spatial(hidden_states).permute(0, 2, 3, 1)  # [B*F, H, W, C]
-        hidden_states = hidden_states.reshape(batch, frames, height * width, -1).permute(0, 3, 1, 2)  # [B, C, F, H*W]
-        hidden_states = self.temporal(hidden_states).permute(0, 2, 3, 1)  # [B, F, H*W, C]
+        hidden_states = hidden_states.flatten(0, 1)  # [B*F, H, W, C]
+        if self.winograd and winograd.pays_in_space(self.spatial, hidden_states):
+            hidden_states = winograd.conv_space(hidden_states, self.spatial.weight, self.spatial.bias)
+        else:
+            hidden_states = self.spatial(hidden_states.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        hidden_states = hidden_states.reshape(batch, frames, height * width, -1)  # [B, F, H*W, C]
+        if self.winograd and winograd.pays_in_time(self.temporal, hidden_states):
+            hidden_states = winograd.conv_time(hidden_states, self.temporal.weight, self.temporal.bias)
+        else:
+            hidden_states = self.temporal(hidden_states.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         return hidden_states.reshape(batch, frames, height, width, -1)
 
 
-class ChannelsLastGroupNorm(nn.GroupNorm):
-    """GroupNorm over frames, height and width of [B, F, H, W, C]."""
+class GroupNormSiLU(nn.GroupNorm):
+    """GroupNorm over frames, height and width of [B, F, H, W, C], the timestep's scale and shift, and SiLU."""
 
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        return super().forward(hidden_states.permute(0, 4, 1, 2, 3)).permute(0, 2, 3, 4, 1)
+    def forward(
+        self, hidden_states: torch.Tensor, scale: torch.Tensor | None = None, shift: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """`scale`, of which 1 is added, and `shift` are [B, 1|F, 1, 1, C], or both left out."""
+        in_parts = hidden_states.dtype == torch.float32 and hidden_states.device.type == "cpu"
+        if in_parts and not torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            return self._in_parts(hidden_states, scale, shift)
+        hidden_states = super().forward(hidden_states.permute(0, 4, 1, 2, 3)).permute(0, 2, 3, 4, 1)
+        if scale is not None:
+            hidden_states = torch.addcmul(shift, hidden_states, scale + 1)
+        # Written over its input while nobody will ask for a gradient: at full size one copy is 90 MB.
+        return F.silu(hidden_states, inplace=not torch.is_grad_enabled())
 
-
-def silu(hidden_states: torch.Tensor) -> torch.Tensor:
-    """SiLU, written over its input while nobody will ask for a gradient: at full size one copy is 90 MB."""
-    return F.silu(hidden_states, inplace=not torch.is_grad_enabled())
+    def _in_parts(
+        self, hidden_states: torch.Tensor, scale: torch.Tensor | None, shift: torch.Tensor | None
+    ) -> torch.Tensor:
+        """The same, written over the input, a few frames at a time. The processor's own kernel for a clip adds its numbers up one by
+        one, and the rounding of such long sums would be the largest error of the network."""
+        batch, frames, height, width, channels = hidden_states.shape
+        at_once = max(1, PIXELS_AT_ONCE // (height * width))
+        means, variances = hidden_states.new_empty(2, batch, -(-frames // at_once), channels)
+        shares = hidden_states.new_empty(means.shape[1])
+        for clip, clip_means, clip_variances in zip(hidden_states, means, variances, strict=True):
+            for index, part in enumerate(clip.split(at_once)):
+                # [f, C, H, W], as the kernel of batch norm takes it without copying
+                clip_means[index], clip_variances[index] = torch.batch_norm_update_stats(
+                    part.permute(0, 3, 1, 2), None, None, 0.0
+                )
+                shares[index] = len(part) / frames
+        shares = (shares[:, None, None] * self.num_groups / channels).expand(-1, self.num_groups, -1)  # [parts, G, 1]
+        means, variances = (
+            each.unflatten(2, (self.num_groups, -1)) for each in (means, variances)
+        )  # [B, parts, G, C/G]
+        mean = (means * shares).sum((1, 3), keepdim=True)  # [B, 1, G, 1]
+        variance = ((variances + (means - mean).square()) * shares).sum((1, 3), keepdim=True)
+        gain = (variance + self.eps).rsqrt() * self.weight.view(self.num_groups, -1)  # [B, 1, G, C/G]
+        offset = self.bias.view(self.num_groups, -1) - mean * gain
+        gain, offset = (each.view(batch, 1, 1, 1, channels) for each in (gain, offset))
+        if scale is not None:
+            gain, offset = gain * (scale + 1), torch.addcmul(shift, offset, scale + 1)  # [B, 1|F, 1, 1, C]
+        gain, offset = (each.expand(-1, frames, -1, -1, -1) for each in (gain, offset))
+        for parts in zip(*(each.split(at_once, dim=1) for each in (hidden_states, gain, offset)), strict=True):
+            part, part_gain, part_offset = parts
+            F.silu(torch.addcmul(part_offset, part, part_gain, out=part), inplace=True)
+        return hidden_states
 
 
 class ResnetBlock(nn.Module):
@@ -79,22 +131,21 @@ class ResnetBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, norm_groups: int, time_channels: int | None = None):
         super().__init__()
         self.conv1 = PseudoConv3d(in_channels, out_channels)
-        self.norm1 = ChannelsLastGroupNorm(norm_groups, out_channels)
+        self.norm1 = GroupNormSiLU(norm_groups, out_channels)
         self.conv2 = PseudoConv3d(out_channels, out_channels)
-        self.norm2 = ChannelsLastGroupNorm(norm_groups, out_channels)
+        self.norm2 = GroupNormSiLU(norm_groups, out_channels)
         self.time_proj = nn.Linear(time_channels, 2 * out_channels) if time_channels else None
         self.shortcut = nn.Linear(in_channels, out_channels) if in_channels != out_channels else nn.Identity()
 
     def forward(self, hidden_states: torch.Tensor, time_embedding: torch.Tensor | None = None) -> torch.Tensor:
         residual = self.shortcut(hidden_states)
-        hidden_states = self.norm1(self.conv1(hidden_states))
+        scale = shift = None
         if self.time_proj is not None:
             scale, shift = self.time_proj(F.silu(time_embedding))[:, :, None, None].chunk(
                 2, dim=-1
             )  # [B, 1|F, 1, 1, C]
-            hidden_states = torch.addcmul(shift, hidden_states, scale + 1)
-        hidden_states = self.norm2(self.conv2(silu(hidden_states)))
-        return silu(hidden_states) + residual
+        hidden_states = self.norm1(self.conv1(hidden_states), scale, shift)
+        return self.norm2(self.conv2(hidden_states)) + residual
 
 
 class RelativePositionBias(nn.Module):
