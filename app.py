@@ -25,6 +25,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--compile", action="store_true", help="compile the model: a slow first clip, for many on a GPU"
     )
+    parser.add_argument(
+        "--cuda-graphs", action="store_true", help="record each kind of step once and play it back; on a CUDA GPU"
+    )
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
     parser.add_argument("--port", type=int, default=int(os.environ.get("GRADIO_SERVER_PORT", "7860")))
     return parser.parse_args(argv)
@@ -43,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, end)
     try:
         check_signing()
-        switches = replace(DEFAULTS, compile=args.compile)
+        switches = replace(DEFAULTS, compile=args.compile, cuda_graphs=args.cuda_graphs)
         pipe = load_pipeline(args.model, args.device, switches, args.tiny_decoder, args.tiny_clips)
     except ValueError as error:
         sys.exit(str(error))

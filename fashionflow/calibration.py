@@ -1,7 +1,7 @@
 """How fast this device runs this model: a few passes of the pipeline's real parts, timed.
 
 A clip is a photo to encode, denoising steps, and frames to decode, to interpolate and to write. On the models and sizes that we
-have each of them takes as long as it has frames to work on, so a model's time is six numbers, `Rates`. The size of the pictures
+have each of them takes as long as it has frames to work on, so a model's time is seven numbers, `Rates`. The size of the pictures
 is none of them: a pipeline makes clips of one size, and its rates are for that.
 """
 
@@ -41,6 +41,8 @@ class Rates:
         decoded_frame: for every frame that the denoiser made, to become pixels.
         frame_between: for every frame interpolated.
         shown_frame: for every frame written.
+        shallow_share: no seconds, but the part of a pass that is left where the coarser levels lend what they last gave
+            (`deep_interval` of the pipeline's config).
     """
 
     clip: float
@@ -49,6 +51,7 @@ class Rates:
     decoded_frame: float
     frame_between: float
     shown_frame: float
+    shallow_share: float = 1.0
 
 
 ROUNDS = 2
@@ -100,11 +103,11 @@ def _measure_step(
     multiple = pipe.unet.frame_multiple
     timestep = torch.tensor(pipe.scheduler.config.num_train_timesteps // 2, device=first_frame.device)
 
-    def one_pass(frames: int) -> tuple[float, object]:
+    def one_pass(frames: int, deep_features: torch.Tensor | None = None) -> tuple[float, object]:
         clip = first_frame.expand(-1, -1, frames, -1, -1).to(pipe.unet.dtype)  # [1, C, F, H, W]
         motion = clip.new_zeros(1, frames, pipe.unet.config.motion_channels) if pipe.has_motion else None
         return stopwatch(
-            lambda: pipe.unet(clip, timestep, context, motion=motion, return_dict=False), ("unet",), until
+            lambda: pipe.unet(clip, timestep, context, motion=motion, deep_features=deep_features), ("unet",), until
         )
 
     fewest, few, more = (multiple * math.ceil(max(2, frames) / multiple) for frames in (2, FEW_FRAMES, MORE_FRAMES))
@@ -120,9 +123,20 @@ def _measure_step(
         rounds = [[one_pass(frames)[0] for frames in (few, more)] for _ in range(ROUNDS)]
         few_seconds, more_seconds = map(min, zip(*rounds, strict=True))
         preview_seconds, _ = stopwatch(preview.picture, ("vae",), until)
+        shallow_share = 1.0
+        if pipe.config.deep_interval > 1:
+            seconds, lender = one_pass(more)
+            if lender is not None:
+                shallow_seconds = min(one_pass(more, lender.deep_features)[0] for _ in range(ROUNDS))
+                shallow_share = min(1.0, shallow_seconds / min(seconds, more_seconds))
     slope = (more_seconds - few_seconds) / (more - few)
     slope = slope if slope > 0 else more_seconds / more
-    return replace(rates, step=max(0.0, few_seconds - few * slope) + preview_seconds, denoised_frame=slope)
+    return replace(
+        rates,
+        step=max(0.0, few_seconds - few * slope) + preview_seconds,
+        denoised_frame=slope,
+        shallow_share=shallow_share,
+    )
 
 
 def _measure_playback(

@@ -15,6 +15,7 @@ import torch
 from diffusers import AutoencoderKL
 
 from .free_memory import free_bytes
+from .graphs import RecordedSteps
 from .models import GarmentAutoencoder
 from .pipelines import FashionFlowPipeline
 
@@ -126,6 +127,8 @@ def applied(pipe: FashionFlowPipeline, mode: str) -> Iterator[None]:
     vae, device = pipe.vae, pipe._execution_device
     before = vae.use_slicing, vae.use_tiling
     offload = device.type == "cuda" and not any(hasattr(part, "_hf_hook") for part in _parts(pipe).values())
+    if isinstance(pipe.unet.forward, RecordedSteps):
+        pipe.unet.forward.forget()
     try:
         vae.use_slicing, vae.use_tiling = True, before[1] or _tiles(pipe)
         if offload:

@@ -38,10 +38,11 @@ class Promise:
     Args:
         rates: what is known of the device; `measure` or the first clips say otherwise.
         playing_factor: frames shown for each one denoised, where a request does not say.
+        deep_interval: steps from one in which the whole denoiser runs to the next.
     """
 
-    def __init__(self, rates: Rates = SHIPPED_RATES, playing_factor: int = 3):
-        self._rates, self._factor = rates, playing_factor
+    def __init__(self, rates: Rates = SHIPPED_RATES, playing_factor: int = 3, deep_interval: int = 1):
+        self._rates, self._factor, self._deep_interval = rates, playing_factor, deep_interval
         self._lock = threading.Lock()
         self._measured = False
         # The logarithms of actual over expected time of the clips so far, latest last.
@@ -121,6 +122,7 @@ class Promise:
         rates = measure(pipe, budget, self._rates)
         with self._lock:
             self._rates, self._factor, self._measured = rates, playing_rate(pipe)[0], True
+            self._deep_interval = pipe.config.deep_interval
             self._denoised.clear()
             self._decoded.clear()
         return rates
@@ -128,7 +130,9 @@ class Promise:
     def _expected_denoising(self, request: Request) -> float:
         passes = 2 if getattr(request, "guidance", 1) > 1 else 1
         rates = self._rates
-        return rates.clip + request.steps * (rates.step + passes * request.frames * rates.denoised_frame)
+        deep = math.ceil(request.steps / self._deep_interval)
+        whole_steps = deep + (request.steps - deep) * rates.shallow_share
+        return rates.clip + request.steps * rates.step + whole_steps * passes * request.frames * rates.denoised_frame
 
     def _expected_decoding(self, request: Request) -> float:
         rates = self._rates

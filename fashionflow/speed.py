@@ -13,6 +13,8 @@ from pathlib import Path
 
 import torch
 
+from .graphs import RecordedSteps
+from .models import SpaceTimeUNet
 from .models.unet_space_time import PseudoConv3d
 
 
@@ -42,6 +44,8 @@ class Switches:
         fit_threads: no more threads than this process may keep cores busy (`usable_cores`); CPU only.
         winograd: wide convolutions of the U-Net with fewer multiplications (`fashionflow.models.winograd`); float32 on CPU only.
         compile: compile the U-Net's blocks (`compile_blocks`), which takes a minute or more the first time.
+        cuda_graphs: record each kind of denoising step once and play it back (`fashionflow.graphs`), which keeps the memory of a step
+            taken; CUDA only.
         xformers: xFormers' attention where it can run; CUDA only.
     """
 
@@ -51,6 +55,7 @@ class Switches:
     fit_threads: bool = True
     winograd: bool = True
     compile: bool = False
+    cuda_graphs: bool = False
     xformers: bool = True
 
 
@@ -63,6 +68,7 @@ PLAIN = Switches(
     fit_threads=False,
     winograd=False,
     compile=False,
+    cuda_graphs=False,
     xformers=False,
 )
 """Everything off."""
@@ -91,6 +97,8 @@ def prepare(model: torch.nn.Module, switches: Switches = DEFAULTS) -> torch.nn.M
             layer.winograd = switches.winograd
     if switches.compile and getattr(model, "_repeated_blocks", None):
         compile_blocks(model)
+    if switches.cuda_graphs and device.type == "cuda" and isinstance(model, SpaceTimeUNet):
+        RecordedSteps(model)
     return model
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from fashionflow import hub
+from fashionflow import hub, memory
+from fashionflow.graphs import WARMING_UP
 from fashionflow.models import SpaceTimeUNet
 from fashionflow.speed import Switches, prepare
 
@@ -89,6 +90,28 @@ def test_compiled_blocks_give_the_same_on_a_card():
         plain = unet(sample, 500, context).sample
         compiled = prepare(unet, Switches(number_format="float16", compile=True))(sample, 500, context).sample
     assert (compiled - plain).norm() / plain.norm() < 1e-2
+
+
+@torch.no_grad()
+def test_recorded_steps_give_what_plain_ones_give_and_are_played_back():
+    torch.manual_seed(0)
+    pipe = tiny.pipeline().to("cuda", torch.float16)
+    pipe.register_to_config(deep_interval=2)
+    inputs = {"num_inference_steps": 6, "output_type": "latent"}
+    plain = pipe(**tiny.inputs(**inputs)).frames
+    prepare(pipe.unet, Switches(number_format="float16", cuda_graphs=True))
+    passes = []
+    pipe.unet.conv_in.register_forward_pre_hook(lambda *_: passes.append(1))
+    recorded = pipe(**tiny.inputs(**inputs)).frames
+    again = pipe(**tiny.inputs(**inputs)).frames
+    assert (recorded - plain).norm() / plain.norm() < 1e-2
+    torch.testing.assert_close(again, recorded)
+    kinds = 2  # a step in full, and one that borrows
+    assert len(passes) == kinds * (WARMING_UP + 1)
+    with memory.applied(pipe, "lean"):  # the weights are elsewhere
+        lean = pipe(**tiny.inputs(**inputs)).frames
+    torch.testing.assert_close(lean, plain, atol=1e-2, rtol=1e-2)
+    torch.testing.assert_close(pipe(**tiny.inputs(**inputs)).frames, recorded, atol=1e-2, rtol=1e-2)
 
 
 def test_half_precision_on_a_card_is_the_processors_clip():

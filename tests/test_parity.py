@@ -10,6 +10,8 @@ from transformers import CLIPImageProcessorPil
 
 from fashionflow import FashionFlowPipeline
 from fashionflow.convert import RELEASED_RESCALE_FACTOR, unet_and_conditioner
+from fashionflow.models import winograd
+from fashionflow.models.unet_space_time import PseudoConv3d
 from fashionflow.schedulers import make_scheduler, training_betas, training_scheduler
 
 from . import released
@@ -54,9 +56,13 @@ def difference(name: str, output: torch.Tensor) -> float:
     return (output - expected).abs().max().item()
 
 
+@pytest.mark.parametrize("fewer_multiplications", [False, True])
 @pytest.mark.parametrize("name", UNET_CASES)
-def test_the_denoiser_predicts_what_the_released_one_predicts(models, name):
+def test_the_denoiser_predicts_what_the_released_one_predicts(models, name, fewer_multiplications, monkeypatch):
     shape, timesteps = UNET_CASES[name]
+    if fewer_multiplications:
+        monkeypatch.setattr(PseudoConv3d, "winograd", True)
+        monkeypatch.setattr(winograd, "FEWEST_TILES", 1)  # as at full size
     sample = released.draw(f"{name}.sample", shape)
     context = released.draw(f"{name}.context", (shape[0], 50, 768))
     with torch.no_grad():

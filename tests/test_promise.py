@@ -47,6 +47,27 @@ def test_a_clip_is_the_sum_of_what_it_is_made_of():
     assert promise.decoding(asked(interpolation=1)) == pytest.approx(11 * 0.2 + 11 * 0.01)
 
 
+def test_steps_that_borrow_deep_features_take_their_share():
+    promise = Promise(replace(RATES, shallow_share=0.4), deep_interval=2)
+    assert promise.denoising(asked()) == pytest.approx(1 + 4 * 0.5 + (2 + 2 * 0.4) * 11 * 0.1)
+    assert promise.denoising(asked(steps=5)) == pytest.approx(1 + 5 * 0.5 + (3 + 2 * 0.4) * 11 * 0.1)
+
+
+def test_measuring_finds_what_borrowing_saves():
+    """With coarser levels that take far longer than all else."""
+    pipe = tiny.pipeline()
+    pipe.register_to_config(deep_interval=3)
+    pipe.unet.mid_block.register_forward_pre_hook(lambda module, inputs: time.sleep(0.02 * inputs[0].shape[1]))
+    promise = Promise()
+    rates = promise.measure(pipe, budget=20)
+    assert rates.shallow_share < 0.5
+    request = asked(frames=24, steps=3)
+    one_step = promise.denoising(asked(frames=24, steps=1)) - rates.clip
+    assert promise.denoising(request) - rates.clip < 2.2 * one_step
+    pipe.register_to_config(deep_interval=1)
+    assert promise.measure(pipe, budget=20).shallow_share == 1
+
+
 def test_clips_teach():
     promise = told(Promise(RATES), 2.0, 2.1)
     assert promise.is_known

@@ -12,9 +12,11 @@ import torch
 
 from fashionflow import speed
 from fashionflow.ahead import ahead
+from fashionflow.graphs import RecordedSteps
 from fashionflow.hub import SHIPPED_MODEL, load_pipeline
+from fashionflow.models import SpaceTimeUNet
 from fashionflow.models import unet_space_time as unet_module
-from fashionflow.speed import PLAIN, Switches
+from fashionflow.speed import PLAIN, Switches, prepare
 
 from . import tiny
 
@@ -58,6 +60,20 @@ def relative(result: torch.Tensor, expected: torch.Tensor) -> float:
 @pytest.mark.parametrize("name", ["channels_last", "keep_memory", "fit_threads"])
 def test_a_switch_that_computes_the_same_gives_the_same(plain, name):
     assert relative(shipped_step(replace(PLAIN, **{name: True})), plain) < 1e-5
+
+
+def test_steps_go_straight_through_the_recorder_without_a_gpu():
+    unet = tiny.unet()
+    inputs = unet_inputs(unet)
+    expected = unet(**inputs)
+    recorder = RecordedSteps(unet)
+    assert unet.forward is recorder
+    result = unet(**inputs)
+    assert torch.equal(result.sample, expected.sample) and torch.equal(result.deep_features, expected.deep_features)
+    with torch.no_grad():
+        borrowed = unet(**inputs, deep_features=expected.deep_features, return_dict=False)
+    assert len(borrowed) == 1 and relative(borrowed[0], expected.sample) < 1e-5
+    assert prepare(tiny.unet(), Switches("float32", cuda_graphs=True)).forward.__func__ is SpaceTimeUNet.forward
 
 
 @pytest.mark.parametrize(("name", "largest"), [("bfloat16", 2e-2), ("float16", 3e-3)])
