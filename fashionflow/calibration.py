@@ -127,8 +127,10 @@ def _measure_step(
         if pipe.config.deep_interval > 1:
             seconds, lender = one_pass(more)
             if lender is not None:
-                shallow_seconds = min(one_pass(more, lender.deep_features)[0] for _ in range(ROUNDS))
-                shallow_share = min(1.0, shallow_seconds / min(seconds, more_seconds))
+                passes = [one_pass(more, lender.deep_features) for _ in range(ROUNDS)]
+                whole = [shallow_seconds for shallow_seconds, result in passes if result is not None]
+                if whole:  # a pass cut short counts layers that it would never have reached
+                    shallow_share = min(1.0, min(whole) / min(seconds, more_seconds))
     slope = (more_seconds - few_seconds) / (more - few)
     slope = slope if slope > 0 else more_seconds / more
     return replace(

@@ -127,8 +127,7 @@ def applied(pipe: FashionFlowPipeline, mode: str) -> Iterator[None]:
     vae, device = pipe.vae, pipe._execution_device
     before = vae.use_slicing, vae.use_tiling
     offload = device.type == "cuda" and not any(hasattr(part, "_hf_hook") for part in _parts(pipe).values())
-    if isinstance(pipe.unet.forward, RecordedSteps):
-        pipe.unet.forward.forget()
+    _forget_recordings(pipe)
     try:
         vae.use_slicing, vae.use_tiling = True, before[1] or _tiles(pipe)
         if offload:
@@ -215,6 +214,7 @@ class Ladder:
 
     def _step_down(self, leaner: str) -> None:
         device = self._pipe._execution_device
+        _forget_recordings(self._pipe)
         _free(device)
         if self.mode == LEANEST:
             needed, free = peak_bytes(self._pipe, self._frames, LEANEST), free_bytes(device)
@@ -252,6 +252,11 @@ def _bytes_of(part: torch.nn.Module) -> int:
 def _tiles(pipe: FashionFlowPipeline) -> bool:
     # Our own autoencoder decodes tiles without the photo's help, which would be another clip.
     return isinstance(pipe.vae, AutoencoderKL) and pipe.height * pipe.width >= TILED_PIXELS
+
+
+def _forget_recordings(pipe: FashionFlowPipeline) -> None:
+    if isinstance(pipe.unet.forward, RecordedSteps):
+        pipe.unet.forward.forget()
 
 
 def _free(device: torch.device) -> None:

@@ -110,8 +110,9 @@ def test_recorded_steps_give_what_plain_ones_give_and_are_played_back():
     assert len(passes) == kinds * (WARMING_UP + 1)
     with memory.applied(pipe, "lean"):  # the weights are elsewhere
         lean = pipe(**tiny.inputs(**inputs)).frames
-    torch.testing.assert_close(lean, plain, atol=1e-2, rtol=1e-2)
-    torch.testing.assert_close(pipe(**tiny.inputs(**inputs)).frames, recorded, atol=1e-2, rtol=1e-2)
+    assert (lean - plain).norm() / plain.norm() < 1e-2
+    afterwards = pipe(**tiny.inputs(**inputs)).frames
+    assert (afterwards - recorded).norm() / recorded.norm() < 1e-2
 
 
 def test_half_precision_on_a_card_is_the_processors_clip():

@@ -63,11 +63,20 @@ def test_the_denoiser_predicts_what_the_released_one_predicts(models, name, fewe
     if fewer_multiplications:
         monkeypatch.setattr(PseudoConv3d, "winograd", True)
         monkeypatch.setattr(winograd, "FEWEST_TILES", 1)  # as at full size
+        used = []
+        for function in (winograd.conv_space, winograd.conv_time):
+
+            def watched(*args, function=function):
+                used.append(function.__name__)
+                return function(*args)
+
+            monkeypatch.setattr(winograd, function.__name__, watched)
     sample = released.draw(f"{name}.sample", shape)
     context = released.draw(f"{name}.context", (shape[0], 50, 768))
     with torch.no_grad():
         output = models[0](sample, torch.tensor(timesteps), context).sample
     assert difference(name, output) <= 1e-4
+    assert not fewer_multiplications or set(used) == {"conv_space", "conv_time"}
 
 
 @pytest.mark.parametrize(("name", "batch"), [("adapter_one", 1), ("adapter_two", 2)])

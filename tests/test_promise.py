@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from fashionflow import calibration
 from fashionflow.animation import AnimationRequest
 from fashionflow.calibration import SHIPPED_RATES, Rates, measure
 from fashionflow.promise import UNKNOWN_DURATION, Promise
@@ -66,6 +67,23 @@ def test_measuring_finds_what_borrowing_saves():
     assert promise.denoising(request) - rates.clip < 2.2 * one_step
     pipe.register_to_config(deep_interval=1)
     assert promise.measure(pipe, budget=20).shallow_share == 1
+
+
+def test_a_borrowing_pass_that_was_cut_short_is_not_believed(monkeypatch):
+    """Its time would be concluded from a few of its layers, as if it had them all."""
+    pipe = tiny.pipeline()
+    pipe.register_to_config(deep_interval=2)
+    plain = pipe.unet.forward
+
+    def forward(*args, deep_features=None, **kwargs):
+        if deep_features is not None:
+            pipe.unet.time_embed(torch.zeros(1, pipe.unet.config.stem_channels))  # one layer of many
+            raise calibration._OutOfTime
+        time.sleep(0.1)
+        return plain(*args, deep_features=None, **kwargs)
+
+    monkeypatch.setattr(pipe.unet, "forward", forward)
+    assert measure(pipe, budget=20).shallow_share == 1
 
 
 def test_clips_teach():

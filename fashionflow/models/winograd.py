@@ -63,7 +63,8 @@ def _pays(conv: torch.nn.Conv2d, hidden_states: torch.Tensor, number: int) -> bo
     return (
         conv.in_channels * conv.out_channels >= FEWEST_PAIRS
         and number >= FEWEST_TILES
-        and hidden_states.dtype == torch.float32
+        and hidden_states.dtype == conv.weight.dtype == torch.float32
+        and not torch.is_autocast_enabled("cpu")
         and hidden_states.device.type == "cpu"
         and not torch.is_grad_enabled()
         and not torch.compiler.is_compiling()
@@ -103,7 +104,7 @@ def conv_space(hidden_states: torch.Tensor, weight: torch.Tensor, bias: torch.Te
         part = part.reshape(1, -1, 1, 36 * in_channels).permute(0, 3, 1, 2)  # [1, A*B*I, N*h*w, 1]
         # The 36 matrix products as one convolution in groups, whose kernels are faster than those of `torch.bmm`.
         part = F.conv2d(part, kernel, groups=36).permute(0, 2, 3, 1)  # [1, N*h*w, 1, A*B*O]
-        part = part.view(-1, down, right, 6, 6, out_channels).permute(0, 3, 1, 4, 2, 5)  # [N, A, h, B, w, O]
+        part = part.reshape(-1, down, right, 6, 6, out_channels).permute(0, 3, 1, 4, 2, 5)  # [N, A, h, B, w, O]
         part = part.reshape(-1, 6 * down, 6 * right * out_channels)
         part = from_rows @ part  # [N, H, B*w*O]
         torch.add(from_columns @ part.unflatten(2, (-1, out_channels)), bias, out=result)  # [N, H, W, O]
