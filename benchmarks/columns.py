@@ -48,9 +48,8 @@ def columns_of(device: torch.device) -> dict[str, Column]:
     short, on_off = short_format(device), [field.name for field in fields(Switches) if field.name != "number_format"]
     default = replace(Switches(), number_format=str(number_format(device)).removeprefix("torch."))
     alone = {name: replace(PLAIN, **{name: True}) for name in on_off}
-    for name in ("xformers", "cuda_graphs"):
-        if device.type != "cuda":
-            del alone[name]
+    if device.type != "cuda":
+        del alone["xformers"], alone["cuda_graphs"]
     ours = [
         Column(DEFAULT, f"ours ({default.number_format})", default, has_all=True),
         Column("float32", "ours in float32", replace(default, number_format="float32"), has_all=True),

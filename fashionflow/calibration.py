@@ -120,17 +120,16 @@ def _measure_step(
         rates = replace(rates, step=0.0, denoised_frame=seconds / fewest)
         if first[-1][1] is None or ROUNDS * (few + more) * seconds / fewest > until - time.monotonic():
             return rates
-        rounds = [[one_pass(frames)[0] for frames in (few, more)] for _ in range(ROUNDS)]
-        few_seconds, more_seconds = map(min, zip(*rounds, strict=True))
+        rounds = [[one_pass(frames) for frames in (few, more)] for _ in range(ROUNDS)]
+        few_seconds, more_seconds = (min(seconds for seconds, _ in passes) for passes in zip(*rounds, strict=True))
         preview_seconds, _ = stopwatch(preview.picture, ("vae",), until)
         shallow_share = 1.0
-        if pipe.config.deep_interval > 1:
-            seconds, lender = one_pass(more)
-            if lender is not None:
-                passes = [one_pass(more, lender.deep_features) for _ in range(ROUNDS)]
-                whole = [shallow_seconds for shallow_seconds, result in passes if result is not None]
-                if whole:  # a pass cut short counts layers that it would never have reached
-                    shallow_share = min(1.0, min(whole) / min(seconds, more_seconds))
+        lender = rounds[-1][-1][1]
+        if pipe.config.deep_interval > 1 and lender is not None:
+            passes = [one_pass(more, lender.deep_features) for _ in range(ROUNDS)]
+            whole = [seconds for seconds, result in passes if result is not None]
+            if whole:  # a pass cut short counts layers that it would never have reached
+                shallow_share = min(1.0, min(whole) / more_seconds)
     slope = (more_seconds - few_seconds) / (more - few)
     slope = slope if slope > 0 else more_seconds / more
     return replace(

@@ -1,4 +1,4 @@
-"""Fixtures of every test that needs a browser, and tests at work side by side."""
+"""Fixtures that several files share, a browser above all, and tests at work side by side."""
 
 import os
 
@@ -7,6 +7,8 @@ import pytest
 
 import fashionflow  # noqa: F401  # isort: skip  (before PyTorch, whose threads it tells how to wait)
 import torch
+
+from fashionflow.models import winograd
 
 from . import tiny
 from .browser import started_browser, visitors
@@ -38,3 +40,18 @@ def dress(tmp_path_factory):
     path = tmp_path_factory.mktemp("photos") / "dress.png"
     tiny.photo().save(path)
     return path
+
+
+@pytest.fixture
+def winograd_used(monkeypatch) -> list[str]:
+    """Names of the functions of `winograd` that were called since; it takes small pictures and short clips too, as if they paid."""
+    monkeypatch.setattr(winograd, "FEWEST_TILES", 1)
+    calls = []
+    for function in (winograd.conv_space, winograd.conv_time):
+
+        def watched(*args, function=function):
+            calls.append(function.__name__)
+            return function(*args)
+
+        monkeypatch.setattr(winograd, function.__name__, watched)
+    return calls

@@ -10,7 +10,6 @@ from transformers import CLIPImageProcessorPil
 
 from fashionflow import FashionFlowPipeline
 from fashionflow.convert import RELEASED_RESCALE_FACTOR, unet_and_conditioner
-from fashionflow.models import winograd
 from fashionflow.models.unet_space_time import PseudoConv3d
 from fashionflow.schedulers import make_scheduler, training_betas, training_scheduler
 
@@ -58,25 +57,17 @@ def difference(name: str, output: torch.Tensor) -> float:
 
 @pytest.mark.parametrize("fewer_multiplications", [False, True])
 @pytest.mark.parametrize("name", UNET_CASES)
-def test_the_denoiser_predicts_what_the_released_one_predicts(models, name, fewer_multiplications, monkeypatch):
+def test_the_denoiser_predicts_what_the_released_one_predicts(
+    models, name, fewer_multiplications, monkeypatch, winograd_used
+):
     shape, timesteps = UNET_CASES[name]
-    if fewer_multiplications:
-        monkeypatch.setattr(PseudoConv3d, "winograd", True)
-        monkeypatch.setattr(winograd, "FEWEST_TILES", 1)  # as at full size
-        used = []
-        for function in (winograd.conv_space, winograd.conv_time):
-
-            def watched(*args, function=function):
-                used.append(function.__name__)
-                return function(*args)
-
-            monkeypatch.setattr(winograd, function.__name__, watched)
+    monkeypatch.setattr(PseudoConv3d, "winograd", fewer_multiplications)
     sample = released.draw(f"{name}.sample", shape)
     context = released.draw(f"{name}.context", (shape[0], 50, 768))
     with torch.no_grad():
         output = models[0](sample, torch.tensor(timesteps), context).sample
     assert difference(name, output) <= 1e-4
-    assert not fewer_multiplications or set(used) == {"conv_space", "conv_time"}
+    assert set(winograd_used) == ({"conv_space", "conv_time"} if fewer_multiplications else set())
 
 
 @pytest.mark.parametrize(("name", "batch"), [("adapter_one", 1), ("adapter_two", 2)])

@@ -37,20 +37,10 @@ def test_frames_are_convolved_as_by_pytorch(frames):
 
 
 @pytest.fixture
-def used(monkeypatch) -> list[str]:
-    """Names of the functions of `winograd` that were called, for layers of any width."""
+def used(winograd_used, monkeypatch) -> list[str]:
+    """The same for layers of any width."""
     monkeypatch.setattr(winograd, "FEWEST_PAIRS", 1)
-    monkeypatch.setattr(winograd, "FEWEST_TILES", 1)
-    calls = []
-    for name in ("conv_space", "conv_time"):
-        function = getattr(winograd, name)
-
-        def watched(*args, function=function, name=name):
-            calls.append(name)
-            return function(*args)
-
-        monkeypatch.setattr(winograd, name, watched)
-    return calls
+    return winograd_used
 
 
 @torch.no_grad()

@@ -98,16 +98,16 @@ class GroupNormSiLU(nn.GroupNorm):
         one, and the rounding of such long sums would be the largest error of the network."""
         batch, frames, height, width, channels = hidden_states.shape
         at_once = max(1, PIXELS_AT_ONCE // (height * width))
-        means, variances = hidden_states.new_empty(2, batch, -(-frames // at_once), channels)
-        shares = hidden_states.new_empty(means.shape[1])
-        for clip, clip_means, clip_variances in zip(hidden_states, means, variances, strict=True):
-            for index, part in enumerate(clip.split(at_once)):
+        parts = hidden_states.split(at_once, dim=1)  # [B, f, H, W, C] each
+        means, variances = hidden_states.new_empty(2, batch, len(parts), channels)
+        for index, part in enumerate(parts):
+            for clip in range(batch):
                 # [f, C, H, W], as the kernel of batch norm takes it without copying
-                clip_means[index], clip_variances[index] = torch.batch_norm_update_stats(
-                    part.permute(0, 3, 1, 2), None, None, 0.0
+                means[clip, index], variances[clip, index] = torch.batch_norm_update_stats(
+                    part[clip].permute(0, 3, 1, 2), None, None, 0.0
                 )
-                shares[index] = len(part) / frames
-        shares = (shares[:, None, None] * self.num_groups / channels).expand(-1, self.num_groups, -1)  # [parts, G, 1]
+        shares = hidden_states.new_tensor([part.shape[1] / frames for part in parts])[:, None, None]  # [parts, 1, 1]
+        shares = shares * self.num_groups / channels
         means, variances = (
             each.unflatten(2, (self.num_groups, -1)) for each in (means, variances)
         )  # [B, parts, G, C/G]
@@ -119,8 +119,9 @@ class GroupNormSiLU(nn.GroupNorm):
         if scale is not None:
             gain, offset = gain * (scale + 1), torch.addcmul(shift, offset, scale + 1)  # [B, 1|F, 1, 1, C]
         gain, offset = (each.expand(-1, frames, -1, -1, -1) for each in (gain, offset))
-        for parts in zip(*(each.split(at_once, dim=1) for each in (hidden_states, gain, offset)), strict=True):
-            part, part_gain, part_offset = parts
+        for part, part_gain, part_offset in zip(
+            parts, gain.split(at_once, dim=1), offset.split(at_once, dim=1), strict=True
+        ):
             F.silu(torch.addcmul(part_offset, part, part_gain, out=part), inplace=True)
         return hidden_states
 
