@@ -41,7 +41,7 @@ class Person:
         """A grown-up person; most are slim, some are not."""
         heavy = random.random() < 0.2
         phenotypes = {
-            "gender": float(random.uniform(0.9, 1.0)),
+            "gender": float(random.uniform(0.9, 1.0) if random.random() < 0.75 else random.uniform(0.0, 0.15)),
             "age": float(random.uniform(0.6, 0.72)),
             "muscle": float(random.uniform(0.4, 0.6)),
             "weight": float(random.uniform(0.35, 0.65) if heavy else random.uniform(0.02, 0.28)),

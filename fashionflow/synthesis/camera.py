@@ -7,7 +7,7 @@ import numpy as np
 from .body import Figure
 
 
-FRAMINGS = {"full": 0.6, "three_quarter": 0.25, "torso": 0.15}
+FRAMINGS = {"full": 0.5, "three_quarter": 0.2, "torso": 0.15, "part": 0.15}
 """Names of the framings, and how often each is drawn."""
 NEAR, FAR = 0.3, 30.0  # metres
 
@@ -38,7 +38,10 @@ class Camera:
             "full": ground - 0.02,
             "three_quarter": min(figure.knee + random.uniform(-0.12, 0.2), max(hem - 0.04, ground + 0.2)),
             "torso": figure.hip - random.uniform(-0.02, 0.2),
+            "part": random.uniform(ground + 0.03, figure.hip),
         }[framing]
+        if framing == "part":  # as product photos are cropped: feet or the head may be cut off
+            top = max(figure.top + random.uniform(-0.32, 0.08), bottom + 0.5)
         middle, height = (top + bottom) / 2, top - bottom
         view = float(random.uniform(14, 30))
         share = random.uniform(0.78, 0.94) if framing == "full" else random.uniform(0.86, 1.0)
@@ -46,6 +49,8 @@ class Camera:
         distance = max(distance, height / 2 / np.tan(np.radians(view / 2)) * 1.07 + walk)
         eye = np.array([0.0, -distance, middle + random.uniform(-0.25, 0.35) * min(height, 1.0)])
         target = np.array([random.normal(0, 0.012) * height, 0.0, middle])
+        if framing == "part":
+            target[0] += random.normal(0, 0.07) * height
         if framing != "full":
             # The lower edge cuts the figure, so spare room belongs above it.
             target[2] += (1 / share - 1) * height * 0.3

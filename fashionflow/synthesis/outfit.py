@@ -11,7 +11,7 @@ from .garment import Cut
 from .skirt import Flare
 
 
-KINDS = {"dress": 0.46, "skirt": 0.2, "trousers": 0.2, "shorts": 0.07, "jumpsuit": 0.07}
+KINDS = {"dress": 0.36, "skirt": 0.18, "trousers": 0.3, "shorts": 0.1, "jumpsuit": 0.06}
 """Kinds of outfits, and how often each is drawn; a skirt, trousers and shorts come with a top."""
 NECKLINE_SHARES = {"round": 0.3, "v": 0.27, "square": 0.13, "straps": 0.2, "high": 0.1}
 OUTERWEAR_SHARE = 0.13
@@ -177,7 +177,7 @@ def _skirts(
         random.choice([random.uniform(0.32, 0.5), knee * random.uniform(0.85, 1.15), random.uniform(0.7, 0.95)])
     )
     length = min(length, top - lowest)
-    narrow = random.random() < 0.3
+    narrow = random.random() < 0.45
     flare = float(random.uniform(0.0, 0.07) if narrow else random.uniform(0.12, 0.55))
     pleated = not narrow and random.random() < 0.3
     skirt = Flare(

@@ -73,7 +73,7 @@ class Pose:
 
     @classmethod
     def draw(cls, random: np.random.Generator) -> "Pose":
-        """A pose at rest: most stand with the weight on one leg and the hands down; some have a hand on the hip."""
+        """A pose at rest: most stand with the weight on one leg and the hands down; `_posed_arm` has the others."""
         pose = cls(head_turn=random.normal(0, 5), head_nod=random.normal(1, 2), head_lean=random.normal(0, 1.5))
         side = float(random.choice([-1, 1]))  # the leg that bears the weight
         amount = float(random.uniform(0, 1))
@@ -90,17 +90,28 @@ class Pose:
             hanging = Arm(
                 out=random.uniform(0.11, 0.16), back=random.uniform(-0.05, 0.03), up=random.uniform(-0.06, 0.0)
             )
-            on_hip = random.random() < 0.1
-            pose.arms[name] = (
-                Arm(out=0.075, back=-0.03, up=random.uniform(0.12, 0.16), elbow=random.uniform(62, 80), curl=22)
-                if on_hip
-                else replace(hanging, elbow=random.uniform(15, 45), curl=random.uniform(8, 22))
-            )
+            pose.arms[name] = replace(hanging, elbow=random.uniform(15, 45), curl=random.uniform(8, 22))
+            if random.random() < 0.35:
+                pose.arms[name] = _posed_arm(random)
         return pose
 
     def mix(self, other: "Pose", amount: float) -> "Pose":
         """The pose `amount` of the way to `other`."""
         return _mix(self, other, amount)
+
+
+def _posed_arm(random: np.random.Generator) -> Arm:
+    """An arm that does not hang: a hand on the hip, in a pocket, before the body or behind it."""
+    place = random.choice(["hip", "pocket", "before", "behind"])
+    if place == "hip":
+        return Arm(out=0.075, back=-0.03, up=random.uniform(0.12, 0.16), elbow=random.uniform(62, 80), curl=22)
+    if place == "pocket":
+        return Arm(out=0.08, back=-0.06, up=random.uniform(0.07, 0.1), elbow=random.uniform(40, 70), curl=18)
+    reach = random.uniform(0.14, 0.2)
+    across, up = random.uniform(-0.12, 0.02), random.uniform(0.06, 0.24)
+    if place == "before":
+        return Arm(out=across, back=-reach, up=up, elbow=random.uniform(35, 70), curl=random.uniform(10, 30))
+    return Arm(out=max(across, -0.06), back=reach - 0.02, up=up, elbow=random.uniform(50, 80), curl=20)
 
 
 def _mix(first, second, amount: float):

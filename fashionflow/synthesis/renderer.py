@@ -78,6 +78,12 @@ class Renderer:
         pixels = figure[..., :3] + backdrop * (1 - figure[..., 3:] / 255)
         return (pixels[::-1] + 0.5).astype(np.uint8)  # OpenGL's first row is at the bottom
 
+    def read_depth(self) -> np.ndarray:
+        """OpenGL's depths in [0, 1] of the figure last drawn, float32 [height * SUPERSAMPLING, width * SUPERSAMPLING]."""
+        depth = np.frombuffer(self.picture.read(attachment=-1, components=1, dtype="f4", alignment=1), np.float32)
+        height, width = self.size
+        return depth.reshape(height * SUPERSAMPLING, width * SUPERSAMPLING)[::-1].copy()  # the first row is at the bottom
+
     def close(self) -> None:
         self.context.release()
 
@@ -201,6 +207,26 @@ class Scene:
         Returns:
             uint8 [height, width, 3].
         """
+        self._draw_figure(posed, model, feet)
+        return self.renderer.develop()
+
+    def draw_layers(
+        self, posed: list[tuple[np.ndarray, np.ndarray]], model: np.ndarray, feet: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """`draw`'s picture, and the depths of the figure's nearest and farthest surface as `Renderer.read_depth` gives them, 1
+        where there is none."""
+        self._draw_figure(posed, model, feet)
+        picture = self.renderer.develop()
+        front = self.renderer.read_depth()
+        self.renderer.picture.clear(0.0, 0.0, 0.0, 0.0, depth=0.0)
+        self.context.depth_func = ">="
+        self._draw_meshes()
+        self.context.depth_func = "<"
+        back = self.renderer.read_depth()
+        return picture, front, np.where(front < 1, back, 1)
+
+    def _draw_figure(self, posed: list[tuple[np.ndarray, np.ndarray]], model: np.ndarray, feet: np.ndarray) -> None:
+        """Draws backdrop, shadows and the figure, as `draw` says, into the renderer's framebuffers."""
         renderer, context = self.renderer, self.context
         for mesh, (positions, normals) in zip(self.meshes, posed, strict=True):
             mesh["moving"].write(np.ascontiguousarray(np.concatenate([positions, normals], 1), np.float32))
@@ -222,11 +248,14 @@ class Scene:
         context.enable(context.DEPTH_TEST)
         renderer.picture.use()
         renderer.picture.clear(0.0, 0.0, 0.0, 0.0, depth=1.0)
+        self._draw_meshes()
+
+    def _draw_meshes(self) -> None:
+        """Draws every surface where `draw` placed it, into the framebuffer in use."""
         for mesh in self.meshes:
-            program = renderer.programs[mesh["program"]]
+            program = self.renderer.programs[mesh["program"]]
             set_uniforms(program, mesh["uniforms"])
             for unit, (name, texture) in enumerate(mesh["textures"].items(), FIRST_UNIT):
                 texture.use(unit)
                 set_uniforms(program, {name: unit})
             mesh["array"].render()
-        return renderer.develop()

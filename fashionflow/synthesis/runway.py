@@ -4,6 +4,9 @@ Every part draws what it needs from its own stream of random numbers, so that th
 one part leaves the others as they were.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,7 @@ from .fabric import wrinkle_heights
 from .film import Film
 from .garment import drape
 from .hair import Hair
+from .layers import Layers, measured_layers
 from .light import Light
 from .makehuman import Assets
 from .mesh import Surface, smoothstep
@@ -57,6 +61,38 @@ class RunwayStudio:
             positive turns the face to the picture's right), `distance` (metres walked towards the camera, one a frame),
             `pattern`, `framing` and `kind`.
         """
+        take = self._take(seed, num_frames, frame_rate)
+        with self._scene(take) as scene:
+            frames = [scene.draw(*take.posed(number)) for number in range(num_frames)]
+        label = {
+            "motion": take.motion.name,
+            "yaw": [round(float(angle), 2) for angle in take.yaw],
+            "distance": [round(float(walked), 3) for walked in take.distance],
+            **take.kind(),
+        }
+        return take.film.develop(np.stack(frames)), label
+
+    def layers(self, seed: int) -> tuple[Layers, dict]:
+        """The first frame of the clip of `seed` with its depths and axis, and `pattern`, `framing` and `kind` of `clip`'s label."""
+        take = self._take(seed, num_frames=2, frame_rate=8.0)
+        with self._scene(take) as scene:
+            picture, front, back = scene.draw_layers(*take.posed(0))
+            camera = scene.shared["camera"]
+        picture = take.film.develop(picture[None])[0]
+        return measured_layers(picture, front, back, camera, -float(take.distance[0])), take.kind()
+
+    @contextmanager
+    def _scene(self, take: "_Take") -> Iterator[Scene]:
+        """The clip's scene with its surfaces on the card."""
+        stage = take.stage
+        with Scene(
+            self.renderer, take.camera, take.light, take.background, stage.shoes.ground, stage.uniforms
+        ) as scene:
+            stage.fill(scene)
+            yield scene
+
+    def _take(self, seed: int, num_frames: int, frame_rate: float) -> "_Take":
+        """Everything about the clip of `seed` but its pixels."""
         random = dict(zip(PARTS, np.random.default_rng(seed).spawn(len(PARTS)), strict=True))
         figure = self.body.figure(Person.draw(random["person"]))
         outfit = Outfit.draw(random["outfit"], figure, self.photos)
@@ -66,8 +102,6 @@ class RunwayStudio:
         skirts = [Skirt(cut, figure, random["folds"]) for cut in outfit.skirts]
         hem = min([*(cut.lowest for cut in outfit.cuts), *(s.cut.top - s.cut.length for s in skirts)])
         camera = Camera.draw(random["camera"], figure, shoes.ground, hem, motion.walk)
-        light, background = Light.draw(random["light"]), Background.draw(random["background"])
-        film = Film.draw(random["film"])
 
         times = np.arange(num_frames) / frame_rate
         seconds = max(float(times[-1]), 1 / frame_rate)
@@ -87,24 +121,45 @@ class RunwayStudio:
         posing = Posing(start, end, motion, seconds, float(poses.random()), arms_out, shoes.pitch)
 
         progress = times / seconds
-        yaw, distance = motion.yaw(progress), motion.distance(progress)
-        stage = _Stage(figure, outfit, skirts, hair, shoes, random["folds"])
-        with Scene(self.renderer, camera, light, background, shoes.ground, stage.uniforms) as scene:
-            stage.fill(scene)
-            cloth = _ClothMotion(motion, posing, times, seconds)
-            frames = [
-                scene.draw(*stage.pose(posing.at(time), cloth, number, yaw[number], distance[number]))
-                for number, time in enumerate(times)
-            ]
-        label = {
-            "motion": motion.name,
-            "yaw": [round(float(angle), 2) for angle in yaw],
-            "distance": [round(float(walked), 3) for walked in distance],
-            "pattern": outfit.pattern,
-            "framing": camera.framing,
-            "kind": "runway",
-        }
-        return film.develop(np.stack(frames)), label
+        return _Take(
+            stage=_Stage(figure, outfit, skirts, hair, shoes, random["folds"]),
+            camera=camera,
+            light=Light.draw(random["light"]),
+            background=Background.draw(random["background"]),
+            film=Film.draw(random["film"]),
+            motion=motion,
+            posing=posing,
+            cloth=_ClothMotion(motion, posing, times, seconds),
+            times=times,
+            yaw=motion.yaw(progress),
+            distance=motion.distance(progress),
+        )
+
+
+@dataclass
+class _Take:
+    """One clip before it is drawn. `times` are seconds, `yaw` degrees and `distance` metres, one a frame."""
+
+    stage: "_Stage"
+    camera: Camera
+    light: Light
+    background: Background
+    film: Film
+    motion: Motion
+    posing: Posing
+    cloth: "_ClothMotion"
+    times: np.ndarray
+    yaw: np.ndarray
+    distance: np.ndarray
+
+    def posed(self, number: int):
+        """What `Scene.draw` needs for frame `number`."""
+        pose = self.posing.at(self.times[number])
+        return self.stage.pose(pose, self.cloth, number, self.yaw[number], self.distance[number])
+
+    def kind(self) -> dict:
+        """The part of the label that holds for the whole clip."""
+        return {"pattern": self.stage.outfit.pattern, "framing": self.camera.framing, "kind": "runway"}
 
 
 class _ClothMotion:
