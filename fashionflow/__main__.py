@@ -129,11 +129,12 @@ def animate(arguments: argparse.Namespace) -> Path:
 
     pipe.set_progress_bar_config(desc="Denoising", unit="step")
     with Ladder(pipe, request.frames, request.memory, _say_step_down) as ladder:
-        latents = ladder.make(lambda: request.denoise(pipe))
+        guide = request.guide(pipe)
+        latents = ladder.make(lambda: request.denoise(pipe, guide=guide))
         factor, fps = request.playing_rate(pipe)
         settings = describe(request.settings(pipe))
         with closing(
-            ladder.frames(lambda start, chunk: request.playing_frames(pipe, latents, start, chunk))
+            ladder.frames(lambda start, chunk: request.playing_frames(pipe, latents, start, chunk, guide))
         ) as frames:
             bar = tqdm(frames, total=factor * (request.frames - 1) + 1, desc="Writing", unit="frame")
             return sign(write_clip(clip, bar, fps, settings=settings, quality=arguments.quality))

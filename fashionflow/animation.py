@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +10,10 @@ import torch
 from PIL import Image
 
 from . import __version__
-from .interpolation import interpolate
 from .memory import AUTOMATIC, MEMORY_CHOICES
-from .motion import LARGEST_TURN, MOTIONS
-from .pipelines import FashionFlowPipeline
-from .playback import DETAIL_SECONDS, decode_frames, keyframes, playing_rate
+from .motion import LARGEST_TURN, MOTIONS, motion_rows
+from .pipelines import ClipGuide, FashionFlowPipeline
+from .playback import playing_frames, playing_rate
 from .schedulers import SAMPLERS
 
 
@@ -61,6 +59,7 @@ class AnimationRequest:
     interpolation: int | None = None
     quality: int = DEFAULT_QUALITY
     memory: str = AUTOMATIC
+    back_photo: Image.Image | None = None
 
     def check(self, pipe: FashionFlowPipeline) -> None:
         """Raises a `ValueError` of one sentence for what this pipeline cannot do, before anybody waits for it."""
@@ -105,8 +104,20 @@ class AnimationRequest:
         factor = self.interpolation or factor
         return factor, (self.frame_rate or pipe.config.frame_rate) * factor
 
+    def guide(self, pipe: FashionFlowPipeline) -> ClipGuide | None:
+        """What is known of every frame before anything is denoised, or `None` for a model without geometry."""
+        if not pipe.has_geometry:
+            return None
+        motion = motion_rows(self.motion, self.frames, self.turn_angle, self.seed) if self.motion else None
+        return pipe.guide(self.photo, motion, self.frames, self.back_photo)
+
     def playing_frames(
-        self, pipe: FashionFlowPipeline, latents: torch.Tensor, start: int = 0, chunk_frames: int = 4
+        self,
+        pipe: FashionFlowPipeline,
+        latents: torch.Tensor,
+        start: int = 0,
+        chunk_frames: int = 4,
+        guide: ClipGuide | None = None,
     ) -> Iterator[np.ndarray]:
         """The clip's frames as they are shown, uint8 RGB, [height, width, 3], each made only when it is asked for.
 
@@ -114,28 +125,25 @@ class AnimationRequest:
             pipe: the pipeline that made the latents.
             latents: what `denoise` returned, [1, C, F, H, W].
             start: frames at the beginning that are left out.
-            chunk_frames: the denoiser's frames that are decoded at a time.
+            chunk_frames: frames that are decoded at a time.
+            guide: what `guide` returned; made again where it is not given.
         """
         factor, _ = self.playing_rate(pipe)
-        first = start // factor  # the last of the denoiser's frames that is needed to go on
-        frames = interpolate(self._keyframes_from(pipe, latents, first, chunk_frames), factor)
-        return islice(frames, start - factor * first, None)
+        guide = self.guide(pipe) if guide is None else guide
+        return playing_frames(pipe, latents, factor, self.photo, guide, start, chunk_frames)
 
-    def _keyframes_from(
-        self, pipe: FashionFlowPipeline, latents: torch.Tensor, first: int, chunk_frames: int
-    ) -> Iterator[np.ndarray]:
-        """`keyframes` without those before `first`, which are decoded only where the photo's detail came from them."""
-        carries_detail = pipe.config.first_frame_given and not pipe.is_photo_guided
-        if first == 0 or (carries_detail and first < DETAIL_SECONDS * pipe.config.frame_rate):
-            return islice(keyframes(pipe, latents, self.photo, chunk_frames), first, None)
-        return decode_frames(pipe, latents[:, :, first:], self.photo, chunk_frames)
-
-    def denoise(self, pipe: FashionFlowPipeline, on_step_end: Callable[..., dict] | None = None) -> torch.Tensor:
+    def denoise(
+        self,
+        pipe: FashionFlowPipeline,
+        on_step_end: Callable[..., dict] | None = None,
+        guide: ClipGuide | None = None,
+    ) -> torch.Tensor:
         """The clip's latents, [1, C, F, H, W].
 
         Args:
             pipe: the pipeline that `check` was asked about.
             on_step_end: called after every step, as diffusers calls its `callback_on_step_end`.
+            guide: what `guide` returned; made again where it is not given.
         """
         return pipe(
             self.photo,
@@ -148,6 +156,7 @@ class AnimationRequest:
             # On the processor, whatever the device, so that a seed means the same clip everywhere.
             generator=torch.Generator().manual_seed(self.seed),
             output_type="latent",
+            guide=self.guide(pipe) if guide is None else guide,
             callback_on_step_end=on_step_end,
         ).frames
 

@@ -152,7 +152,10 @@ def _measure_playback(
     share = torch.linspace(0, 1, DECODED_FRAMES).to(first_frame)[None, None, :, None, None]
     latents = first_frame * (1 - share) + first_frame.flip(-1) * share  # [1, C, F, H, W]
     frames = []
-    seconds, done = stopwatch(lambda: frames.extend(keyframes(pipe, latents, photo)) or frames, ("vae",), until)
+    guide = pipe.guide(photo, None, DECODED_FRAMES)
+    seconds, done = stopwatch(
+        lambda: frames.extend(playing_frames(pipe, latents, photo=photo, guide=guide)) or frames, ("vae",), until
+    )
     rates = replace(rates, decoded_frame=seconds / DECODED_FRAMES)
     if done is None or time.monotonic() > until:
         return rates

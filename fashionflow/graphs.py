@@ -40,6 +40,7 @@ class RecordedSteps:
         motion: torch.Tensor | None = None,
         return_dict: bool = True,
         deep_features: torch.Tensor | None = None,
+        guide: torch.Tensor | None = None,
     ) -> SpaceTimeUNetOutput | tuple[torch.Tensor]:
         """What `SpaceTimeUNet.forward` returns, in tensors of its own."""
         inputs = {
@@ -48,6 +49,7 @@ class RecordedSteps:
             "encoder_hidden_states": encoder_hidden_states,
             "motion": motion,
             "deep_features": deep_features,
+            "guide": guide,
         }
         # What was recorded in inference mode could not be written to outside of it.
         not_recorded = torch.is_grad_enabled() or torch.is_inference_mode_enabled()

@@ -10,10 +10,9 @@ import numpy as np
 import torch
 
 from .animation import Finished, Segment, Step, SteppedDown
-from .interpolation import interpolate
 from .jobs import Job, Stopped
 from .memory import Ladder
-from .pipelines import FashionFlowPipeline
+from .pipelines import ClipGuide, FashionFlowPipeline
 from .preview import Preview
 from .promise import Promise
 from .provenance import describe, sign
@@ -63,17 +62,20 @@ class Making:
 
     def _make(self) -> None:
         request, pipe = self._request, self._pipe
-        with Preview(pipe) as preview:
+        guide = request.guide(pipe)
+        with Preview(pipe, guide) as preview:
             try:
-                latents = self._ladder.make(lambda: self._denoise(preview))
+                latents = self._ladder.make(lambda: self._denoise(preview, guide))
             except Stopped:
                 if not preview.has_seen or self._job.discarded.is_set():
                     raise
                 # The clean clip that the last step meant, as the preview shows it: little work, and something to keep.
-                self._write(interpolate(preview.frames(), self._factor), whole=False)
+                self._write(preview.frames(self._factor), whole=False)
                 return
         denoised_at = time.monotonic()
-        frames = self._ladder.frames(lambda start, chunk: request.playing_frames(pipe, latents, start, chunk))
+        frames = self._ladder.frames(
+            lambda start, chunk: request.playing_frames(pipe, latents, start, chunk, guide)
+        )
         with closing(frames):  # whatever ends this, nothing is decoded any more once the ladder is left
             whole = self._write(self._until_stopped(frames), whole=True)
         if whole and not self._ladder.stepped_down:
@@ -84,7 +86,7 @@ class Making:
     def _tell_step_down(self, mode: str) -> None:
         self._job.tell(SteppedDown(mode, self._clip))
 
-    def _denoise(self, preview: Preview) -> torch.Tensor:
+    def _denoise(self, preview: Preview, guide: ClipGuide | None) -> torch.Tensor:
         request = self._request
 
         def on_step_end(pipe, step: int, timestep: int, tensors: dict) -> dict:
@@ -95,7 +97,7 @@ class Making:
             self._job.tell(Step(step + 1, request.steps, elapsed, left, preview.picture(), self._clip))
             return tensors
 
-        return request.denoise(self._pipe, on_step_end)
+        return request.denoise(self._pipe, on_step_end, guide)
 
     def _until_stopped(self, frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         """The frames, until the job is stopped; but enough of them for a clip."""

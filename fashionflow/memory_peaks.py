@@ -42,13 +42,15 @@ def measure(pipe: FashionFlowPipeline, mode: str, frames: int | None = None) -> 
     frames = frames or pipe.config.default_num_frames
     photo = Image.effect_noise((pipe.width, pipe.height), 64).convert("RGB")
 
+    guide = pipe.guide(photo, None, frames)
+
     def denoise(count: int) -> torch.Tensor:
         steps = {"num_inference_steps": STEPS, "num_frames": count, "output_type": "latent"}
         return pipe(photo, generator=torch.Generator().manual_seed(0), **steps).frames
 
     def decode(latents: torch.Tensor) -> float:
         started = time.perf_counter()
-        for _ in pipe.decode_latents(latents, photo, DECODED_AT_ONCE[mode]):
+        for _ in playing_frames(pipe, latents, guide=guide, chunk_frames=DECODED_AT_ONCE[mode]):
             pass
         if latents.is_cuda:
             torch.cuda.synchronize()

@@ -6,8 +6,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from .interpolation import interpolate
 from .models import GarmentAutoencoder
-from .pipelines import FashionFlowPipeline
+from .pipelines import ClipGuide, FashionFlowPipeline
+from .playback import playing_frames
 
 
 MOMENTS = 4
@@ -27,10 +29,14 @@ class Preview:
     """Listens to a pipeline's denoiser while it is open, and shows the clean clip that its last answer means.
 
     Use it as a context manager, on the thread that runs the pipeline.
+
+    Args:
+        pipe: the pipeline.
+        guide: of the clip that it makes, for a model with geometry.
     """
 
-    def __init__(self, pipe: FashionFlowPipeline):
-        self.pipe = pipe
+    def __init__(self, pipe: FashionFlowPipeline, guide: ClipGuide | None = None):
+        self.pipe, self.guide = pipe, guide
         self._last_answer = None
         self._hook = None
 
@@ -55,22 +61,42 @@ class Preview:
         picture = Image.fromarray(np.concatenate([np.concatenate(list(row), 1) for row in np.split(frames, 2)], 0))
         return picture if picture.height >= self.pipe.height else picture.resize((self.pipe.width, self.pipe.height))
 
+    def frames(self, factor: int = 1) -> Iterator[np.ndarray]:
+        """Every frame at the pipeline's size, uint8 RGB, [height, width, 3]: the clip as it would be if this were its end.
+
+        Args:
+            factor: frames shown for each of the denoiser's, as for `playback.playing_frames`.
+        """
+        if self.guide is not None:
+            return playing_frames(self.pipe, self._clean_latents(), factor, guide=self.guide)
+        return interpolate(self._keyframes(), factor)
+
     @torch.no_grad()
-    def frames(self) -> Iterator[np.ndarray]:
-        """Every frame at the pipeline's size, uint8 RGB, [height, width, 3]: the clip as it would be if this were its end."""
+    def _keyframes(self) -> Iterator[np.ndarray]:
         for start in range(0, self._last_answer[0].shape[2], MOMENTS):
             for frame in self._frames(list(range(self._last_answer[0].shape[2]))[start : start + MOMENTS]):
                 yield np.asarray(Image.fromarray(frame).resize((self.pipe.width, self.pipe.height)))
 
     def _frames(self, moments: list[int]) -> np.ndarray:
         """The frames of these numbers, uint8 RGB, [f, height, width, 3]; smaller ones where pixels are estimated."""
-        sample, timestep, prediction = self._last_answer
-        seen = sample[:1, :, moments].float()  # [1, C, f, H, W]
-        clean = self._clean(seen, timestep, prediction[:1, :, moments].float())
-        if self.pipe.config.first_frame_given and moments[0] == 0:
-            clean[:, :, 0] = seen[:, :, 0]  # the photo is never noisy
-        frames = self._pixels(clean)[0].permute(1, 2, 3, 0)  # [f, height, width, 3]
+        clean = self._clean_latents()[:, :, moments]  # [1, C, f, H, W]
+        if self.guide is not None:
+            guide = ClipGuide(self.guide.layers, self.guide.motion[moments])
+            decoded = self.pipe.decode_guided(clean, guide, chunk_frames=len(moments), size=self.pipe.code_size)
+            frames = torch.cat(list(decoded), dim=2)[0].permute(1, 2, 3, 0)
+        else:
+            frames = self._pixels(clean)[0].permute(1, 2, 3, 0)  # [f, height, width, 3]
         return (frames * 255).round().byte().cpu().numpy()
+
+    @torch.no_grad()
+    def _clean_latents(self) -> torch.Tensor:
+        """The clean clip that the last answer means, [1, C, F, H, W]."""
+        sample, timestep, prediction = self._last_answer
+        seen = sample[:1].float()
+        clean = self._clean(seen, timestep, prediction[:1].float())
+        if self.pipe.config.first_frame_given:
+            clean[:, :, 0] = seen[:, :, 0]  # the photo is never noisy
+        return clean
 
     def _listen(self, unet: torch.nn.Module, inputs: tuple, output: tuple) -> None:
         self._last_answer = inputs[0], inputs[1], output[0]

@@ -25,7 +25,7 @@ from ..hub import load_pipeline, model_name
 from ..motion import MOTIONS, motion_rows, rows
 from ..photo import PhotoError, read_photo
 from ..pipelines import FashionFlowPipeline
-from ..playback import keyframes
+from ..playback import decode_frames, playing_frames
 from ..training.loop import is_held_out
 from ..training.prepare import read_labels, walked_distance
 from ..video import read_frames, write_clip
@@ -42,9 +42,8 @@ PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 @torch.no_grad()
 def autoencode(pipe: FashionFlowPipeline, frames: np.ndarray) -> np.ndarray:
     """Frames, uint8 [F, height, width, 3], through the autoencoder and back, as playback would show them."""
-    photo = Image.fromarray(frames[0])
     latents = [pipe.encode_image(Image.fromarray(frame))[1] for frame in frames]  # [1, C, 1, H, W] each
-    return np.stack(list(keyframes(pipe, torch.cat(latents, dim=2), photo)))
+    return np.stack(list(decode_frames(pipe, torch.cat(latents, dim=2))))
 
 
 def truth_for(
@@ -86,16 +85,20 @@ def sample_frames(
 
     A model without a motion input moves as it likes.
     """
+    num_frames = len(motion)
+    motion = motion if pipe.has_motion else None
+    guide = pipe.guide(photo, motion, num_frames)
     latents = pipe(
         photo,
-        num_frames=len(motion),
+        num_frames=num_frames,
         num_inference_steps=steps,
-        motion=motion if pipe.has_motion else None,
+        motion=motion,
         sampler=sampler,
         generator=torch.Generator().manual_seed(seed),
         output_type="latent",
+        guide=guide,
     ).frames
-    return np.stack(list(keyframes(pipe, latents, photo)))
+    return np.stack(list(playing_frames(pipe, latents, photo=photo, guide=guide)))
 
 
 def held_out_clips(reference: Path) -> list[tuple[Path, dict]]:

@@ -13,7 +13,7 @@ from diffusers.models.autoencoders.vae import AutoencoderMixin, DecoderOutput
 from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import nn
 
-from .photo_guidance import PhotoGuidance, PhotoGuide, ResidualBlock
+from .guide_fusion import GuideFrames, GuideFusion, ResidualBlock, with_certainty
 
 
 class GarmentAutoencoder(ModelMixin, AutoencoderMixin, ConfigMixin):
@@ -31,7 +31,7 @@ class GarmentAutoencoder(ModelMixin, AutoencoderMixin, ConfigMixin):
         num_decoder_blocks: the same in the decoder.
         tile_cells: side of a tile in latent cells once tiling is enabled; neighbours overlap by a quarter of it.
         scaling_factor: what a latent is multiplied by before the denoiser sees it, as in every diffusers autoencoder.
-        photo_guided: whether `decode` can also look at the photo that a clip began with (`guide`).
+        guided: whether `decode` can also be given guide frames, in which the photo's own pixels are where the motion takes them.
     """
 
     _supports_gradient_checkpointing = False
@@ -47,7 +47,7 @@ class GarmentAutoencoder(ModelMixin, AutoencoderMixin, ConfigMixin):
         num_decoder_blocks: int = 3,
         tile_cells: int = 32,
         scaling_factor: float = 1.0,
-        photo_guided: bool = False,
+        guided: bool = False,
     ):
         super().__init__()
         if block_size != 4 * 2 ** (len(block_channels) - 1):
@@ -86,10 +86,7 @@ class GarmentAutoencoder(ModelMixin, AutoencoderMixin, ConfigMixin):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
 
-        self.guidance = None
-        if photo_guided:
-            self.guidance = PhotoGuidance(block_channels[-1], block_channels[0], block_size)
-        self._coarse_end = 1 + num_decoder_blocks  # layers of the decoder that work on the latent grid
+        self.guide_fusion = GuideFusion(block_channels[0]) if guided else None
 
         self.use_slicing = False
         self.use_tiling = False
@@ -139,20 +136,21 @@ class GarmentAutoencoder(ModelMixin, AutoencoderMixin, ConfigMixin):
         latents: torch.Tensor,
         generator: torch.Generator | None = None,
         return_dict: bool = True,
-        guide: PhotoGuide | None = None,
+        guide: GuideFrames | None = None,
     ) -> DecoderOutput | tuple[torch.Tensor]:
         """Latents, [B, C, h, w], to `sample`, pixels in about [-1, 1] (not clamped), [B, 3, H, W].
 
-        `generator` is accepted because other diffusers decoders take one; nothing is random here. `guide`, from the method of
-        that name, brings the photo's own detail to where the latents show it again; tiles are decoded without it.
+        `generator` is accepted because other diffusers decoders take one; nothing is random here. `guide`, a frame for each of the
+        latents, brings the photo's own pixels; with it nothing is tiled.
         """
+        if guide is not None:
+            drawn, belief = self.decode_guided(latents, guide)
+            belief = with_certainty(belief, guide.known)
+            sample = belief * guide.pixels + (1 - belief) * drawn
+            return DecoderOutput(sample=sample) if return_dict else (sample,)
         slices = latents.split(1) if self.use_slicing else (latents,)
         if self.use_tiling and max(latents.shape[-2:]) > self.config.tile_cells:
             sample = torch.cat([self._decode_tiled(part) for part in slices])
-        elif guide is not None:
-            guides = guide.expand(len(latents)).split(len(slices[0]))
-            parts = zip(slices, guides, strict=True)
-            sample = torch.cat([self.decode_guided(part, part_guide)[0] for part, part_guide in parts])
         else:
             sample = torch.cat([self._decode(part) for part in slices])
         return DecoderOutput(sample=sample) if return_dict else (sample,)
@@ -162,25 +160,25 @@ class GarmentAutoencoder(ModelMixin, AutoencoderMixin, ConfigMixin):
         return self.decode(self.encode(sample, return_dict=False)[0], return_dict=return_dict)
 
     @apply_forward_hook
-    def guide(self, photo: torch.Tensor, latents: torch.Tensor) -> PhotoGuide:
-        """A photo, pixels in [-1, 1], [1 or B, 3, H, W], and its latents, [1 or B, C, h, w], made ready for `decode`.
+    def decode_guided(self, latents: torch.Tensor, guide: GuideFrames) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the decoder draws with the guide seen, pixels in about [-1, 1], [B, 3, H, W], and its belief in the guide's pixels where
+        they are not certain, in [0, 1], [B, 1, H, W].
 
         Raises:
-            ValueError: if the autoencoder was not built with `photo_guided`.
+            ValueError: if the autoencoder was not built with `guided`.
         """
-        if self.guidance is None:
-            raise ValueError("`guide` needs an autoencoder with `photo_guided=True`, got one without.")
-        return self.guidance.prepare(photo, self.decoder[: self._coarse_end](latents))
+        if self.guide_fusion is None:
+            raise ValueError("`guide` needs an autoencoder with `guided=True`, got one without.")
+        if self.use_slicing:
+            parts = zip(latents.split(1), guide.split(1), strict=True)
+            results = [self._decode_guided(part, part_guide) for part, part_guide in parts]
+            return tuple(torch.cat(result) for result in zip(*results, strict=True))
+        return self._decode_guided(latents, guide)
 
-    def decode_guided(
-        self, latents: torch.Tensor, guide: PhotoGuide
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Pixels with the photo's help and without it, [B, 3, H, W] each, and the flow between, [B, 2, H/4, W/4]."""
-        coarse = self.decoder[: self._coarse_end](latents)  # [B, C, h, w]
-        fine = self.decoder[self._coarse_end : -4](coarse)  # [B, C, H/4, W/4]
+    def _decode_guided(self, latents: torch.Tensor, guide: GuideFrames) -> tuple[torch.Tensor, torch.Tensor]:
+        fine = self.decoder[:-4](latents)  # [B, C, H/4, W/4]
         alone = F.pixel_shuffle(self.linear_decoder(latents), self.config.block_size) + self.decoder[-4:](fine)
-        guided, flow = self.guidance(alone, coarse, fine, guide)
-        return guided, alone, flow
+        return self.guide_fusion(alone, fine, guide)
 
     def _decode(self, latents: torch.Tensor) -> torch.Tensor:
         return F.pixel_shuffle(self.linear_decoder(latents), self.config.block_size) + self.decoder(latents)

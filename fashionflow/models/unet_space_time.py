@@ -480,6 +480,9 @@ class SpaceTimeUNet(ModelMixin, AttentionMixin, ConfigMixin, CacheMixin):
             and the layers also say for each cell how much of the mixture to take: none where nothing moves. An untrained
             model repeats the photo, and details need not pass through the narrow first layers. Only sensible for a
             scheduler with `prediction_type="sample"`.
+        guide_channels: channels of a guide that tells every frame what is known of it (local conditioning beyond frame 0); 0 for a
+            model without one. The first `in_channels` of them are latents like the answer: with `gated_skips` they take the place
+            of frame 0, so an untrained model repeats the guide.
     """
 
     _supports_gradient_checkpointing = True
@@ -503,6 +506,7 @@ class SpaceTimeUNet(ModelMixin, AttentionMixin, ConfigMixin, CacheMixin):
         motion_channels: int = 0,
         first_frame_everywhere: bool = False,
         gated_skips: bool = False,
+        guide_channels: int = 0,
     ):
         super().__init__()
         num_levels = len(block_channels)
@@ -519,6 +523,10 @@ class SpaceTimeUNet(ModelMixin, AttentionMixin, ConfigMixin, CacheMixin):
                 f"`stem_channels` and every entry of `block_channels` must be a multiple of norm_groups={norm_groups}, "
                 f"got {stem_channels} and {list(block_channels)}."
             )
+        if 0 < guide_channels < in_channels:
+            raise ValueError(
+                f"`guide_channels` must be 0, or at least `in_channels`, {in_channels}, got {guide_channels}."
+            )
         time_channels = 4 * stem_channels
         self.time_proj = Timesteps(stem_channels, flip_sin_to_cos=False, downscale_freq_shift=1)
         self.time_embed = nn.Linear(stem_channels, time_channels)
@@ -527,7 +535,9 @@ class SpaceTimeUNet(ModelMixin, AttentionMixin, ConfigMixin, CacheMixin):
             self.motion_embed = nn.Sequential(
                 nn.Linear(motion_channels, time_channels), nn.SiLU(), nn.Linear(time_channels, time_channels)
             )
-        self.conv_in = PseudoConv3d(in_channels * (1 + first_frame_everywhere), stem_channels, kernel_size=7)
+        self.conv_in = PseudoConv3d(
+            in_channels * (1 + first_frame_everywhere) + guide_channels, stem_channels, kernel_size=7
+        )
 
         attention = (attention_heads, attention_head_channels)
         self.down_blocks = nn.ModuleList()
@@ -567,6 +577,7 @@ class SpaceTimeUNet(ModelMixin, AttentionMixin, ConfigMixin, CacheMixin):
         motion: torch.Tensor | None = None,
         return_dict: bool = True,
         deep_features: torch.Tensor | None = None,
+        guide: torch.Tensor | None = None,
     ) -> SpaceTimeUNetOutput | tuple[torch.Tensor]:
         """
         Args:
@@ -577,9 +588,10 @@ class SpaceTimeUNet(ModelMixin, AttentionMixin, ConfigMixin, CacheMixin):
             return_dict: return a `SpaceTimeUNetOutput` rather than a tuple of the sample alone.
             deep_features: those of an earlier step; only the finest level is then computed, and the coarser ones, whose features
                 change slowly from step to step, are not (DeepCache, Ma et al. 2023, section 3).
+            guide: what is known of each frame, [B, guide_channels, F, H, W]; `None` for a model without guide channels.
 
         Raises:
-            ValueError: if frames, height or width cannot be halved as often as the levels ask, or `motion` does not fit.
+            ValueError: if frames, height or width cannot be halved as often as the levels ask, or `motion` or `guide` does not fit.
         """
         batch, _, frames, height, width = sample.shape
         multiple = 2 ** len(self.down_blocks)
@@ -593,10 +605,14 @@ class SpaceTimeUNet(ModelMixin, AttentionMixin, ConfigMixin, CacheMixin):
             )
         if motion is not None:
             self._check_motion(motion, (batch, frames, self.config.motion_channels))
+        self._check_guide(guide, (batch, self.config.guide_channels, frames, height, width))
         first_frame = sample[:, :, :1]  # [B, C, 1, H, W]
-        hidden_states = sample
+        inputs = [sample]
         if self.config.first_frame_everywhere:
-            hidden_states = torch.cat([sample, first_frame.expand_as(sample)], dim=1)  # [B, 2C, F, H, W]
+            inputs.append(first_frame.expand_as(sample))
+        if guide is not None:
+            inputs.append(guide.to(sample.dtype))
+        hidden_states = torch.cat(inputs, dim=1) if len(inputs) > 1 else sample  # [B, C + C + guide channels, F, H, W]
         hidden_states = hidden_states.permute(0, 2, 3, 4, 1).contiguous()  # [B, F, H, W, C]
 
         timestep = torch.as_tensor(timestep, device=sample.device).expand(batch)
@@ -630,8 +646,9 @@ class SpaceTimeUNet(ModelMixin, AttentionMixin, ConfigMixin, CacheMixin):
                 gate[:, 0, :, None, None, None] for gate in skip_gates
             )  # [B, C, 1, 1, 1]
             change, share = output.chunk(2, dim=1)  # [B, C, F, H, W] each
-            mixture = noisy_gate * sample + photo_gate * first_frame
-            output = first_frame + 2 * share.sigmoid() * mixture + (1 + change_gate) * change
+            start = first_frame if guide is None else guide[:, : sample.shape[1]].to(sample.dtype)  # [B, C, 1|F, H, W]
+            mixture = noisy_gate * sample + photo_gate * start
+            output = start + 2 * share.sigmoid() * mixture + (1 + change_gate) * change
         return SpaceTimeUNetOutput(sample=output, deep_features=deep_features) if return_dict else (output,)
 
     def embed_time(self, timestep: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
@@ -643,6 +660,14 @@ class SpaceTimeUNet(ModelMixin, AttentionMixin, ConfigMixin, CacheMixin):
             raise ValueError(f"`motion` must be None for a model without a motion input, got {tuple(motion.shape)}.")
         if tuple(motion.shape) != expected:
             raise ValueError(f"`motion` must have shape {expected}, got {tuple(motion.shape)}.")
+
+    def _check_guide(self, guide: torch.Tensor | None, expected: tuple[int, ...]) -> None:
+        channels = self.config.guide_channels
+        if (guide is None) != (channels == 0):
+            asked = "None for a model without guide channels" if channels == 0 else f"given, with {channels} channels"
+            raise ValueError(f"`guide` must be {asked}, got {None if guide is None else tuple(guide.shape)}.")
+        if guide is not None and tuple(guide.shape) != expected:
+            raise ValueError(f"`guide` must have shape {expected}, got {tuple(guide.shape)}.")
 
     def _run(self, block: nn.Module, *inputs: torch.Tensor):
         if torch.is_grad_enabled() and self.gradient_checkpointing:

@@ -6,16 +6,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from diffusers import AutoencoderKL, AutoencoderTiny, DiffusionPipeline, SchedulerMixin
 from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 from transformers import CLIPImageProcessorPil, CLIPVisionModel
 
-from ..models import GarmentAutoencoder, GarmentConditioner, SpaceTimeUNet
+from ..models import GarmentAutoencoder, GarmentConditioner, GarmentGeometry, SpaceTimeUNet
+from ..models.guide_fusion import KNOWN_CHANNELS, with_certainty
 from ..motion import motion_rows
 from ..photo import fit
 from ..schedulers import SAMPLERS, make_scheduler
+from .back_photo import fit_back
+from .guide import ClipGuide, guide_frames
+from .photo_layers import PhotoLayers, take_apart
 
 
 OUTPUT_TYPES = ("np", "pt", "pil", "latent")
@@ -39,6 +44,8 @@ class FashionFlowPipeline(DiffusionPipeline):
         unet: the denoiser.
         vae: pictures to latents and back; diffusers' `AutoencoderKL` or our `GarmentAutoencoder`.
         scheduler: the noise schedule that the denoiser was trained on, and the default sampler.
+        geometry: predicts the photo's shape, from which every frame gets a guide: the photo as the motion takes it. `None` for
+            weights without, such as the released ones.
         frame_rate: frames a second of the clips that the denoiser was trained on.
         default_num_frames: frames of a clip unless the caller asks for another number.
         signed_pixels: the autoencoder takes pixels in [-1, 1]; the released weights were trained with [0, 1] instead.
@@ -49,9 +56,11 @@ class FashionFlowPipeline(DiffusionPipeline):
             photo is in the tokens only (the paper's ablation).
         deep_interval: steps from one in which the whole U-Net runs to the next; in those between, its coarser levels lend what
             they last gave (DeepCache, Ma et al. 2023). 1 for weights for which nobody has measured what that costs.
+        clip_scale: how many times as high and wide as the autoencoder's pictures a guided clip is; the photo's own pixels fill it.
     """
 
-    model_cpu_offload_seq = "image_encoder->conditioner->unet->vae"
+    model_cpu_offload_seq = "geometry->image_encoder->conditioner->unet->vae"
+    _optional_components = ["geometry"]
     _callback_tensor_inputs = ["latents"]
 
     def __init__(
@@ -62,6 +71,7 @@ class FashionFlowPipeline(DiffusionPipeline):
         unet: SpaceTimeUNet,
         vae: AutoencoderKL | GarmentAutoencoder,
         scheduler: SchedulerMixin,
+        geometry: GarmentGeometry | None = None,
         frame_rate: float = 25.0,
         default_num_frames: int = 70,
         signed_pixels: bool = False,
@@ -69,8 +79,14 @@ class FashionFlowPipeline(DiffusionPipeline):
         noise_scale: float = 1.0,
         first_frame_given: bool = True,
         deep_interval: int = 1,
+        clip_scale: int = 1,
     ):
         super().__init__()
+        if geometry is None and (clip_scale != 1 or unet.config.guide_channels):
+            raise ValueError(
+                "`geometry` must be given for a denoiser with guide channels or a `clip_scale` above 1, got None with "
+                f"{unet.config.guide_channels} and {clip_scale}."
+            )
         self.register_modules(
             image_encoder=image_encoder,
             image_processor=image_processor,
@@ -78,6 +94,7 @@ class FashionFlowPipeline(DiffusionPipeline):
             unet=unet,
             vae=vae,
             scheduler=scheduler,
+            geometry=geometry,
         )
         self.register_to_config(
             frame_rate=frame_rate,
@@ -87,13 +104,15 @@ class FashionFlowPipeline(DiffusionPipeline):
             noise_scale=noise_scale,
             first_frame_given=first_frame_given,
             deep_interval=deep_interval,
+            clip_scale=clip_scale,
         )
         if isinstance(vae, GarmentAutoencoder):
             self.vae_scale_factor = vae.config.block_size
         else:
             self.vae_scale_factor = 2 ** (len(vae.config.block_out_channels) - 1)
-        # Pixels. The conditioner's linear layers fix them, so they are no arguments of `__call__`.
-        self.height, self.width = (side * self.vae_scale_factor for side in conditioner.config.latent_size)
+        # Pixels of the autoencoder's pictures. The conditioner's linear layers fix them, so they are no arguments of `__call__`.
+        self.code_size = tuple(side * self.vae_scale_factor for side in conditioner.config.latent_size)
+        self.height, self.width = (side * clip_scale for side in self.code_size)  # of the clip
         # What whoever loaded the pipeline calls it, and what its files hash to; both go into the files that it makes.
         self.model_name = self.model_hash = None
         # A small decoder of the same latents, if whoever loaded the pipeline has one: for previews, and in a hurry for clips.
@@ -107,9 +126,9 @@ class FashionFlowPipeline(DiffusionPipeline):
         return self.unet.config.motion_channels > 0
 
     @property
-    def is_photo_guided(self) -> bool:
-        """Whether the autoencoder draws later frames with the photo's own pixels."""
-        return getattr(self.vae, "guidance", None) is not None
+    def has_geometry(self) -> bool:
+        """Whether every frame is guided by the photo's own pixels, moved by its shape."""
+        return self.geometry is not None
 
     @property
     def interrupt(self) -> bool:
@@ -186,10 +205,62 @@ class FashionFlowPipeline(DiffusionPipeline):
 
     def photo_pixels(self, image: Image.Image) -> torch.Tensor:
         """The fitted photo as the autoencoder takes it, [1, 3, height, width], in [-1, 1] or [0, 1] (`signed_pixels`)."""
-        photo = torch.from_numpy(np.array(self.fit_photo(image))).permute(2, 0, 1)[None].float() / 255
+        image = self.fit_photo(image)
+        if image.size != self.code_size[::-1]:
+            image = image.resize(self.code_size[::-1], Image.Resampling.BOX)
+        photo = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
         if self.config.signed_pixels:
             photo = photo * 2 - 1
         return photo.to(self._execution_device, self.vae.dtype)
+
+    def take_apart(self, image: Image.Image, back_image: Image.Image | None = None) -> PhotoLayers:
+        """The layers of a photo, of the clip's size, by the shape that is predicted for it.
+
+        Args:
+            image: the garment photo.
+            back_image: a photo of its back, of any size, which is fitted to the photo's outline.
+
+        Raises:
+            ValueError: if this model has no geometry.
+        """
+        if self.geometry is None:
+            raise ValueError("`take_apart` needs a model with geometry, which this one has not.")
+        photo = np.array(self.fit_photo(image))
+        layers = take_apart(photo, self._geometry_of(photo))
+        if back_image is not None:
+            back = np.array(self.fit_photo(back_image))
+            layers = fit_back(layers, take_apart(back, self._geometry_of(back)))
+        return layers.to(self._execution_device)
+
+    def _geometry_of(self, photo: np.ndarray):
+        """The predicted shape of a fitted photo, uint8 [height, width, 3]."""
+        pixels = torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 127.5 - 1
+        return self.geometry.predict(pixels.to(self._execution_device))
+
+    def guide(
+        self, image: Image.Image, motion: torch.Tensor | None, num_frames: int, back_image: Image.Image | None = None
+    ) -> ClipGuide | None:
+        """What is known of every frame of a clip, or `None` for a model without geometry.
+
+        Args:
+            image, back_image: as for `take_apart`.
+            motion: rows, [F, motion_channels]; `None` leaves the motion to the model, whose guide then stands still.
+            num_frames: of the clip, F.
+        """
+        if self.geometry is None:
+            return None
+        if motion is None:
+            motion = torch.tensor([[0.0, 1.0, 0.0]]).expand(num_frames, -1)
+        return ClipGuide(self.take_apart(image, back_image), motion.cpu())
+
+    def encode_guide(self, guide: ClipGuide) -> torch.Tensor:
+        """A guide as the denoiser takes it, latents and how they are known, [1, C + 4, F, H, W]."""
+        warped = guide.frames(torch.arange(len(guide.motion)), self.code_size)
+        pixels = guide_frames(warped).pixels if self.config.signed_pixels else warped.pixels
+        latents = torch.cat([self.vae.encode(part.to(self.vae.dtype)).latents for part in pixels.split(4)])
+        known = F.avg_pool2d(warped.known, self.vae_scale_factor)  # [F, 4, H, W]
+        scaled = latents.float() * self.vae.config.scaling_factor
+        return torch.cat([scaled, known], dim=1).transpose(0, 1)[None].to(self.unet.dtype)
 
     def encode_image(
         self, image: Image.Image, generator: torch.Generator | None = None
@@ -229,30 +300,64 @@ class FashionFlowPipeline(DiffusionPipeline):
 
     @torch.no_grad()
     def decode_latents(
-        self,
-        latents: torch.Tensor,
-        image: Image.Image | None = None,
-        chunk_frames: int = 4,
-        tiny: bool | None = None,
+        self, latents: torch.Tensor, chunk_frames: int = 4, tiny: bool | None = None
     ) -> Iterator[torch.Tensor]:
-        """Yields pixels in [0, 1], [B, 3, f, height, width], at most `chunk_frames` frames at a time.
+        """Yields pixels in [0, 1], [B, 3, f, height, width], at most `chunk_frames` frames at a time, of the autoencoder's size.
 
-        An autoencoder that can be guided by the photo, `image`, draws its prints and faces with the photo's own pixels. With
-        `tiny`, which is `tiny_clips` by default, the small decoder draws instead: about 17 times less work, and softer.
+        With `tiny`, which is `tiny_clips` by default, the small decoder draws instead: about 17 times less work, and softer.
         """
         tiny = self.tiny_clips if tiny is None else tiny
         # The small one takes latents as the denoiser has them.
         decoder, scaling_factor = (self.tiny_decoder, 1.0) if tiny else (self.vae, self.vae.config.scaling_factor)
-        decode_kwargs = {}
-        if image is not None and self.is_photo_guided and not tiny:
-            photo = self.photo_pixels(image)  # encoded again, because the clip need not begin with it
-            decode_kwargs["guide"] = self.vae.guide(photo, self.vae.encode(photo).latents)
         for chunk in latents.split(chunk_frames, dim=2):
             frames = chunk.transpose(1, 2).flatten(0, 1) / scaling_factor  # [B*f, C, H, W]
-            frames = decoder.decode(frames.to(decoder.dtype), return_dict=False, **decode_kwargs)[0].float()
+            frames = decoder.decode(frames.to(decoder.dtype), return_dict=False)[0].float()
             if self.config.signed_pixels:
                 frames = (frames + 1) / 2
             yield frames.clamp(0, 1).unflatten(0, (chunk.shape[0], chunk.shape[2])).transpose(1, 2)
+
+    @torch.no_grad()
+    def decode_guided(
+        self,
+        latents: torch.Tensor,
+        guide: ClipGuide,
+        moments: torch.Tensor | None = None,
+        chunk_frames: int = 4,
+        size: tuple[int, int] | None = None,
+    ) -> Iterator[torch.Tensor]:
+        """Yields a guided clip's pixels in [0, 1], [1, 3, f, height, width], at most `chunk_frames` frames at a time.
+
+        The photo's own pixels come from the guide at the clip's size; what it does not know is drawn by the decoder. Between the
+        denoiser's frames the guide is exact, and the latents are mixed.
+
+        Args:
+            latents: of the denoiser's frames, [1, C, F, H, W].
+            guide: of the same clip.
+            moments: of the frames wanted, in frames of the denoiser, [N]; all of its own by default.
+            size: height and width of the frames, pixels; the clip's by default.
+        """
+        moments = torch.arange(latents.shape[2], dtype=torch.float32) if moments is None else moments
+        size = (self.height, self.width) if size is None else size
+        layers = guide.layers if size == (self.height, self.width) else guide.layers.resized(*size)
+        guide = ClipGuide(layers, guide.motion)
+        shrink = tuple(size) != self.code_size
+        for chunk in moments.split(chunk_frames):
+            warped = guide.frames(chunk)
+            small = guide_frames(warped)
+            if shrink:
+                small.pixels, small.known = (
+                    F.interpolate(part, self.code_size, mode="area") for part in (small.pixels, small.known)
+                )
+            frames = latents_at(latents, chunk) / self.vae.config.scaling_factor  # [f, C, H, W]
+            small.pixels, small.known = (part.to(self.vae.dtype) for part in (small.pixels, small.known))
+            drawn, belief = (part.float() for part in self.vae.decode_guided(frames.to(self.vae.dtype), small))
+            if shrink:
+                drawn, belief = (
+                    F.interpolate(part, tuple(size), mode="bilinear", align_corners=False) for part in (drawn, belief)
+                )
+            belief = with_certainty(belief, warped.known)
+            pixels = torch.lerp((drawn + 1) / 2, warped.pixels, belief)
+            yield pixels.clamp(0, 1).transpose(0, 1)[None]
 
     @torch.no_grad()
     def __call__(
@@ -269,6 +374,8 @@ class FashionFlowPipeline(DiffusionPipeline):
         latents: torch.Tensor | None = None,
         output_type: str = "np",
         return_dict: bool = True,
+        back_image: Image.Image | None = None,
+        guide: ClipGuide | None = None,
         callback_on_step_end: Callable[[DiffusionPipeline, int, int, dict], dict] | None = None,
         callback_on_step_end_tensor_inputs: tuple[str, ...] = ("latents",),
     ) -> FashionFlowPipelineOutput | tuple:
@@ -289,6 +396,10 @@ class FashionFlowPipeline(DiffusionPipeline):
                 `generator` by default.
             output_type: "np", "pt", "pil" or "latent".
             return_dict: return a `FashionFlowPipelineOutput` rather than a one-element tuple.
+            back_image: a photo of the garment's back, for a model with geometry; without it the back is guessed from the front.
+            guide: what `guide` gave for the same photos, motion and number of frames; made here by default.
+            back_image: a photo of the garment's back, for a model with geometry; without it the back is guessed from the front.
+            guide: what `guide` gave for the same photos, motion and number of frames; made here by default.
             callback_on_step_end: called after every step with `(pipeline, step, timestep, tensors)`; returns `tensors`.
                 "latents" are the noisy frames only, as many as those of `latents` above.
             callback_on_step_end_tensor_inputs: names of the tensors handed to the callback.
@@ -312,6 +423,8 @@ class FashionFlowPipeline(DiffusionPipeline):
             output_type,
             callback_on_step_end_tensor_inputs,
         )
+        if back_image is not None and not self.has_geometry:
+            raise ValueError("`back_image` must be None for a model without geometry.")
         scheduler = make_scheduler(sampler, self.scheduler.config) if sampler else self.scheduler
         if isinstance(motion, str):
             seed = generator.initial_seed() if generator is not None else torch.initial_seed()
@@ -319,6 +432,9 @@ class FashionFlowPipeline(DiffusionPipeline):
         device = self._execution_device
         self._interrupt = False
         try:
+            if guide is None:
+                guide = self.guide(image, motion, num_frames, back_image)
+            encoded_guide = self.encode_guide(guide) if self.unet.config.guide_channels else None
             context, first_frame = self.encode_image(image, generator)
             given = first_frame[:, :, : int(self.config.first_frame_given)]  # [B, C, 1 or 0, H, W]
             latents = self.prepare_latents(first_frame, num_frames, scheduler, generator, latents)
@@ -337,9 +453,11 @@ class FashionFlowPipeline(DiffusionPipeline):
                         deep_features = free_deep_features = None
                     if motion_guidance > 1:  # rows of zeros leave the motion to the model
                         free, free_deep_features = self._predict(
-                            clip, timestep, context, torch.zeros_like(motion), free_deep_features
+                            clip, timestep, context, torch.zeros_like(motion), free_deep_features, encoded_guide
                         )
-                    prediction, deep_features = self._predict(clip, timestep, context, motion, deep_features)
+                    prediction, deep_features = self._predict(
+                        clip, timestep, context, motion, deep_features, encoded_guide
+                    )
                     if motion_guidance > 1:
                         prediction = free + motion_guidance * (prediction - free)
                     prediction = prediction[:, :, given.shape[2] :]
@@ -354,7 +472,7 @@ class FashionFlowPipeline(DiffusionPipeline):
                         break
 
             latents = torch.cat([given, latents], dim=2)
-            frames = latents if output_type == "latent" else self._postprocess(latents, image, output_type)
+            frames = latents if output_type == "latent" else self._postprocess(latents, guide, output_type)
         finally:
             self._current_timestep = None
             self.maybe_free_model_hooks()
@@ -367,18 +485,28 @@ class FashionFlowPipeline(DiffusionPipeline):
         context: torch.Tensor,
         motion: torch.Tensor | None,
         deep_features: torch.Tensor | None,
+        guide: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """What the denoiser answers, [B, C, F, H, W], and its deep features for the next step."""
-        output = self.unet(clip, timestep, context, motion=motion, deep_features=deep_features)
+        output = self.unet(clip, timestep, context, motion=motion, deep_features=deep_features, guide=guide)
         return output.sample, output.deep_features
 
     def _postprocess(
-        self, latents: torch.Tensor, image: Image.Image, output_type: str
+        self, latents: torch.Tensor, guide: ClipGuide | None, output_type: str
     ) -> torch.Tensor | np.ndarray | list:
-        video = torch.cat(list(self.decode_latents(latents, image)), dim=2).transpose(1, 2)  # [B, F, 3, height, width]
+        decoded = self.decode_latents(latents) if guide is None else self.decode_guided(latents, guide)
+        video = torch.cat(list(decoded), dim=2).transpose(1, 2)  # [B, F, 3, height, width]
         if output_type == "pt":
             return video
         video = video.permute(0, 1, 3, 4, 2).cpu().numpy()  # [B, F, height, width, 3]
         if output_type == "np":
             return video
         return [[Image.fromarray(frame) for frame in clip] for clip in (video * 255).round().astype(np.uint8)]
+
+
+def latents_at(latents: torch.Tensor, moments: torch.Tensor) -> torch.Tensor:
+    """Latents of a clip, [1, C, F, H, W], at moments between its frames, [N], mixed from the two neighbours; [N, C, H, W]."""
+    before = moments.floor().long().clamp(0, latents.shape[2] - 1)
+    after = (before + 1).clamp(max=latents.shape[2] - 1)
+    share = (moments - before).to(latents)[None, None, :, None, None]
+    return torch.lerp(latents[:, :, before], latents[:, :, after], share)[0].transpose(0, 1)

@@ -1,0 +1,268 @@
+"""A photo taken apart into layers that can be moved: the figure's front, its back, and the background behind it.
+
+Pictures are float32 sRGB in [0, 1]; everything is of the clip's size. Depths are pixels of the clip, positive towards the viewer, 0 in
+the plane of the turning axis.
+
+Shape letters used in this file:
+    H, W pixels
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from ..foreground import continued
+from ..models.geometry import PhotoGeometry
+from .background_plate import background_plate
+
+
+CLOSING = 5.0
+"""Along the outline front and back come together over so many pixels of a photo of `CLOSING_WIDTH` pixels across."""
+CLOSING_WIDTH = 256
+
+CLEAR = 0.5
+"""Coverage from which a pixel belongs to the figure."""
+
+SMALLEST_PIECE = 0.03
+"""Pieces of the figure that are smaller than this share of its largest piece are taken for mistakes."""
+
+OWN_COLOURS = 0.9
+"""Coverage from which a pixel shows the figure's own colours and nothing of the background."""
+
+HEAD_SHARE = 0.75  # of a head's height that hair covers from behind; below is the neck
+
+
+@dataclass
+class PhotoLayers:
+    """A photo's layers.
+
+    Args:
+        front_colours, back_colours: what the figure looks like from the photo's side and from the other side, each as seen through
+            the photo's own pixels, continued beyond the outline, [3, H, W].
+        coverage: share of each pixel that the figure covers, in [0, 1], [H, W].
+        front, back: depths, pixels, [H, W], equal along the outline and continued beyond it.
+        background: the photo without the figure, [3, H, W].
+        background_known: 1 where the photo shows the background, 0 where it was filled in, [H, W].
+        axis: column of the turning axis, pixels from the left edge.
+        back_known: whether `back_colours` come from a photo of the back rather than from a guess.
+    """
+
+    front_colours: torch.Tensor
+    back_colours: torch.Tensor
+    coverage: torch.Tensor
+    front: torch.Tensor
+    back: torch.Tensor
+    background: torch.Tensor
+    background_known: torch.Tensor
+    axis: float
+    back_known: bool = False
+
+    def to(self, device: torch.device | str) -> "PhotoLayers":
+        """The same layers on another device."""
+        return PhotoLayers(
+            **{
+                name: value.to(device) if isinstance(value, torch.Tensor) else value
+                for name, value in vars(self).items()
+            }
+        )
+
+    def resized(self, height: int, width: int) -> "PhotoLayers":
+        """The same layers for a clip of another size with the same aspect."""
+        scale = width / self.coverage.shape[1]
+
+        def maps(value: torch.Tensor) -> torch.Tensor:
+            picture = value.reshape(1, -1, *value.shape[-2:])
+            picture = torch.nn.functional.interpolate(picture, (height, width), mode="bilinear", antialias=True)
+            return picture.reshape(*value.shape[:-2], height, width)
+
+        return PhotoLayers(
+            front_colours=maps(self.front_colours),
+            back_colours=maps(self.back_colours),
+            coverage=maps(self.coverage),
+            front=maps(self.front) * scale,
+            back=maps(self.back) * scale,
+            background=maps(self.background),
+            background_known=maps(self.background_known),
+            axis=self.axis * scale,
+            back_known=self.back_known,
+        )
+
+
+def take_apart(photo: np.ndarray, geometry: PhotoGeometry) -> PhotoLayers:
+    """The layers of a photo.
+
+    Args:
+        photo: uint8 sRGB, [H, W, 3].
+        geometry: its shape, predicted at any size of the same aspect.
+    """
+    height, width = photo.shape[:2]
+    scale = width / geometry.coverage.shape[3]
+    coverage, front, back = (
+        part[0, 0].float().cpu().numpy() for part in (geometry.coverage, geometry.front, geometry.back)
+    )
+    predicted = (coverage > CLEAR).astype(np.uint8)
+    enlarge = lambda values: cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR)  # noqa: E731
+    coverage = matte(photo, enlarge(coverage))
+    coverage = np.where(whole(coverage), coverage, 0).astype(np.float32)
+    # The matte may reach a little beyond what was predicted; there the depths go on.
+    front, back = closed(coverage, *(enlarge(beyond(depth, predicted)) * scale for depth in (front, back)))
+    own = coverage > OWN_COLOURS
+    own = cv2.erode(own.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1) > 0
+    if not own.any():
+        own = np.ones_like(own)
+    front_colours = continued(photo, own)
+    background, background_known = background_plate(photo, coverage)
+    picture = lambda pixels: torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float() / 255  # noqa: E731
+    return PhotoLayers(
+        front_colours=picture(front_colours),
+        back_colours=picture(guessed_back(front_colours, coverage)),
+        coverage=torch.from_numpy(coverage),
+        front=torch.from_numpy(front),
+        back=torch.from_numpy(back),
+        background=picture(background),
+        background_known=torch.from_numpy(background_known),
+        axis=geometry.axis * scale,
+    )
+
+
+def whole(coverage: np.ndarray) -> np.ndarray:
+    """Where the figure is, bool, [H, W]: its pieces without the small ones, which are mistakes, and their soft edges."""
+    touched = (coverage > 0.02).astype(np.uint8)
+    clear = (coverage > CLEAR).astype(np.uint8)
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats(touched)
+    areas = np.bincount(labels.ravel(), weights=clear.ravel(), minlength=len(statistics))
+    areas[0] = 0
+    return (areas > SMALLEST_PIECE * areas.max())[labels] if areas.max() > 0 else np.zeros(coverage.shape, bool)
+
+
+def closed(coverage: np.ndarray, front: np.ndarray, back: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Depths of front and back that come together along the outline, and go on as they are there beyond it, [H, W] each.
+
+    The picture's own edges are no outline: a figure that they cut off stays open there.
+    """
+    mask = (coverage > CLEAR).astype(np.uint8)
+    reach = CLOSING * mask.shape[1] / CLOSING_WIDTH
+    inside = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_5)
+    # Between the two a round edge: a quarter of an ellipse over `reach` pixels.
+    depth = 1 - np.clip((inside - 0.5) / reach, 0, 1)
+    share = np.sqrt(1 - depth**2)
+    middle = smooth_inside((front + back) / 2, mask, 1.5 * mask.shape[1] / CLOSING_WIDTH)
+    front, back = middle + (front - middle) * share, middle + np.minimum(back - middle, front - middle) * share
+    # The first pixel outside is where the two meet: from it on they are one.
+    outside = beyond(middle, mask)
+    return tuple(np.where(mask > 0, depth, outside).astype(np.float32) for depth in (front, np.minimum(front, back)))
+
+
+def smooth_inside(values: np.ndarray, mask: np.ndarray, sigma: float) -> np.ndarray:
+    """Values blurred without those outside the mask (uint8), float32, [H, W]."""
+    weights = mask.astype(np.float32)
+    blurred = cv2.GaussianBlur(values * weights, (0, 0), sigma) / np.maximum(cv2.GaussianBlur(weights, (0, 0), sigma), 1e-3)
+    return np.where(mask > 0, blurred, values).astype(np.float32)
+
+
+def beyond(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Values that go on outside the mask (uint8) as they are at the nearest place inside, float32, [H, W]."""
+    if not mask.any():
+        return np.zeros_like(values)
+    _, labels = cv2.distanceTransformWithLabels(1 - mask, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL)
+    inside = np.zeros(labels.max() + 1, np.float32)
+    inside[labels[mask > 0]] = values[mask > 0]
+    return inside[labels]
+
+
+def matte(photo: np.ndarray, coverage: np.ndarray) -> np.ndarray:
+    """Coverage that follows the photo's own edges, float32 in [0, 1], [H, W].
+
+    A guided filter (He et al. 2010): in every small window the coverage is a linear function of the photo's colours.
+
+    Args:
+        photo: uint8 sRGB, [H, W, 3].
+        coverage: in [0, 1], float32, [H, W]; its edges may be a few pixels off.
+    """
+    reach = max(2, round(6 * photo.shape[1] / 512))
+    guide = photo.astype(np.float32) / 255
+    soft = guided_filter(guide, coverage, reach, 1e-4)
+    # Away from the edge the prediction is sure of itself, and the photo's prints must not shine through.
+    edge = cv2.GaussianBlur(4 * coverage * (1 - coverage), (0, 0), reach / 2)
+    weight = np.clip(3 * edge, 0, 1)
+    mixed = weight * soft + (1 - weight) * coverage
+    return np.clip((mixed - 0.1) / 0.8, 0, 1).astype(np.float32)
+
+
+def guided_filter(guide: np.ndarray, values: np.ndarray, reach: int, smoothness: float) -> np.ndarray:
+    """Values, float32 [H, W], made a local linear function of the colours of `guide`, float32 [H, W, 3].
+
+    Args:
+        reach: half the side of a window, pixels.
+        smoothness: variance of colours below which a window counts as plain.
+    """
+    size = (2 * reach + 1, 2 * reach + 1)
+    mean = lambda picture: cv2.blur(picture, size)  # noqa: E731
+    mean_guide, mean_values = mean(guide), mean(values)
+    covariance = mean(guide * values[..., None]) - mean_guide * mean_values[..., None]  # [H, W, 3]
+    products = mean((guide[..., :, None] * guide[..., None, :]).reshape(*guide.shape[:2], 9))
+    variance = products.reshape(*guide.shape, 3) - mean_guide[..., :, None] * mean_guide[..., None, :]
+    slope = np.linalg.solve(variance + smoothness * np.eye(3, dtype=np.float32), covariance[..., None])[..., 0]
+    offset = mean_values - (slope * mean_guide).sum(-1)
+    return (mean(slope) * guide).sum(-1) + mean(offset)
+
+
+def guessed_back(front_colours: np.ndarray, coverage: np.ndarray) -> np.ndarray:
+    """What the figure may look like from behind, uint8 [H, W, 3]: the garment's colours of the front, and hair where the face is."""
+    head = find_head(front_colours, coverage)
+    if head is None:
+        return front_colours
+    top, bottom, left, right = head
+    back = front_colours.copy()
+    hair_bottom = top + max(2, round((bottom - top) * HEAD_SHARE))
+    crown = slice(top, top + max(1, (bottom - top) // 6))
+    clear = coverage[crown, left:right] > OWN_COLOURS
+    pixels = front_colours[crown, left:right][clear]
+    if not len(pixels):
+        return front_colours
+    colour = np.median(pixels, axis=0)
+    # The hair's own strands, from the crown, repeated downwards.
+    strands = front_colours[crown, left:right].astype(np.float32) - colour
+    strands = np.clip(strands, -25, 25)
+    rows = np.arange(top, hair_bottom)
+    period = crown.stop - crown.start
+    turn = np.abs((rows - top) % (2 * period) - period).clip(0, period - 1)
+    hair = colour + strands[turn]
+    fade = np.clip((hair_bottom - rows) / max(1, 0.25 * (hair_bottom - top)), 0, 1)[:, None, None]
+    region = back[top:hair_bottom, left:right]
+    back[top:hair_bottom, left:right] = (region + (hair - region) * fade).round().clip(0, 255).astype(np.uint8)
+    return back
+
+
+def find_head(picture: np.ndarray, coverage: np.ndarray) -> tuple[int, int, int, int] | None:
+    """The head of the figure as (top, bottom, left, right), or `None` if it shows none, as a garment laid flat.
+
+    A head is the figure's narrow upper end, wide as high, with skin in it, above much wider shoulders.
+    """
+    mask = coverage > CLEAR
+    rows = np.flatnonzero(mask.any(axis=1))
+    if len(rows) < 20:
+        return None
+    top = rows[0]
+    left = mask.argmax(axis=1)
+    right = mask.shape[1] - mask[:, ::-1].argmax(axis=1)
+    widths = np.where(mask.any(axis=1), right - left, 0).astype(np.float32)
+    height = rows[-1] - top
+    shoulders = widths[top : top + height // 2].max()
+    wide = np.flatnonzero(widths[top : top + height // 2] > 0.62 * shoulders)
+    bottom = top + (wide[0] if len(wide) else 0)
+    head_height = bottom - top
+    if head_height < 8:
+        return None
+    head_left, head_right = int(left[top + 2 : bottom].min()), int(right[top + 2 : bottom].max())
+    head_width = np.median(widths[top + head_height // 4 : bottom])
+    if not 0.7 < head_height / max(head_width, 1) < 3 or head_width > 0.6 * shoulders:
+        return None
+    region, clear = picture[top:bottom, head_left:head_right], mask[top:bottom, head_left:head_right]
+    luma, red, blue = np.moveaxis(cv2.cvtColor(np.ascontiguousarray(region), cv2.COLOR_RGB2YCrCb), -1, 0)
+    skin = clear & (luma > 30) & (red > 133) & (red < 185) & (blue > 75) & (blue < 132)
+    if skin.sum() < 0.12 * clear.sum():
+        return None
+    return int(top), int(bottom), head_left, head_right
