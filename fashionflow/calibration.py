@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 
 from .interpolation import interpolate
 from .pipelines import FashionFlowPipeline
-from .playback import keyframes, playing_rate
+from .playback import playing_frames, playing_rate
 from .preview import Preview
 from .video import write_clip, write_segment
 

@@ -21,6 +21,7 @@ from PIL import Image
 from .hub import load_pipeline
 from .memory import DECODED_AT_ONCE, Ladder, peak_bytes, weight_bytes
 from .pipelines import FashionFlowPipeline
+from .playback import playing_frames
 
 
 STEPS = 2

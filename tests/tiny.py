@@ -6,6 +6,8 @@ from PIL import Image
 from transformers import CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionModel
 
 from fashionflow import FashionFlowPipeline, GarmentAutoencoder, GarmentConditioner, SpaceTimeUNet
+from fashionflow.models import GarmentGeometry
+from fashionflow.models.guide_fusion import KNOWN_CHANNELS
 from fashionflow.schedulers import make_scheduler, training_scheduler
 
 
@@ -119,6 +121,41 @@ def released_pipeline() -> FashionFlowPipeline:
         signed_pixels=False,
         photo_fit="stretch",
     )
+
+
+@torch.no_grad()
+def geometry() -> GarmentGeometry:
+    """A geometry network whose weights are set by hand: it sees a lens in the middle of every photo, and nothing else of it.
+
+    The two channels that say where a cell is, across and down, go past all blocks; SiLU(x) + SiLU(-x) is about |x|.
+    """
+    torch.manual_seed(0)
+    network = GarmentGeometry(block_channels=(8, 16), sample_size=(HEIGHT, WIDTH)).eval()
+    last = network.up_blocks[-1]
+    for layer in (network.conv_in, last.conv2, last.shortcut, network.conv_out):
+        torch.nn.init.zeros_(layer.weight)
+        torch.nn.init.zeros_(layer.bias)
+    steepness = 12.0
+    for channel, (place, sign) in enumerate(((49, 1), (49, -1), (48, 1), (48, -1))):  # across, across, down, down
+        network.conv_in.weight[channel, place, 1, 1] = sign * steepness
+        last.shortcut.weight[channel, 16 + channel] = 1  # behind the 16 channels of the coarser level come those of the skip
+    cells = network.conv_out.weight.unflatten(0, (4, 16))  # coverage, front, back, axis; 4 x 4 pixels each
+    cells[0, :, :4, 1, 1], cells[1, :, :4, 1, 1], cells[2, :, :4, 1, 1] = -2.0, -0.02, 0.02
+    cells[3, :, 0, 1, 1], cells[3, :, 1, 1, 1] = WIDTH / 2 / 64 / steepness, -WIDTH / 2 / 64 / steepness
+    network.conv_out.bias.unflatten(0, (4, 16))[0] = 2.0 * 0.7 * steepness
+    network.conv_out.bias.unflatten(0, (4, 16))[1:3] = torch.tensor([[0.2], [-0.2]])
+    return network
+
+
+def guided_pipeline(**overrides) -> FashionFlowPipeline:
+    """The structure of a pipeline with geometry: a guide for every frame, and clips twice as large as the autoencoder's pictures."""
+    components = {
+        "unet": unet(guide_channels=LATENT_CHANNELS + KNOWN_CHANNELS),
+        "vae": autoencoder(guided=True),
+        "geometry": geometry(),
+        "clip_scale": 2,
+    }
+    return pipeline(**components | overrides)
 
 
 def photo() -> Image.Image:

@@ -14,7 +14,7 @@ from PIL import Image
 from transformers import CLIPImageProcessorPil, CLIPVisionModel
 
 from ..models import GarmentAutoencoder, GarmentConditioner, GarmentGeometry, SpaceTimeUNet
-from ..models.guide_fusion import KNOWN_CHANNELS, with_certainty
+from ..models.guide_fusion import with_certainty
 from ..motion import motion_rows
 from ..photo import fit
 from ..schedulers import SAMPLERS, make_scheduler

@@ -145,7 +145,7 @@ def load_networks(config: DecoderConfig, device: torch.device) -> tuple[FashionF
             f"{config.pipeline!r} has not."
         )
     vae = load_autoencoder(config.vae or config.pipeline)
-    if not isinstance(vae, GarmentAutoencoder) or not same_code(pipe.vae, vae, (pipe.height, pipe.width)):
+    if not isinstance(vae, GarmentAutoencoder) or not same_code(pipe.vae, vae, pipe.code_size):
         raise ValueError(
             f"`vae` must have the code that the pipeline's denoiser was trained on, which {config.vae!r} has not."
         )

@@ -23,7 +23,7 @@ from .export import LARGEST_PART
 from .latents import LatentClip, LatentFormat, read_clips
 from .loop import TrainingLoop, check_settings, save_whole, set_learning_rate
 from .losses import denoising_loss, loss_weights, noise_schedule, start_from_linear_denoiser, variances_of_change
-from .modules import build_denoiser, load_autoencoder, load_start
+from .modules import build_denoiser, load_autoencoder, load_geometry, load_start
 from .pack import evenly
 from .recipes import STRUCTURE, DenoiserConfig, parse_config
 from .strips import held_out_errors, make_pipeline, sample_strip
@@ -108,7 +108,11 @@ def main(config: DenoiserConfig) -> None:
     )
     shown = LatentWindows(held_out, config.num_frames, [max(config.strides)]).clips[:HELD_OUT_WINDOWS]
     _, channels, height, width = training[0].shape
-    denoiser = build_denoiser(config, channels, (height, width), training[0].image_size)
+    guided = training[0].has_guide
+    geometry = load_geometry(config.geometry or config.start) if guided and (config.geometry or config.start) else None
+    if guided and geometry is None:
+        raise ValueError("`geometry` is needed, the folder of the network that the latents' guides come from, got none.")
+    denoiser = build_denoiser(config, channels, (height, width), training[0].image_size, guided)
     vae = load_autoencoder(config.vae)
     if vae.config.latent_channels != channels:
         raise ValueError(f"`vae` must have the latents' {channels} channels, got {vae.config.latent_channels}.")
@@ -151,7 +155,7 @@ def main(config: DenoiserConfig) -> None:
             errors = held_out_errors(denoiser, scheduler, fixed, normalise, config.conditioning)
         loop.log(**errors)
         vae.to(accelerator.device)
-        pipeline = make_pipeline(denoiser, vae, scheduler, processor, form, config)
+        pipeline = make_pipeline(denoiser, vae, scheduler, processor, form, config, geometry)
         try:
             save_whole(pipeline, out / "pipeline", max_shard_size=LARGEST_PART)
             with accelerator.autocast():

@@ -44,7 +44,7 @@ def export(
     if vae is not None:
         components["vae"] = load_autoencoder(str(vae))
         ours = all(isinstance(autoencoder, GarmentAutoencoder) for autoencoder in (pipe.vae, components["vae"]))
-        if not ours or not same_code(pipe.vae, components["vae"], (pipe.height, pipe.width)):
+        if not ours or not same_code(pipe.vae, components["vae"], pipe.code_size):
             raise ValueError(f"`vae` must have the code that the denoiser was trained on, which {str(vae)!r} has not.")
     multiple, layers = pipe.unet.frame_multiple, pipe.image_encoder.config.num_hidden_layers
     if num_frames is not None and (num_frames < 2 or num_frames % multiple):
@@ -58,6 +58,7 @@ def export(
         shorter.load_state_dict({k: v for k, v in components["image_encoder"].state_dict().items() if k in kept})
         components["image_encoder"] = shorter
     names = ("frame_rate", "default_num_frames", "signed_pixels", "photo_fit", "noise_scale", "first_frame_given")
+    names += ("clip_scale", "deep_interval")
     settings = {name: pipe.config[name] for name in names if name in pipe.config}
     if num_frames is not None:
         settings["frame_rate"] = settings["frame_rate"] * num_frames / settings["default_num_frames"]

@@ -5,7 +5,8 @@ Shape letters used in this file:
 
 A clip's file holds `latents` and, where it was asked for, `mirrored`, bfloat16 [F, C, H, W]; `pictures`, uint8 [F, 3, S, S]; and, for
 clips whose motion is known, `yaw` (degrees) and `distance` (metres walked), [F]. Latents of an autoencoder with a posterior may
-come with its `deviation`, bfloat16 [F, C, H, W]. The folder's `format.json` says how they were made.
+come with its `deviation`, bfloat16 [F, C, H, W]. Clips with guides have `guide`, and `mirrored_guide` if they are mirrored, bfloat16
+[F, C + 4, H, W]. The folder's `format.json` says how they were made.
 """
 
 import json
@@ -114,7 +115,9 @@ class LatentClip:
             ) from error
         self.has_mirrored = "mirrored" in names
         self.has_deviation = "deviation" in names
-        self.starts = range(len(self))  # frames that have a picture, so that a window can begin there
+        self.has_guide = "guide" in names
+        # Frames that have a picture, so that a window can begin there; a guide is made from frame 0.
+        self.starts = range(1) if self.has_guide else range(len(self))
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -126,6 +129,10 @@ class LatentClip:
     def deviation(self, frames: slice) -> torch.Tensor:
         """Standard deviation of the posterior of those frames' latents, [f, C, H, W]."""
         return self._read("deviation", frames)
+
+    def guide(self, frames: slice, mirrored: bool = False) -> torch.Tensor:
+        """What is known of those frames, [f, C + 4, H, W], of a clip that `has_guide`."""
+        return self._read("mirrored_guide" if mirrored else "guide", frames)
 
     def picture(self, frame: int) -> torch.Tensor:
         """What the image encoder sees of one frame, uint8 [3, S, S]."""
@@ -154,6 +161,11 @@ def read_clips(folder: Path) -> list[LatentClip]:
             "`python -m fashionflow.training.prepare`."
         )
     for clip in clips:
+        if clip.has_guide != clips[0].has_guide:
+            raise ValueError(
+                f"`latents` must all have guides or none: clip {clips[0].name!r} and clip {clip.name!r} differ; prepare them "
+                "alike."
+            )
         if clip.shape[1:] != clips[0].shape[1:] or clip.image_size != clips[0].image_size:
             raise ValueError(
                 f"`latents` must all have one size: clip {clips[0].name!r} has {list(clips[0].shape[1:])} and pictures of "

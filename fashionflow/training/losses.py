@@ -59,11 +59,14 @@ def start_from_linear_denoiser(unet: SpaceTimeUNet, scheduler: DDPMScheduler, va
 
 
 def variances_of_change(clips: Iterable[LatentClip]) -> torch.Tensor:
-    """How far the latents of later frames stray from those of frame 0, mean square over clips, frames and cells, [C]."""
+    """How far the latents of later frames stray from their guide, or from frame 0 in clips without one, mean square over clips,
+    frames and cells, [C]."""
     changes = []
     for clip in clips:
-        latents = clip.latents(slice(0, len(clip), 1)).float()  # [F, C, H, W]
-        changes.append((latents[1:] - latents[:1]).square().mean((0, 2, 3)))
+        whole = slice(0, len(clip), 1)
+        latents = clip.latents(whole).float()  # [F, C, H, W]
+        start = clip.guide(whole)[1:, : latents.shape[1]].float() if clip.has_guide else latents[:1]
+        changes.append((latents[1:] - start).square().mean((0, 2, 3)))
     return torch.stack(changes).mean(0)
 
 
@@ -135,6 +138,7 @@ def denoising_loss(
         batch["photo"],
         batch["motion"] * (batch["keep_motion"] >= config.motion_dropout)[:, None, None],
         (batch["keep_context"] >= config.image_dropout).float(),
+        batch.get("guide"),
     )
     difference = (predicted.float() - target)[:, :, first:]
     errors = difference.square().mean((1, 3, 4))  # [B, F]

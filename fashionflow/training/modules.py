@@ -8,7 +8,8 @@ from diffusers import AutoencoderKL
 from torch import nn
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
-from ..models import GarmentAutoencoder, GarmentConditioner, SpaceTimeUNet
+from ..models import GarmentAutoencoder, GarmentConditioner, GarmentGeometry, SpaceTimeUNet
+from ..models.guide_fusion import KNOWN_CHANNELS
 from ..motion import MOTION_CHANNELS
 from ..pipelines import FashionFlowPipeline
 from .recipes import DenoiserConfig
@@ -33,6 +34,7 @@ class GarmentDenoiser(nn.Module):
         photo: torch.Tensor,
         motion: torch.Tensor,
         keep_context: torch.Tensor,
+        guide: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """What the network answers about noisy latents, [B, C, F, H, W].
 
@@ -43,17 +45,20 @@ class GarmentDenoiser(nn.Module):
             photo: the photo's latent, [B, C, H, W].
             motion: a row a frame, [B, F, 3]; passed over by a network without this input.
             keep_context: 1 or 0 a clip, [B]; 0 takes the photo's tokens away.
+            guide: what is known of every frame, [B, C + 4, F, H, W], for a network with guide channels.
         """
         clip_tokens = self.image_encoder(pixel_values).last_hidden_state
         context = self.conditioner(clip_tokens, photo) * keep_context[:, None, None]  # [B, N, D]
         motion = motion if self.unet.config.motion_channels else None
-        return self.unet(noisy, timesteps, context, motion=motion, return_dict=False)[0]
+        return self.unet(noisy, timesteps, context, motion=motion, guide=guide, return_dict=False)[0]
 
 
 def build_denoiser(
-    config: DenoiserConfig, latent_channels: int, latent_size: tuple[int, int], image_size: int
+    config: DenoiserConfig, latent_channels: int, latent_size: tuple[int, int], image_size: int, guided: bool = False
 ) -> GarmentDenoiser:
     """The networks that a configuration asks for, from scratch or with the weights of `config.start`.
+
+    `guided` says whether the clips have guides.
 
     Raises:
         ValueError: if the latents do not fit the networks.
@@ -77,6 +82,12 @@ def build_denoiser(
                 f"`latents` must come with pictures of {start.image_processor.crop_size['height']} pixels to go on from "
                 f"{config.start!r}, got {image_size}; prepare them with `--model` of the same folder."
             )
+        if bool(start.unet.config.guide_channels) != guided:
+            have, needs = ("guides", "takes none") if guided else ("no guides", "needs them")
+            raise ValueError(
+                f"`latents` must fit the weights to go on from, but they have {have} and {config.start!r} {needs}; prepare "
+                f"them {'without' if guided else 'with'} `--geometry`."
+            )
         denoiser = GarmentDenoiser(start.image_encoder, start.conditioner, start.unet).train()
     else:
         image_encoder = load_image_encoder(config, image_size)
@@ -96,6 +107,7 @@ def build_denoiser(
             motion_channels=MOTION_CHANNELS if config.motion else 0,
             first_frame_everywhere=config.first_frame_everywhere and config.conditioning != "global",
             gated_skips=config.gated_skips,
+            guide_channels=latent_channels + KNOWN_CHANNELS if guided else 0,
         )
         denoiser = GarmentDenoiser(image_encoder, conditioner, unet)
     if config.freeze_image_encoder:
@@ -156,6 +168,21 @@ def load_autoencoder(source: str, name: str = "vae") -> GarmentAutoencoder | Aut
         kind = GarmentAutoencoder if class_name == "GarmentAutoencoder" else AutoencoderKL
         return kind.from_pretrained(folder).eval()
     except Exception as error:  # whatever is wrong with the files, or the network
+        raise ValueError(f"`{name}` cannot be loaded from {source!r}: {first_line(error)}") from error
+
+
+def load_geometry(source: str, name: str = "geometry") -> GarmentGeometry:
+    """The geometry network in a folder, or in the folder `geometry` in it.
+
+    `name` is that of the setting that says which, for the message.
+
+    Raises:
+        ValueError: if there is none that can be loaded.
+    """
+    folder = Path(source) / "geometry" if (Path(source) / "geometry").is_dir() else Path(source)
+    try:
+        return GarmentGeometry.from_pretrained(folder, torch_dtype=torch.float32).eval()
+    except Exception as error:  # whatever is wrong with the files
         raise ValueError(f"`{name}` cannot be loaded from {source!r}: {first_line(error)}") from error
 
 

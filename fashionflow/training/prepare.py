@@ -1,7 +1,11 @@
 """Clips to latents, once, so that training the denoiser never decodes a video.
 
     python -m fashionflow.training.prepare CLIPS LATENTS --vae runs/autoencoder/vae
+    python -m fashionflow.training.prepare CLIPS LATENTS --vae runs/autoencoder/vae --geometry runs/geometry/geometry
     python -m fashionflow.training.prepare VIDEOS LATENTS --model assets/models/fashionflow-mini
+
+With a geometry, every clip also gets its guide: frame 0 as its predicted shape and the clip's motion take it, so that the denoiser learns
+to mend the mistakes of what it will be given. Windows of such clips begin at frame 0.
 
 CLIPS holds .mp4 files and `labels.jsonl`, one line a clip: `name`, `motion`, `yaw` (degrees, one a frame) and, if it is known,
 `distance` (metres walked, one a frame). VIDEOS holds videos of any size and frame rate without labels, in folders `train` and
@@ -19,14 +23,17 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from PIL import Image
+from torch.nn.functional import avg_pool2d
 from tqdm import tqdm
 from transformers import CLIPImageProcessorPil
 
-from ..models import GarmentAutoencoder
-from ..motion import LONGEST_WALK
+from ..models import GarmentAutoencoder, GarmentGeometry
+from ..motion import LONGEST_WALK, rows
 from ..photo import fit
+from ..pipelines.photo_layers import take_apart
+from ..pipelines.warp import warp
 from .latents import LatentFormat, write_clip_latents
-from .modules import load_autoencoder, load_start
+from .modules import load_autoencoder, load_geometry, load_start
 from .recipes import RELEASED_FORMAT
 
 
@@ -107,6 +114,37 @@ def encode_clip(
     }
 
 
+@torch.inference_mode()
+def encode_guide(
+    frames: np.ndarray, motion: torch.Tensor, vae: GarmentAutoencoder, geometry: GarmentGeometry, mirror: bool = True
+) -> dict[str, torch.Tensor]:
+    """The guide of a clip as the pipeline would make it from frame 0.
+
+    Args:
+        frames: uint8 RGB, [F, height, width, 3].
+        motion: rows, [F, 3].
+        vae: the autoencoder, for pixels in [-1, 1].
+        geometry: predicts the shape of frame 0.
+        mirror: also give the guide of the mirror image.
+
+    Returns:
+        `guide` and perhaps `mirrored_guide`, bfloat16 [F, C + 4, H, W]: latents, and how they are known.
+    """
+    photo = torch.from_numpy(frames[0]).permute(2, 0, 1)[None].float() / 127.5 - 1
+    layers = take_apart(frames[0], geometry.predict(photo.to(vae.device))).to(vae.device)
+    warped = warp(layers, motion)
+    guides = {}
+    for name in ("guide", "mirrored_guide") if mirror else ("guide",):
+        pixels, known = warped.pixels * 2 - 1, warped.known
+        if name == "mirrored_guide":
+            pixels, known = pixels.flip(-1), known.flip(-1)
+        latents = torch.cat([vae.encode(part).latents for part in pixels.split(CHUNK_FRAMES)])
+        known = avg_pool2d(known, vae.config.block_size)
+        guide = torch.cat([latents * vae.config.scaling_factor, known], dim=1)
+        guides[name] = guide.bfloat16().cpu().contiguous()
+    return guides
+
+
 def fitted(frame: np.ndarray, form: LatentFormat) -> np.ndarray:
     """A frame, uint8 [height, width, 3], brought to the format's size as photos are."""
     if frame.shape[:2] == (form.height, form.width):
@@ -123,6 +161,7 @@ def prepare(
     seconds: float = 60.0,
     mirror: bool = True,
     posterior: bool = False,
+    geometry: GarmentGeometry | None = None,
 ) -> None:
     """Writes the latents of every clip that can be used, and says which cannot and why.
 
@@ -134,6 +173,7 @@ def prepare(
         window: fewest frames of a clip that is of use.
         seconds: how much of a video is taken, from its start.
         mirror, posterior: as in `encode_clip`.
+        geometry: also write guides, which labelled clips alone can have.
 
     Raises:
         ValueError: if there is nothing to train on or to test with, before and after looking at the files.
@@ -146,6 +186,8 @@ def prepare(
     labelled = any((p / "labels.jsonl").is_file() for p in (clips, clips.parent, *split(clips)))
     if labelled:
         labels = {name: label for part in split(clips) for name, label in read_labels(part).items()}
+    elif geometry is not None:
+        raise ValueError("`geometry` needs clips whose motion is known, and there is no labels.jsonl beside them.")
     videos = find_videos(clips)
     latents.mkdir(parents=True, exist_ok=True)
     form.write(latents)
@@ -173,6 +215,9 @@ def prepare(
                 tensors["yaw"] = torch.tensor(label["yaw"], dtype=torch.float32)
                 tensors["distance"] = torch.from_numpy(walked_distance(label, len(frames))).float()
             tensors |= encode_clip(frames, vae, processor, form.signed_pixels, mirror, posterior)
+            if geometry is not None:
+                motion = rows(np.array(label["yaw"]), walked_distance(label, len(frames)))
+                tensors |= encode_guide(frames, motion, vae, geometry, mirror)
         except (ValueError, KeyError, TypeError) as error:
             skipped.append(f"skipped {video.name}: {error}")
             continue
@@ -201,6 +246,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--image-size", type=int, help="side of the image encoder's picture; 96 by default")
     parser.add_argument("--window", type=int, default=2, help="fewest frames of a clip that is of use")
     parser.add_argument("--seconds", type=float, default=60.0, help="how much of a video is taken, from its start")
+    parser.add_argument("--geometry", help="folder of a geometry network, or of a pipeline with one: also write guides")
     parser.add_argument("--no-mirror", dest="mirror", action="store_false", help="leave mirror images out")
     args = parser.parse_args(argv)
     try:
@@ -227,7 +273,13 @@ def main(argv: list[str] | None = None) -> None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         vae = vae.eval().to(device, memory_format=torch.channels_last)
         posterior = paper and isinstance(vae, AutoencoderKL)
-        prepare(args.clips, args.latents, vae, form, args.window, args.seconds, args.mirror and not paper, posterior)
+        mirror = args.mirror and not paper
+        geometry = None
+        if args.geometry:
+            if not isinstance(vae, GarmentAutoencoder) or not form.signed_pixels:
+                raise ValueError("`--geometry` needs an autoencoder of ours with pixels in [-1, 1].")
+            geometry = load_geometry(args.geometry).to(device)
+        prepare(args.clips, args.latents, vae, form, args.window, args.seconds, mirror, posterior, geometry)
     except (ValueError, OSError) as error:
         sys.exit(str(error))
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import torch
 from diffusers import DDPMScheduler
 from PIL import Image
 from transformers import CLIPImageProcessorPil
 
+from ..models import GarmentGeometry
 from ..pipelines import FashionFlowPipeline
 from ..schedulers import make_scheduler
 from .latents import LatentFormat
@@ -25,15 +27,18 @@ def held_out_errors(
     conditioning: str,
     timesteps: tuple[int, ...] = (100, 400, 700, 999),
 ) -> dict[str, float]:
-    """Mean squared error of the guessed clean latents at a few noise levels; 1 is as bad as repeating the photo.
+    """Mean squared error of the guessed clean latents at a few noise levels; 1 is as bad as the guide, or as repeating the photo where
+    there is none.
 
     Args:
-        windows: held-out windows, stacked: `latents`, `photo`, `picture` and `motion` as `fashionflow.training.windows.window`.
+        windows: held-out windows, stacked, as `fashionflow.training.windows.window` gives them.
         conditioning: "global" for a model that is not given frame 0.
     """
     clean = windows["latents"]  # [B, C, F, H, W]
     noise = noise_like(clean, torch.arange(len(clean)))
-    still = (clean - clean[:, :, :1])[:, :, 1:].square().mean()
+    guide = windows.get("guide")
+    start = clean[:, :, :1] if guide is None else guide[:, : clean.shape[1]]
+    still = (clean - start)[:, :, 1:].square().mean()
     errors = {}
     for timestep in timesteps:
         moments = torch.full((len(clean),), timestep, device=clean.device)
@@ -42,7 +47,7 @@ def held_out_errors(
             noisy = torch.cat([clean[:, :, :1], noisy[:, :, 1:]], dim=2)
         keep = torch.ones(len(clean), device=clean.device)
         answer = model(
-            noisy, moments, normalise(windows["picture"]), windows["photo"], windows["motion"], keep
+            noisy, moments, normalise(windows["picture"]), windows["photo"], windows["motion"], keep, guide
         ).float()
         kept = scheduler.alphas_cumprod[timestep].item()
         signal, deviation = kept**0.5, (1 - kept) ** 0.5
@@ -63,6 +68,7 @@ def make_pipeline(
     processor: CLIPImageProcessorPil,
     form: LatentFormat,
     config: DenoiserConfig,
+    geometry: GarmentGeometry | None = None,
 ) -> FashionFlowPipeline:
     """The networks as they are now as a pipeline that samples as they were trained."""
     pipeline = FashionFlowPipeline(
@@ -77,6 +83,8 @@ def make_pipeline(
         signed_pixels=form.signed_pixels,
         photo_fit=form.photo_fit,
         noise_scale=config.noise_scale,
+        geometry=geometry,
+        clip_scale=config.clip_scale if geometry is not None else 1,
         **({"first_frame_given": False} if config.conditioning == "global" else {}),
     )
     pipeline.set_progress_bar_config(disable=True)
@@ -103,6 +111,8 @@ def sample_strip(
             generator=torch.Generator(clean.device).manual_seed(0),
         ).frames[0]
         sampled = (sampled * 255).round().astype(np.uint8)
+        size = truth.shape[2], truth.shape[1]
+        sampled = np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in sampled])
         chosen = np.linspace(0, len(truth) - 1, min(6, len(truth))).round().astype(int)
         strips += [np.concatenate(list(frames[chosen]), axis=1) for frames in (truth, sampled)]
     return Image.fromarray(np.concatenate(strips))

@@ -89,7 +89,8 @@ def window(
 
     Returns:
         `latents` [C, F, H, W]; `photo`, frame 0 as the conditioner sees it, [C, H, W]; `picture`, the same as the image encoder
-        sees it, uint8 [3, S, S]; `motion` rows [F, 3], zeros where the motion is not known.
+        sees it, uint8 [3, S, S]; `motion` rows [F, 3], zeros where the motion is not known; and `guide`, [C + 4, F, H, W], of clips
+        that have one.
     """
     frames = slice(start, start + (num_frames - 1) * stride + 1, stride)
     latents = clip.latents(frames, mirrored).float()  # [F, C, H, W]
@@ -105,8 +106,10 @@ def window(
     if clip.yaw is not None:
         yaw = clip.yaw[frames].numpy()
         motion = rows(-yaw if mirrored else yaw, clip.distance[frames].numpy())
+    guide = {"guide": clip.guide(frames, mirrored).float().transpose(0, 1)} if clip.has_guide else {}
     return {
         "latents": latents.transpose(0, 1),
+        **guide,
         "photo": photo,
         "picture": picture.flip(-1) if mirrored else picture,
         "motion": motion,
