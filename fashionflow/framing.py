@@ -111,6 +111,50 @@ class Crop:
         return left, top, right, bottom
 
 
+ROOM = 0.04
+"""Around a figure, of its height: what a crop leaves free above its head and below its feet."""
+
+
+def figure_crop(size: tuple[int, int], aspect: float, figure: tuple[float, float, float, float] | None) -> Crop:
+    """The crop that shows a figure whole where the photo allows it, and its head rather than its feet where it does not.
+
+    Args:
+        size: the photo's width and height, pixels.
+        aspect: width divided by height of the crop, above 0.
+        figure: left, top, right and bottom of the figure in the photo, pixels; `None` if none was found, for the centre of the photo.
+    """
+    if figure is None:
+        return Crop()
+    width, height = size
+    left, top, right, bottom = figure
+    room = ROOM * (bottom - top)
+    # What the photo's own edge cuts off needs no room there.
+    top, bottom = max(0.0, top - room), min(float(height), bottom + room)
+    left, right = max(0.0, left - room), min(float(width), right + room)
+    crop = crop_box(size, aspect)
+    crop_width, crop_height = crop[2] - crop[0], crop[3] - crop[1]
+    zoom = min(1.0, crop_height / (bottom - top), crop_width / (right - left))
+    cut_at_sides = left <= 0 or right >= width
+    if zoom < 1 and crop_width == width and cut_at_sides:
+        zoom = 1.0  # beyond the photo's sides the figure goes on, and nothing could be put there
+    zoom = max(MIN_ZOOM, zoom)
+    shown = Crop(zoom).box(size, aspect)
+    shown_width, shown_height = shown[2] - shown[0], shown[3] - shown[1]
+    first_row = (top + bottom - shown_height) / 2 if bottom - top <= shown_height + 1 else top
+    first_column = (left + right - shown_width) / 2
+    return Crop(
+        round(float(zoom), 4), _place(width, shown_width, first_column), _place(height, shown_height, first_row)
+    )
+
+
+def _place(photo_side: float, side: float, first: float) -> float:
+    """`Crop.across` or `down` of a crop of length `side` that begins at `first`, as near to that as the photo allows."""
+    room = abs(photo_side - side)
+    if room < 1:
+        return 0.0
+    return round(float(min(1.0, max(-1.0, (2 * first - (photo_side - side)) / room))), 4)
+
+
 def cropped(photo: Image.Image, width: int, height: int, crop: Crop) -> Image.Image:
     """The part of a photo that `crop` shows, at the model's size. `cropped(..., Crop())` is `fit(..., "crop")`.
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
 from .errors import PhotoError
-from .framing import MAX_ZOOM, MIN_ZOOM, Crop, crop_box, cropped, fit
+from .framing import MAX_ZOOM, MIN_ZOOM, Crop, crop_box, cropped, figure_crop, fit
 
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "PhotoError",
     "crop_box",
     "cropped",
+    "figure_crop",
     "fit",
     "read_photo",
 ]

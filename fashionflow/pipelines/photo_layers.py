@@ -158,7 +158,9 @@ def closed(coverage: np.ndarray, front: np.ndarray, back: np.ndarray) -> tuple[n
 def smooth_inside(values: np.ndarray, mask: np.ndarray, sigma: float) -> np.ndarray:
     """Values blurred without those outside the mask (uint8), float32, [H, W]."""
     weights = mask.astype(np.float32)
-    blurred = cv2.GaussianBlur(values * weights, (0, 0), sigma) / np.maximum(cv2.GaussianBlur(weights, (0, 0), sigma), 1e-3)
+    blurred = cv2.GaussianBlur(values * weights, (0, 0), sigma) / np.maximum(
+        cv2.GaussianBlur(weights, (0, 0), sigma), 1e-3
+    )
     return np.where(mask > 0, blurred, values).astype(np.float32)
 
 
@@ -188,6 +190,7 @@ def matte(photo: np.ndarray, coverage: np.ndarray) -> np.ndarray:
     edge = cv2.GaussianBlur(4 * coverage * (1 - coverage), (0, 0), reach / 2)
     weight = np.clip(3 * edge, 0, 1)
     mixed = weight * soft + (1 - weight) * coverage
+    mixed = cv2.GaussianBlur(mixed, (0, 0), 0.8 * photo.shape[1] / 512)
     return np.clip((mixed - 0.1) / 0.8, 0, 1).astype(np.float32)
 
 

@@ -16,12 +16,17 @@ from transformers import CLIPImageProcessorPil, CLIPVisionModel
 from ..models import GarmentAutoencoder, GarmentConditioner, GarmentGeometry, SpaceTimeUNet
 from ..models.guide_fusion import with_certainty
 from ..motion import motion_rows
-from ..photo import fit
+from ..photo import Crop, cropped, figure_crop, fit
 from ..schedulers import SAMPLERS, make_scheduler
 from .back_photo import fit_back
 from .guide import ClipGuide, guide_frames
-from .photo_layers import PhotoLayers, take_apart
+from .photo_layers import CLEAR, PhotoLayers, take_apart
+from .photo_layers import whole as whole_figure
 
+
+FIGURE = "figure"
+"""The `photo_fit` of models with geometry: a crop round the figure that they see."""
+SMALLEST_FIGURE = 0.01  # of the photo that a figure covers
 
 OUTPUT_TYPES = ("np", "pt", "pil", "latent")
 
@@ -51,7 +56,8 @@ class FashionFlowPipeline(DiffusionPipeline):
         signed_pixels: the autoencoder takes pixels in [-1, 1]; the released weights were trained with [0, 1] instead.
         noise_scale: what the starting noise is multiplied by. Below 1 a clip keeps to what the denoiser is sure of, smooth
             rather than grainy; an ancestral sampler ("ddpm") adds noise of its own on the way and gains nothing by it.
-        photo_fit: how a photo gets the clip's aspect: "crop", "pad" or "stretch" (the released weights: "stretch").
+        photo_fit: how a photo gets the clip's aspect: "crop", "pad" or "stretch" (the released weights: "stretch"); or "figure", a crop
+            round the figure, for a model with geometry.
         first_frame_given: frame 0 is the photo's latent, clean at every step. Otherwise every frame starts as noise and the
             photo is in the tokens only (the paper's ablation).
         deep_interval: steps from one in which the whole U-Net runs to the next; in those between, its coarser levels lend what
@@ -201,7 +207,42 @@ class FashionFlowPipeline(DiffusionPipeline):
 
     def fit_photo(self, image: Image.Image) -> Image.Image:
         """The photo at the clip's size, as frame 0 will show it."""
-        return fit(image.convert("RGB"), self.width, self.height, self.config.photo_fit)
+        image = image.convert("RGB")
+        if self.config.photo_fit == FIGURE:
+            return cropped(image, self.width, self.height, self.crop_of(image))
+        return fit(image, self.width, self.height, self.config.photo_fit)
+
+    @torch.no_grad()
+    def crop_of(self, image: Image.Image) -> Crop:
+        """The crop that this model takes of a photo by itself: round the figure that it sees, or else the centre."""
+        aspect = self.width / self.height
+        if self.config.photo_fit != FIGURE or image.size == (self.width, self.height):
+            return Crop()
+        # The whole photo in a frame of the network's size.
+        height, width = self.geometry.config.sample_size
+        scale = min(width / image.width, height / image.height)
+        whole = fit(image.convert("RGB"), width, height, "pad")
+        pixels = torch.from_numpy(np.array(whole)).permute(2, 0, 1)[None].float() / 127.5 - 1
+        coverage = self.geometry.predict(pixels.to(self._execution_device)).coverage[0, 0].cpu().numpy()
+        figure = np.argwhere(whole_figure(coverage) & (coverage > CLEAR))
+        if len(figure) < SMALLEST_FIGURE * coverage.size:
+            return Crop()
+        (top, left), (bottom, right) = figure.min(0), figure.max(0) + 1
+        margin_x, margin_y = (width - scale * image.width) / 2, (height - scale * image.height) / 2
+        box = [
+            (left - margin_x) / scale,
+            (top - margin_y) / scale,
+            (right - margin_x) / scale,
+            (bottom - margin_y) / scale,
+        ]
+        limits = (image.width, image.height) * 2
+        # Within two of its pixels of the photo's edge, the figure is cut off there.
+        near = 2 / scale
+        box = [
+            0.0 if value < near else limit if value > limit - near else value
+            for value, limit in zip(box, limits, strict=True)
+        ]
+        return figure_crop(image.size, aspect, tuple(box))
 
     def photo_pixels(self, image: Image.Image) -> torch.Tensor:
         """The fitted photo as the autoencoder takes it, [1, 3, height, width], in [-1, 1] or [0, 1] (`signed_pixels`)."""

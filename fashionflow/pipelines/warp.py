@@ -24,6 +24,13 @@ CAMERA_WIDTH = 256
 WALKING_DISTANCE = 4.5
 """Metres from the camera at which a walk begins: `d` metres on, everything is 4.5 / (4.5 - d) times as large."""
 
+STRIDE = 0.66
+"""Metres between two steps of the same foot."""
+LIFT, BOB, SHIFT = 0.03, 0.008, 0.01
+"""Of the figure's height: how far a foot leaves the floor, how far the body sinks between two steps, and how far it shifts to the foot
+that it stands on."""
+FACE, CROTCH = 0.08, 0.52  # of the figure's height, from its top: where the face is, and where the legs begin
+
 TORN = 3.0
 """Pixels of depth between neighbouring pixels from which they belong to two things, such as an arm and the body behind it."""
 
@@ -32,6 +39,15 @@ STRETCHED = 3.0
 
 SOFT, HARD = math.radians(2), math.radians(14)
 """Turned by less than the one, the figure keeps the photo's soft edge; from the other on, front and back are closed along it."""
+
+EDGE_FROM, EDGE_TO = 0.15, 0.65
+"""Share of the nine pixels around one that the figure covers: up to the one the pixel is not the figure's, from the other on it is."""
+
+SQUEEZED = 0.75
+"""Cosine of a turn below which the photo's pixels are so squeezed that one of the frame is the mean of several."""
+
+GAP = 4
+"""Pixels in a row between drawn ones that are filled from both sides."""
 
 EMPTY = -1
 
@@ -67,6 +83,7 @@ def warp(layers: PhotoLayers, motion: torch.Tensor) -> WarpedFrames:
         motion: rows as `fashionflow.motion.rows` makes them, [F, 3].
     """
     angle, size = turn_and_size(motion.float())
+    walked = motion[:, 2].tolist()
     height, width = layers.coverage.shape
     shape, device = (len(angle), 1, height, width), layers.coverage.device
     outline = torch.zeros(shape, device=device)
@@ -76,10 +93,10 @@ def warp(layers: PhotoLayers, motion: torch.Tensor) -> WarpedFrames:
     if region is not None:
         for index, (turn, factor) in enumerate(zip(angle.tolist(), size.tolist(), strict=True)):
             parts = _draw_figure(layers, region, turn)  # [6, R, N]
-            if abs(factor - 1) < 1e-4:
+            if abs(walked[index]) < 1e-4:
                 target = (slice(None), region.rows, region.columns)
             else:
-                parts, target = _resized(parts, region, factor, layers), (slice(None),) * 3
+                parts, target = _walked(parts, region, factor, walked[index], layers), (slice(None),) * 3
             for whole, part in zip((figure, known_figure, outline), parts.split([3, 2, 1]), strict=True):
                 whole[index][target] = part
     uncovered = 1 - outline
@@ -119,22 +136,40 @@ def _draw_figure(layers: PhotoLayers, region: _Region, angle: float) -> torch.Te
     """The figure turned by `angle`, radians: its colours multiplied by its share of the pixel, what is certain of its front and of its
     back, and its share, [3 + 2 + 1, R, N]."""
     front, back = (_draw_layer(layers, region, is_back, angle) for is_back in (False, True))
+    # Along the outline of the two together the pixels are shared with what is behind; where they meet, nothing shines through.
+    drawn = (front.found | back.found).float()[None]
+    gaps = _gaps(drawn)
+    drawn = torch.where(gaps, torch.ones_like(drawn), drawn)
+    edge = F.avg_pool2d(F.pad(drawn, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    edge = ((edge - EDGE_FROM) / (EDGE_TO - EDGE_FROM)).clamp(0, 1)
     # The nearer one lies over the other one.
     front_is_near = (front.depth >= back.depth)[None]  # [1, R, N]
-    front_share = torch.where(front_is_near, front.alpha, front.alpha * (1 - back.alpha))
-    back_share = torch.where(front_is_near, back.alpha * (1 - front.alpha), back.alpha)
+    front_share = edge * torch.where(front_is_near, front.alpha, front.alpha * (1 - back.alpha))
+    back_share = edge * torch.where(front_is_near, back.alpha * (1 - front.alpha), back.alpha)
     colours = front.colours * front_share + back.colours * back_share
-    return torch.cat([colours, front_share * front.certain, back_share * back.certain, front_share + back_share])
+    parts = torch.cat([colours, front_share * front.certain, back_share * back.certain, front_share + back_share])
+    around = F.avg_pool2d(F.pad(parts, (GAP, GAP, 0, 0)), (1, 2 * GAP + 1), stride=1)
+    return torch.where(gaps, around / around[5:].clamp(min=1e-3), parts)
+
+
+def _gaps(drawn: torch.Tensor) -> torch.Tensor:
+    """Pixels that nothing covers, a few in a row between others that are drawn, bool [1, R, N]: there a long segment of a far surface
+    lost its place to a short one of a nearer surface."""
+    grown = F.max_pool2d(drawn, (1, GAP + 1), stride=1, padding=(0, GAP // 2))
+    closed = -F.max_pool2d(-grown, (1, GAP + 1), stride=1, padding=(0, GAP // 2))
+    return (closed > 0) & (drawn == 0)
 
 
 @dataclass
 class _DrawnLayer:
-    """One layer turned: colours [3, R, N], alpha and how certain they are [1, R, N], depth [R, N], minus infinity where it is not."""
+    """One layer turned, continued by one pixel: colours [3, R, N]; alpha and how certain they are, [1, R, N]; depth, minus infinity
+    where there is nothing, and where it was found, [R, N]."""
 
     colours: torch.Tensor
     alpha: torch.Tensor
     certain: torch.Tensor
     depth: torch.Tensor
+    found: torch.Tensor
 
 
 def _draw_layer(layers: PhotoLayers, region: _Region, is_back: bool, angle: float) -> _DrawnLayer:
@@ -163,13 +198,23 @@ def _draw_layer(layers: PhotoLayers, region: _Region, is_back: bool, angle: floa
     # Over a tear the farther thing goes on: that is what the nearer one uncovers.
     source = torch.where(torn, left + segments.runs_away, source)
     certain = (found & ~torn) * (STRETCHED / segments.stretch.clamp(min=STRETCHED))
-    drawn = _look_up(torch.cat([colours, coverage[None]]), source)  # [4, R, N]
+    picture = torch.cat([colours, coverage[None]])
+    if abs(math.cos(angle)) > SQUEEZED:
+        drawn = _look_up(picture, source)  # [4, R, N]
+    else:  # the mean of two places a half of the pixel apart, or a print that is squeezed would flicker
+        apart = (0.25 / segments.stretch).clamp(max=2)
+        sides = (_look_up(picture, (source + side).clamp(0, depth.shape[1] - 1)) for side in (-apart, apart))
+        drawn = sum(sides) / 2
     closed = min(1.0, max(0.0, (abs(angle) - SOFT) / (HARD - SOFT)))
     matte = torch.lerp(drawn[3], clear.float(), closed)
-    soft = F.avg_pool1d(F.pad(found.float(), (1, 1), mode="replicate"), 3, stride=1)
-    alpha = matte * torch.where(found, soft.clamp(min=0.5), soft)
-    nearness = segments.depth.masked_fill(soft == 0, -torch.inf)
-    return _DrawnLayer(drawn[:3], alpha[None], certain[None], nearness)
+    there = F.max_pool1d(found.float(), 3, stride=1, padding=1) > 0
+    return _DrawnLayer(
+        colours=drawn[:3],
+        alpha=(matte * there)[None],
+        certain=certain[None],
+        depth=segments.depth.masked_fill(~there, -torch.inf),
+        found=found,
+    )
 
 
 @dataclass
@@ -251,13 +296,37 @@ def _look_up(picture: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
     return total.permute(2, 0, 1).clamp(0, 1)
 
 
-def _resized(parts: torch.Tensor, region: _Region, factor: float, layers: PhotoLayers) -> torch.Tensor:
-    """Parts of a figure, [C, R, N], in a whole frame, [C, H, W], where it is `factor` times as large: it comes nearer along the
-    camera's axis, which looks at the turning axis half-way up the picture."""
+def _walked(parts: torch.Tensor, region: _Region, factor: float, walked: float, layers: PhotoLayers) -> torch.Tensor:
+    """Parts of a figure, [C, R, N], in a whole frame, [C, H, W], after it has walked `walked` metres towards the camera.
+
+    It is `factor` times as large, about its face, which the camera follows, and takes steps: the body rises and sinks and shifts from
+    foot to foot, and of a figure whose feet are in the picture one side leaves the floor in turn.
+    """
     height, width = layers.coverage.shape
+    device = parts.device
     whole = parts.new_zeros(1, len(parts), height, width)
     whole[0][:, region.rows, region.columns] = parts
-    shift = (1 - 1 / factor) * (2 * layers.axis / width - 1)
-    theta = torch.tensor([[[1 / factor, 0, shift], [0, 1 / factor, 0]]], device=parts.device)
-    grid = F.affine_grid(theta, whole.shape, align_corners=False)
+    y = torch.arange(height, device=device)[:, None] + 0.5  # [H, 1]
+    x = torch.arange(width, device=device) + 0.5  # [W]
+    top, tall = region.rows.start, region.rows.stop - region.rows.start
+    face = top + FACE * tall
+    y, x = face + (y - face) / factor, layers.axis + (x - layers.axis) / factor  # before it came nearer
+
+    phase = walked / STRIDE
+    begun = min(1.0, phase / 0.15)  # the first step begins from standing
+    below = ((y - top) / tall).clamp(0, 1)  # 0 at the head, 1 at the feet
+    # Standing feet stay; the body above them moves.
+    up = begun * tall * BOB * (math.cos(4 * math.pi * phase) - 1) / 2 * (1 - below)
+    aside = begun * tall * SHIFT * math.sin(2 * math.pi * phase) * (1 - below)
+    feet_in_picture = region.rows.stop < height
+    if feet_in_picture:
+        legs = ((below - CROTCH) / (1 - CROTCH)).clamp(0, 1)
+        legs = legs * legs * (3 - 2 * legs)  # [H, 1]
+        right = torch.sigmoid((x - layers.axis) / (0.03 * tall))  # [W], 1 on the picture's right side
+        for side, offset in ((1 - right, 0.0), (right, 0.5)):
+            swing = ((phase + offset) % 1 - 0.6) / 0.4
+            if swing > 0:
+                up = up + begun * tall * LIFT * math.sin(math.pi * swing) * legs * side
+    y, x = torch.broadcast_tensors(y + up, x - aside)
+    grid = torch.stack([2 * x / width - 1, 2 * y / height - 1], dim=-1)[None].float()
     return F.grid_sample(whole, grid, align_corners=False, mode="bicubic")[0].clamp(0, 1)

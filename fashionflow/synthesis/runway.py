@@ -107,7 +107,7 @@ class RunwayStudio:
         seconds = max(float(times[-1]), 1 / frame_rate)
         poses = random["pose"]
         start = Pose.draw(poses)
-        end = Pose.draw(poses) if poses.random() < 0.6 else start
+        end = Pose.draw(poses) if poses.random() < 0.2 else start
         hand = figure.hip - 0.05
         arms_out = max(
             [
