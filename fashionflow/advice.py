@@ -16,6 +16,9 @@ __all__ = ["SENTENCES", "Advice", "advise", "clean_background", "matting_in_use"
 
 SENTENCES = {
     "no-garment": "There is hardly anything to see in this picture; choose a photo of a garment.",
+    "no-figure": "No garment or person was found in the photo, so nothing in it will move; choose another photo, or crop closer.",
+    "several": "Several people or garments were found, and they would turn about one axis; crop the photo to one of them.",
+    "fills": "The garment fills the picture, so its edges are not seen and it can hardly turn; choose a photo that shows all of it.",
     "too-dark": "The photo is very dark, and the clip will be as dark.",
     "hidden": "A part of the garment lies outside of the crop and will be missing in the clip.",
     "ends-below": (
@@ -47,6 +50,9 @@ SMALL = 0.8  # pixels seen for each of the clip's, along a side
 HIDDEN = 0.012  # part of the garment that the crop may hide unmentioned
 ENDING = 0.15  # part of an edge along which a garment runs out of the photo
 ENDING_BELOW = 0.07  # the same for the lower edge, where it may be two legs
+LEAST_FIGURE = 0.02  # part of the crop that a figure covers at least
+FILLED, FILLED_EDGE = 0.9, 0.6  # parts of the crop and of its edges beyond which a garment fills the picture
+ANOTHER = 0.35  # of the largest figure's area: from there on a second one is another person or garment
 WIDE = 1.2  # width over height of a photo that may lie on its side
 SHARP_HEIGHT = 320  # pixels, the crop's height at which blur is judged
 MARGIN = 0.04  # of the garment's size, left around it by "show-all"
@@ -57,7 +63,7 @@ class Advice:
     """One warning.
 
     Args:
-        kind: "no-garment", "too-dark", "cut-off", "busy-background", "blurry", "too-small" or "sideways".
+        kind: "no-garment", "several", "too-dark", "cut-off", "busy-background", "blurry", "too-small" or "sideways".
         key: which of `SENTENCES` says it.
         values: what stands in the sentence's braces.
         remedy: what `remedy` can do about it, or None.
@@ -72,13 +78,17 @@ class Advice:
         return SENTENCES[self.key].format(**self.values)
 
 
-def advise(photo: Image.Image, width: int, height: int, crop: Crop) -> list[Advice]:
+def advise(
+    photo: Image.Image, width: int, height: int, crop: Crop, coverage: np.ndarray | None = None
+) -> list[Advice]:
     """The most important things to know about a photo, most important first, at most `MOST_ADVICE`; none for a good one.
 
     Args:
         photo: an upright RGB photo of any size.
         width, height: the clip's size, pixels.
         crop: the part of the photo that the clip starts from.
+        coverage: where a model with geometry sees the figure, in [0, 1], at any size, [h, w]. Without it the figure is looked for by
+            colour.
 
     Raises:
         ValueError: if the crop is out of range.
@@ -98,11 +108,18 @@ def advise(photo: Image.Image, width: int, height: int, crop: Crop) -> list[Advi
     found = []
     if np.quantile(lab[seen][..., 0], 0.95) < DARK:
         found.append(Advice("too-dark", "too-dark", {}, "brighten"))
-    figure = find_figure(whole)
-    cut_off = [] if figure is None else _cut_off(figure, (left, top, right, bottom))
-    busy = _unevenness(lab, figure, seen) > (BUSY if figure is not None else BUSY_UNKNOWN)
-    # Asked only where it matters, because it takes as long as all the rest.
-    certain = figure is not None and bool(cut_off or busy) and is_certain(whole, figure)
+    if coverage is not None:
+        figure = _covered(coverage, whole.shape[:2])
+        found += _shape_of(figure, (left, top, right, bottom))
+        # A model with geometry turns what the photo's edges cut off, and keeps a busy background as it is.
+        cut_off = [advice for advice in _cut_off(figure, (left, top, right, bottom)) if advice.key == "hidden"]
+        busy, certain = False, bool(figure.any())
+    else:
+        figure = find_figure(whole)
+        cut_off = [] if figure is None else _cut_off(figure, (left, top, right, bottom))
+        busy = _unevenness(lab, figure, seen) > (BUSY if figure is not None else BUSY_UNKNOWN)
+        # Asked only where it matters, because it takes as long as all the rest.
+        certain = figure is not None and bool(cut_off or busy) and is_certain(whole, figure)
     if not certain:
         cut_off = []
     if photo.width > WIDE * photo.height and crop == Crop() and _lies(figure):
@@ -120,6 +137,27 @@ def advise(photo: Image.Image, width: int, height: int, crop: Crop) -> list[Advi
     elif _sharpness(photo, photo_small, box) < BLURRY:
         found.append(Advice("blurry", "blurry", {}, "sharpen"))
     return found[:MOST_ADVICE]
+
+
+def _covered(coverage: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The mask of a figure, uint8 0 or 1, of `size`, from its coverage at another size."""
+    return (cv2.resize(coverage.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA) > 0.5).astype(np.uint8)
+
+
+def _shape_of(figure: np.ndarray, box: tuple[int, int, int, int]) -> list[Advice]:
+    """At most one advice about a figure of which a model with geometry can make no good clip; mask and box in the same pixels."""
+    left, top, right, bottom = (max(0, side) for side in box)
+    seen = figure[top : max(bottom, top + 1), left : max(right, left + 1)]
+    if not seen.size or seen.mean() < LEAST_FIGURE:
+        return [Advice("no-garment", "no-figure", {})]
+    edges = (seen[0], seen[-1], seen[:, 0], seen[:, -1])
+    if seen.mean() > FILLED or sum(edge.mean() > FILLED_EDGE for edge in edges) >= 3:
+        return [Advice("cut-off", "fills", {})]
+    _, _, statistics, _ = cv2.connectedComponentsWithStats(np.ascontiguousarray(seen))
+    areas = np.sort(statistics[1:, cv2.CC_STAT_AREA])[::-1]
+    if len(areas) > 1 and areas[1] > ANOTHER * areas[0]:
+        return [Advice("several", "several", {})]
+    return []
 
 
 def remedy(name: str, photo: Image.Image, width: int, height: int, crop: Crop) -> tuple[Image.Image, Crop]:

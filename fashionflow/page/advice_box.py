@@ -55,7 +55,7 @@ class AdviceBox:
     def says(self, words: Words, photo: Image.Image, crop: Crop) -> list:
         """The advice on a photo, as changes of `outputs`."""
         pipe = self.desk.studio.pipe
-        found = advise(photo, pipe.width, pipe.height, crop)
+        found = advise(photo, pipe.width, pipe.height, crop, pipe.coverage_of(photo))
         sentences = [words(f"advice.{advice.key}", **advice.values) for advice in found]
         names = [advice.remedy for advice in found if advice.remedy]
         note = gr.update(value=wording.advice(sentences), visible=bool(sentences))

@@ -34,7 +34,7 @@ class FileEndpoints:
             crop = read_crop({"zoom": zoom, "across": across, "down": down})
             first_frame = self.photo_box.fitted(photo, crop.zoom, crop.across, crop.down)
             picture, found = read_upload(photo), []
-            for advice in advise(picture, pipe.width, pipe.height, crop):
+            for advice in advise(picture, pipe.width, pipe.height, crop, pipe.coverage_of(picture)):
                 told = {"kind": advice.kind, "sentence": advice.sentence(), "remedy": advice.remedy}
                 if advice.remedy in ("show-all", "zoom-out"):
                     _, better = remedy(advice.remedy, picture, pipe.width, pipe.height, crop)

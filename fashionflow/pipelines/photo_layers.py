@@ -15,7 +15,7 @@ import torch
 
 from ..foreground import continued
 from ..models.geometry import PhotoGeometry
-from .background_plate import background_plate
+from .background_plate import background_plate, filled
 
 
 CLOSING = 5.0
@@ -107,7 +107,8 @@ def take_apart(photo: np.ndarray, geometry: PhotoGeometry) -> PhotoLayers:
     coverage = matte(photo, enlarge(coverage))
     coverage = np.where(whole(coverage), coverage, 0).astype(np.float32)
     # The matte may reach a little beyond what was predicted; there the depths go on.
-    front, back = closed(coverage, *(enlarge(beyond(depth, predicted)) * scale for depth in (front, back)))
+    front, back = (enlarge(beyond(depth, predicted)) * scale for depth in (front, back))
+    front, back = closed(coverage, front, np.minimum(front, back))
     own = coverage > OWN_COLOURS
     own = cv2.erode(own.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1) > 0
     if not own.any():
@@ -218,25 +219,28 @@ def guessed_back(front_colours: np.ndarray, coverage: np.ndarray) -> np.ndarray:
     if head is None:
         return front_colours
     top, bottom, left, right = head
-    back = front_colours.copy()
-    hair_bottom = top + max(2, round((bottom - top) * HEAD_SHARE))
-    crown = slice(top, top + max(1, (bottom - top) // 6))
-    clear = coverage[crown, left:right] > OWN_COLOURS
-    pixels = front_colours[crown, left:right][clear]
-    if not len(pixels):
+    region = (slice(top, bottom), slice(left, right))
+    colours, clear = front_colours[region], coverage[region] > OWN_COLOURS
+    # Hair is what frames the face: along the outline and at the crown, where it is no skin.
+    inside = cv2.distanceTransform(np.pad(clear.astype(np.uint8), ((1, 0), (1, 1))), cv2.DIST_L2, cv2.DIST_MASK_5)[
+        1:, 1:-1
+    ]
+    rows = np.arange(bottom - top)[:, None]
+    hair = clear & ((inside < 0.12 * (right - left)) | (rows < (bottom - top) / 6)) & ~is_skin(colours)
+    hair &= rows < HEAD_SHARE * (bottom - top)
+    if hair.sum() < 0.02 * clear.sum():
         return front_colours
-    colour = np.median(pixels, axis=0)
-    # The hair's own strands, from the crown, repeated downwards.
-    strands = front_colours[crown, left:right].astype(np.float32) - colour
-    strands = np.clip(strands, -25, 25)
-    rows = np.arange(top, hair_bottom)
-    period = crown.stop - crown.start
-    turn = np.abs((rows - top) % (2 * period) - period).clip(0, period - 1)
-    hair = colour + strands[turn]
-    fade = np.clip((hair_bottom - rows) / max(1, 0.25 * (hair_bottom - top)), 0, 1)[:, None, None]
-    region = back[top:hair_bottom, left:right]
-    back[top:hair_bottom, left:right] = (region + (hair - region) * fade).round().clip(0, 255).astype(np.uint8)
+    soft = cv2.GaussianBlur(filled(colours.astype(np.float32), hair.astype(np.float32)), (0, 0), 1.5)
+    fade = np.clip((HEAD_SHARE * (bottom - top) - rows) / max(1, 0.2 * (bottom - top)), 0, 1)[..., None]
+    back = front_colours.copy()
+    back[region] = (colours + (soft - colours) * fade).round().clip(0, 255).astype(np.uint8)
     return back
+
+
+def is_skin(picture: np.ndarray) -> np.ndarray:
+    """Where the colours may be skin's, bool [H, W], of uint8 sRGB [H, W, 3] (a box in YCrCb, Chai and Ngan 1999, a little wider)."""
+    luma, red, blue = np.moveaxis(cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2YCrCb), -1, 0)
+    return (luma > 30) & (red > 133) & (red < 185) & (blue > 75) & (blue < 132)
 
 
 def find_head(picture: np.ndarray, coverage: np.ndarray) -> tuple[int, int, int, int] | None:
@@ -264,8 +268,6 @@ def find_head(picture: np.ndarray, coverage: np.ndarray) -> tuple[int, int, int,
     if not 0.7 < head_height / max(head_width, 1) < 3 or head_width > 0.6 * shoulders:
         return None
     region, clear = picture[top:bottom, head_left:head_right], mask[top:bottom, head_left:head_right]
-    luma, red, blue = np.moveaxis(cv2.cvtColor(np.ascontiguousarray(region), cv2.COLOR_RGB2YCrCb), -1, 0)
-    skin = clear & (luma > 30) & (red > 133) & (red < 185) & (blue > 75) & (blue < 132)
-    if skin.sum() < 0.12 * clear.sum():
+    if (clear & is_skin(region)).sum() < 0.12 * clear.sum():
         return None
     return int(top), int(bottom), head_left, head_right

@@ -213,36 +213,36 @@ class FashionFlowPipeline(DiffusionPipeline):
         return fit(image, self.width, self.height, self.config.photo_fit)
 
     @torch.no_grad()
+    def coverage_of(self, image: Image.Image) -> np.ndarray | None:
+        """Where this model sees the figure in a whole photo, in [0, 1], float32 [h, w], the photo shrunk to the size that its geometry
+        works at; `None` for a model without geometry."""
+        if self.geometry is None:
+            return None
+        height, width = self.geometry.config.sample_size
+        frame = fit(image.convert("RGB"), width, height, "pad")
+        pixels = torch.from_numpy(np.array(frame)).permute(2, 0, 1)[None].float() / 127.5 - 1
+        coverage = self.geometry.predict(pixels.to(self._execution_device)).coverage[0, 0].cpu().numpy()
+        coverage = np.where(whole_figure(coverage), coverage, 0)
+        scale = min(width / image.width, height / image.height)
+        rows, columns = max(1, round(image.height * scale)), max(1, round(image.width * scale))
+        top, left = (height - rows) // 2, (width - columns) // 2
+        return coverage[top : top + rows, left : left + columns]
+
     def crop_of(self, image: Image.Image) -> Crop:
         """The crop that this model takes of a photo by itself: round the figure that it sees, or else the centre."""
-        aspect = self.width / self.height
         if self.config.photo_fit != FIGURE or image.size == (self.width, self.height):
             return Crop()
-        # The whole photo in a frame of the network's size.
-        height, width = self.geometry.config.sample_size
-        scale = min(width / image.width, height / image.height)
-        whole = fit(image.convert("RGB"), width, height, "pad")
-        pixels = torch.from_numpy(np.array(whole)).permute(2, 0, 1)[None].float() / 127.5 - 1
-        coverage = self.geometry.predict(pixels.to(self._execution_device)).coverage[0, 0].cpu().numpy()
-        figure = np.argwhere(whole_figure(coverage) & (coverage > CLEAR))
+        coverage = self.coverage_of(image)
+        figure = np.argwhere(coverage > CLEAR)
         if len(figure) < SMALLEST_FIGURE * coverage.size:
             return Crop()
-        (top, left), (bottom, right) = figure.min(0), figure.max(0) + 1
-        margin_x, margin_y = (width - scale * image.width) / 2, (height - scale * image.height) / 2
-        box = [
-            (left - margin_x) / scale,
-            (top - margin_y) / scale,
-            (right - margin_x) / scale,
-            (bottom - margin_y) / scale,
-        ]
-        limits = (image.width, image.height) * 2
-        # Within two of its pixels of the photo's edge, the figure is cut off there.
-        near = 2 / scale
-        box = [
-            0.0 if value < near else limit if value > limit - near else value
-            for value, limit in zip(box, limits, strict=True)
-        ]
-        return figure_crop(image.size, aspect, tuple(box))
+        ends = np.array(coverage.shape) - 1
+        # At the photo's edge, or a pixel from it, the figure is cut off there.
+        first, last = figure.min(0), figure.max(0)
+        first, last = np.where(first <= 1, 0, first), np.where(last >= ends - 1, ends, last) + 1
+        scale = np.array([image.height, image.width]) / coverage.shape
+        (top, left), (bottom, right) = first * scale, last * scale
+        return figure_crop(image.size, self.width / self.height, (left, top, right, bottom))
 
     def photo_pixels(self, image: Image.Image) -> torch.Tensor:
         """The fitted photo as the autoencoder takes it, [1, 3, height, width], in [-1, 1] or [0, 1] (`signed_pixels`)."""
