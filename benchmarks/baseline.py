@@ -34,13 +34,24 @@ class PlainUNet(nn.Module):
     def frame_multiple(self) -> int:
         return self.unet.frame_multiple
 
-    def forward(self, sample, timestep, encoder_hidden_states, motion=None, return_dict=True, deep_features=None):
+    def forward(
+        self,
+        sample,
+        timestep,
+        encoder_hidden_states,
+        motion=None,
+        return_dict=True,
+        deep_features=None,
+        guide=None,
+    ):
         unet, config = self.unet, self.config  # `deep_features` are never handed out, so none are ever given
         batch, _, frames, _, _ = sample.shape
         first_frame = sample[:, :, :1]
         hidden_states = sample
         if config.first_frame_everywhere:
             hidden_states = torch.cat([sample, first_frame.expand_as(sample)], dim=1)
+        if guide is not None:
+            hidden_states = torch.cat([hidden_states, guide], dim=1)
 
         timestep = torch.as_tensor(timestep, device=sample.device).expand(batch)
         time_embedding = F.silu(unet.time_embed(unet.time_proj(timestep).to(sample.dtype)))[:, None]  # [B, 1, T]
@@ -77,8 +88,9 @@ class PlainUNet(nn.Module):
         if gates is not None:
             noisy_gate, photo_gate, change_gate = (gate[:, 0, :, None, None, None] for gate in gates)
             change, share = output.chunk(2, dim=1)
-            mixture = noisy_gate * sample + photo_gate * first_frame
-            output = first_frame + 2 * torch.sigmoid(share) * mixture + (1 + change_gate) * change
+            start = first_frame if guide is None else guide[:, : config.in_channels]
+            mixture = noisy_gate * sample + photo_gate * start
+            output = start + 2 * torch.sigmoid(share) * mixture + (1 + change_gate) * change
         return ours.SpaceTimeUNetOutput(sample=output) if return_dict else (output,)
 
 

@@ -7,6 +7,8 @@ from diffusers import AutoencoderKL, AutoencoderTiny
 
 from fashionflow import FashionFlowPipeline, SpaceTimeUNet
 from fashionflow.animation import DEFAULT_STEPS
+from fashionflow.models.guide_fusion import KNOWN_CHANNELS, GuideFrames
+from fashionflow.playback import playing_rate
 from fashionflow.preview import MOMENTS
 
 from . import parts, subjects
@@ -24,43 +26,56 @@ def count_step(unet: SpaceTimeUNet, inputs: dict[str, torch.Tensor]) -> Count:
 
 
 def count_encode(pipe: FashionFlowPipeline) -> Count:
-    """The photo through the autoencoder, CLIP and the conditioner; `pipe` is on `META`."""
+    """The photo through the autoencoder, CLIP and the conditioner, and of a model with geometry also through that, and the guide of a clip
+    through the autoencoder; `pipe` is on `META`. Warping, which no network does, is left out."""
     latent_channels, size = pipe.unet.config.in_channels, pipe.conditioner.config.latent_size
     side = pipe.image_encoder.config.image_size
 
     def work() -> None:
-        pipe.vae.encode(_photo(pipe))
+        pipe.vae.encode(_pictures(pipe))
         tokens = pipe.image_encoder(torch.empty(1, 3, side, side, device=META)).last_hidden_state
         pipe.conditioner(tokens, torch.empty(1, latent_channels, *size, device=META))
+        if pipe.has_geometry:  # it sees the photo and its mirror image
+            pipe.geometry(torch.empty(2, 3, *pipe.geometry.config.sample_size, device=META))
+        if pipe.unet.config.guide_channels:
+            pipe.vae.encode(_pictures(pipe, pipe.config.default_num_frames))
 
-    return count(work, pipe.vae, pipe.image_encoder, pipe.conditioner)
+    return count(work, *networks(pipe))
 
 
 def count_decode(pipe: FashionFlowPipeline, frames: int = 1) -> Count:
-    """Frames through the decoder, with the photo's help where it takes it; `pipe` is on `META`."""
-    guide = {}
-    if pipe.is_photo_guided:
-        with torch.no_grad():
-            guide["guide"] = pipe.vae.guide(_photo(pipe), pipe.vae.encode(_photo(pipe)).latents)
+    """Frames through the decoder, with their guide where it takes one; `pipe` is on `META`."""
     latents = torch.empty(frames, pipe.unet.config.in_channels, *pipe.conditioner.config.latent_size, device=META)
+    guide = {}
+    if pipe.has_geometry:
+        known = torch.empty(frames, KNOWN_CHANNELS, *pipe.code_size, device=META)
+        guide["guide"] = GuideFrames(_pictures(pipe, frames), known)
     return count(lambda: pipe.vae.decode(latents, **guide), pipe.vae)
+
+
+def networks(pipe: FashionFlowPipeline) -> list[torch.nn.Module]:
+    """All parts of a pipeline that have weights, but the denoiser."""
+    parts = [pipe.vae, pipe.image_encoder, pipe.conditioner]
+    return [*parts, pipe.geometry] if pipe.has_geometry else parts
 
 
 def count_rows(session: Session, names: list[str]) -> dict[str, Count]:
     """The counts of those rows among `names` that have one, by name.
 
     A preview counts as the photo encoded, a step, and the preview's frames decoded; a clip as the photo encoded, its steps,
-    and its frames decoded. Interpolation and writing, which no network does, are left out.
+    and its frames decoded: those that are shown for a model with geometry, and those of the denoiser for another, whose others are
+    interpolated. Warping, interpolation and writing, which no network does, are left out.
     """
     pipe = session.baseline.pipeline
     pipe.unet = pipe.unet.unet  # the baseline's parameters are ours, and what we compute is what must be computed
-    for part in (pipe.unet, pipe.vae, pipe.image_encoder, pipe.conditioner):
+    for part in (pipe.unet, *networks(pipe)):
         part.to(META)
     with META:
         full_unet, sd, tiny = SpaceTimeUNet(), AutoencoderKL(**subjects.SD_CONFIG), AutoencoderTiny()
     full_latents = torch.empty(1, 4, *subjects.FULL_LATENT_SIZE, device=META)
     full_photo = torch.empty(1, 3, *subjects.FULL_PIXELS, device=META)
     frames = pipe.config.default_num_frames
+    decoded = playing_rate(pipe)[0] * (frames - 1) + 1 if pipe.has_geometry else frames
 
     def step(**changes) -> Count:
         return count_step(pipe.unet, parts.unet_inputs(pipe, **changes))
@@ -74,7 +89,7 @@ def count_rows(session: Session, names: list[str]) -> dict[str, Count]:
         "sd-decode": lambda: count(lambda: sd.decode(full_latents), sd),
         "tiny-decode": lambda: count(lambda: tiny.decode(full_latents), tiny),
         "preview": lambda: together((count_encode(pipe), 1), (step(), 1), (count_decode(pipe, MOMENTS), 1)),
-        "clip": lambda: together((count_encode(pipe), 1), (step(), DEFAULT_STEPS), (count_decode(pipe), frames)),
+        "clip": lambda: together((count_encode(pipe), 1), (step(), DEFAULT_STEPS), (count_decode(pipe), decoded)),
         "clip-full": lambda: together(
             (counts["sd-encode"](), 1),
             (counts["step-full"](), FULL_STEPS),
@@ -96,5 +111,5 @@ def together(*parts: tuple[Count, int]) -> Count:
     )
 
 
-def _photo(pipe: FashionFlowPipeline) -> torch.Tensor:
-    return torch.empty(1, 3, pipe.height, pipe.width, device=META)
+def _pictures(pipe: FashionFlowPipeline, number: int = 1) -> torch.Tensor:
+    return torch.empty(number, 3, *pipe.code_size, device=META)

@@ -4,9 +4,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
+from PIL import Image
 
 from fashionflow import FashionFlowPipeline
+from fashionflow.motion import MOTIONS, motion_rows
 from fashionflow.photo import read_photo
+from fashionflow.pipelines import ClipGuide
 
 from . import subjects
 from .machine import peak_memory
@@ -39,6 +42,8 @@ def unet_inputs(
     }
     if config.motion_channels:
         inputs["motion"] = random(batch, frames, config.motion_channels)
+    if config.guide_channels:
+        inputs["guide"] = random(batch, config.guide_channels, frames, height, width)
     return inputs
 
 
@@ -78,32 +83,51 @@ def encode(session: Session) -> Work:
 
     @torch.no_grad()
     def work() -> torch.Tensor:
-        context, first_frame = pipe.encode_image(photo, torch.Generator().manual_seed(0))
-        return torch.cat([context.flatten().float(), first_frame.flatten().float()])
+        encoded = [*pipe.encode_image(photo, torch.Generator().manual_seed(0))]
+        if pipe.has_geometry:
+            guide = guide_of(pipe, photo)
+            encoded += [pipe.encode_guide(guide)] if pipe.unet.config.guide_channels else []
+        return torch.cat([part.flatten().float() for part in encoded])
 
     return work
 
 
+def guide_of(pipe: FashionFlowPipeline, photo: Image.Image) -> ClipGuide:
+    """The guide of a clip of the model's own length, as the first motion of the list moves it."""
+    frames = pipe.config.default_num_frames
+    return pipe.guide(photo, motion_rows(MOTIONS[0], frames), frames)
+
+
 def decode(frames: int) -> Callable[[Session], Work]:
-    """Prepares the decoding of so many frames at once, with the photo's help where the autoencoder takes it."""
+    """Prepares the decoding of so many frames at once; of a model with geometry with their guide, whose layers are made once a clip and
+    so not timed."""
 
     def make(session: Session) -> Work:
-        pipe = session.pipeline
-        vae, size = pipe.vae, pipe.conditioner.config.latent_size
+        pipe, size = session.pipeline, session.pipeline.conditioner.config.latent_size
+        if pipe.has_geometry:
+            return _decode_guided(pipe, frames)
+        vae = pipe.vae
         latents = random(frames, pipe.unet.config.in_channels, *size).to(session.device, vae.dtype)
-        guide = {}
-        if pipe.is_photo_guided:  # once a clip, so it is not timed
-            photo = pipe.photo_pixels(read_photo(PHOTO))
-            with torch.no_grad():
-                guide["guide"] = vae.guide(photo, vae.encode(photo).latents)
 
         @torch.no_grad()
         def work() -> torch.Tensor:
-            return vae.decode(latents / vae.config.scaling_factor, return_dict=False, **guide)[0]
+            return vae.decode(latents / vae.config.scaling_factor, return_dict=False)[0]
 
         return work
 
     return make
+
+
+def _decode_guided(pipe: FashionFlowPipeline, frames: int) -> Work:
+    guide = guide_of(pipe, pipe.fit_photo(read_photo(PHOTO)))
+    length = len(guide.motion)
+    latents = random(1, pipe.unet.config.in_channels, length, *pipe.conditioner.config.latent_size).to(pipe.device)
+    moments = (torch.arange(frames) + 0.5) / frames * (length - 1)  # turned, not the photo itself
+
+    def work() -> torch.Tensor:
+        return torch.cat(list(pipe.decode_guided(latents, guide, moments, chunk_frames=frames)), dim=2)
+
+    return work
 
 
 def sd_encode(session: Session) -> Work:

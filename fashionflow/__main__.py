@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from PIL import Image
 from tqdm import tqdm
 
 from .animation import (
@@ -27,7 +28,7 @@ from .animation import (
 from .hub import MODEL_VARIABLE, device_report, load_pipeline
 from .memory import AUTOMATIC, MEMORY_CHOICES, Ladder, OutOfMemory
 from .motion import MOTIONS
-from .photo import read_photo
+from .photo import PhotoError, read_photo
 from .provenance import check_signing, describe, sign
 from .schedulers import SAMPLERS
 from .speed import DEFAULTS
@@ -46,6 +47,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("photo", nargs="?", help="a picture of one person or garment: JPEG, PNG, WebP ...")
     parser.add_argument("clip", nargs="?", help="where the clip goes; a name ending in .mp4 in a folder that exists")
+    parser.add_argument("--back", metavar="PHOTO", help="a picture of the back, for turns that show it; guessed")
     parser.add_argument(
         "--frames", type=int, help=f"frames that the model makes, 2 to {MOST_FRAMES}; the model's own number"
     )
@@ -106,7 +108,7 @@ def animate(arguments: argparse.Namespace) -> Path:
     if not 1 <= arguments.quality <= 51:
         raise ValueError(f"`quality` must be from 1 to 51, got {arguments.quality}.")
     check_signing()
-    photo = read_photo(arguments.photo)
+    photo, back_photo = read_photo(arguments.photo), _read_back(arguments.back)
     switches = replace(DEFAULTS, compile=arguments.compile)
     pipe = load_pipeline(arguments.model, arguments.device, switches, arguments.tiny_decoder, arguments.tiny_clips)
     request = AnimationRequest(
@@ -122,6 +124,7 @@ def animate(arguments: argparse.Namespace) -> Path:
         interpolation=arguments.interpolation,
         quality=arguments.quality,
         memory=arguments.memory,
+        back_photo=back_photo and pipe.fit_photo(back_photo),
     )
     request.check(pipe)
     if arguments.seed is None:
@@ -138,6 +141,13 @@ def animate(arguments: argparse.Namespace) -> Path:
         ) as frames:
             bar = tqdm(frames, total=factor * (request.frames - 1) + 1, desc="Writing", unit="frame")
             return sign(write_clip(clip, bar, fps, settings=settings, quality=arguments.quality))
+
+
+def _read_back(path: str | None) -> Image.Image | None:
+    try:
+        return None if path is None else read_photo(path)
+    except PhotoError as error:  # which photo it was is not said in all of them
+        raise ValueError(f"Argument --back: {error}") from error
 
 
 def _say_step_down(mode: str) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from . import __version__
 from .memory import AUTOMATIC, MEMORY_CHOICES
-from .motion import LARGEST_TURN, MOTIONS, motion_rows
+from .motion import LARGEST_TURN, MOTIONS, motion_rows, turns_past_the_side
 from .pipelines import ClipGuide, FashionFlowPipeline
 from .playback import playing_frames, playing_rate
 from .schedulers import SAMPLERS
@@ -45,6 +45,7 @@ class AnimationRequest:
         interpolation: frames shown for each denoised one, 1 (none between them) to 8; `None` takes what looks smooth.
         quality: x264's CRF, 1 (best, largest) to 51.
         memory: a mode from `fashionflow.memory.MEMORY_CHOICES`, which changes nothing but how much memory and time a clip takes.
+        back_photo: a photo of the back of the same garment or person, as `photo`; without it the back is guessed from the front.
     """
 
     photo: Image.Image
@@ -97,6 +98,15 @@ class AnimationRequest:
             raise ValueError(f"`quality` must be a whole number from 1 to 51, got {self.quality!r}.")
         if self.memory not in MEMORY_CHOICES:
             raise ValueError(f"`memory` must be one of {', '.join(MEMORY_CHOICES)}, got {self.memory!r}.")
+        if self.back_photo is not None and not pipe.has_geometry:
+            raise ValueError("`back_photo` must be empty for this model, which uses one photo only.")
+
+    @property
+    def guesses_the_back(self) -> bool:
+        """Whether the clip shows what is in no photo."""
+        if self.back_photo is not None or self.motion is None:
+            return False
+        return turns_past_the_side(self.motion, self.turn_angle, self.seed)
 
     def playing_rate(self, pipe: FashionFlowPipeline) -> tuple[int, float]:
         """Frames shown for each frame that the denoiser makes, and frames a second."""
@@ -162,7 +172,10 @@ class AnimationRequest:
 
     def settings(self, pipe: FashionFlowPipeline) -> dict[str, str | int | float | None]:
         """What goes into the finished file, so that the clip can be made again. Nothing in it tells whose photo it was."""
-        return {name: getattr(self, name) for name in SETTINGS} | {
+        settings = {name: getattr(self, name) for name in SETTINGS}
+        if self.back_photo is not None:
+            settings[WITH_BACK_PHOTO] = True
+        return settings | {
             "model": pipe.model_name,
             "model_hash": pipe.model_hash,
             "version": __version__,
@@ -170,8 +183,11 @@ class AnimationRequest:
         }
 
 
-SETTINGS = tuple(field.name for field in fields(AnimationRequest) if field.name != "photo")
-"""What a visitor sets besides the photo."""
+SETTINGS = tuple(field.name for field in fields(AnimationRequest) if field.name not in ("photo", "back_photo"))
+"""What a visitor sets besides the photos."""
+
+WITH_BACK_PHOTO = "with_back_photo"
+"""What a clip's file calls it that a photo of the back was given, too; `True`, or absent."""
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,6 @@
 Flows and positions are float32 [H, W, 2], (x, y) in pixels; frames are uint8 RGB [H, W, 3].
 """
 
-from collections.abc import Iterable, Iterator
-
 import cv2
 import numpy as np
 
@@ -52,27 +50,3 @@ def trust_in(flow: np.ndarray, flow_back: np.ndarray, pixels: np.ndarray) -> np.
 def look_up(picture: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """A picture or a flow looked up between its pixels; its edge goes on beyond the border."""
     return cv2.remap(picture, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-
-
-def follow_back(frames: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Each frame with the position in the first one that every pixel came from, and how far that can be believed.
-
-    Args:
-        frames: uint8 RGB, [H, W, 3], of one size.
-
-    Yields:
-        the frame; where in the first frame each pixel was, [H, W, 2]; belief in [0, 1], [H, W]. Positions are followed from
-        frame to frame, which finds farther ways than one step would.
-    """
-    previous = None
-    for frame in frames:
-        if previous is None:
-            pixels = pixel_grid(*frame.shape[:2])
-            origin, belief = pixels, np.ones(frame.shape[:2], np.float32)
-        else:
-            back, forth = find_flows(frame, previous)
-            arrived = pixels + back
-            belief = look_up(belief, arrived) * trust_in(back, forth, pixels) ** 4
-            origin = look_up(origin, arrived)
-        yield frame, origin, belief
-        previous = frame

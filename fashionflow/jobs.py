@@ -68,6 +68,8 @@ class Job:
         self._changed = threading.Condition()
         for index, request in enumerate(requests):
             request.photo.save(self._photo_path(index))
+            if request.back_photo is not None:
+                request.back_photo.save(self._back_photo_path(index))
 
     @property
     def has_ended(self) -> bool:
@@ -86,6 +88,14 @@ class Job:
         """
         with Image.open(self._photo_path(clip)) as photo:
             return photo.convert("RGB")
+
+    def back_photo(self, clip: int) -> Image.Image | None:
+        """The photo of the back of a clip, as the model was given it; `None` if there was none, or the job has been deleted."""
+        try:
+            with Image.open(self._back_photo_path(clip)) as photo:
+                return photo.convert("RGB")
+        except FileNotFoundError:
+            return None
 
     def follow(self) -> Iterator[Event]:
         """The job's events, live, until it ends; then its error if it had one. Whoever comes late gets what still matters
@@ -163,13 +173,16 @@ class Job:
             self._events = [(serial, old) for serial, old in self._events if not isinstance(old, (Waiting, Step))]
             self.state, self.error = state, error
             self.ended_at = time.time()
-            self.requests = tuple(replace(request, photo=None) for request in self.requests)
+            self.requests = tuple(replace(request, photo=None, back_photo=None) for request in self.requests)
             if self.discarded.is_set():
                 self.delete()
             self._changed.notify_all()
 
     def _photo_path(self, clip: int) -> Path:
         return self.folder / f"photo-{clip}.png"
+
+    def _back_photo_path(self, clip: int) -> Path:
+        return self.folder / f"back-photo-{clip}.png"
 
 
 def plain_number(typed: object) -> str:

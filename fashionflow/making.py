@@ -73,9 +73,7 @@ class Making:
                 self._write(preview.frames(self._factor), whole=False)
                 return
         denoised_at = time.monotonic()
-        frames = self._ladder.frames(
-            lambda start, chunk: request.playing_frames(pipe, latents, start, chunk, guide)
-        )
+        frames = self._ladder.frames(lambda start, chunk: request.playing_frames(pipe, latents, start, chunk, guide))
         with closing(frames):  # whatever ends this, nothing is decoded any more once the ladder is left
             whole = self._write(self._until_stopped(frames), whole=True)
         if whole and not self._ladder.stepped_down:

@@ -15,6 +15,7 @@ import torch
 MOTION_CHANNELS = 3
 LONGEST_WALK = 0.55  # metres over a clip; the rendered training clips hold nothing longer
 LARGEST_TURN = 360.0  # degrees
+SIDE = 100.0  # degrees up to which a photo of the front shows what comes into view
 
 
 def ease(progress: np.ndarray) -> np.ndarray:
@@ -91,3 +92,9 @@ def motion_rows(name: str, num_frames: int, turn_angle: float | None = None, see
     angle = next(a for a in (turn_angle, surprise_angle, preset.angle) if a is not None)
     progress = np.linspace(0, 1, num_frames)
     return rows(angle * preset.turn(progress), LONGEST_WALK * progress * preset.walks)
+
+
+def turns_past_the_side(name: str, turn_angle: float | None = None, seed: int = 0) -> bool:
+    """Whether a motion brings into view what a photo of the front does not show. The arguments are those of `motion_rows`."""
+    cosines = motion_rows(name, 65, turn_angle, seed)[:, 1]  # so many frames hold the widest turn of every motion
+    return bool(cosines.min() < math.cos(math.radians(SIDE)))

@@ -19,6 +19,7 @@ from .animation import (
     MOST_FRAMES,
     MOST_INTERPOLATION,
     MOST_STEPS,
+    WITH_BACK_PHOTO,
 )
 from .errors import SENTENCES, UploadError
 from .memory import MEMORY_CHOICES
@@ -40,8 +41,9 @@ def read_provenance(path: Path | str) -> dict:
     """The settings of a clip made by FashionFlow, from an mp4, GIF, WebP or zip file that anybody may have sent.
 
     Returns:
-        The settings that `AnimationRequest` takes, without the photo, and "model", "model_hash", "version" and "date". What an
-        older version did not write is absent; what nobody knows is left out.
+        The settings that `AnimationRequest` takes, without the photos, and "model", "model_hash", "version" and "date"; also
+        "with_back_photo" if a photo of the back was used. What an older version did not write is absent; what nobody knows is
+        left out.
 
     Raises:
         UploadError: one sentence, if it is no such file or a value is out of its range.
@@ -109,6 +111,7 @@ _ALLOWED: dict[str, Callable[[object], bool]] = {
     "interpolation": _or_none(_whole(1, MOST_INTERPOLATION)),
     "quality": _whole(1, 51),
     "memory": _one_of(MEMORY_CHOICES),
+    WITH_BACK_PHOTO: lambda value: value is True,
     "model": _or_none(_text(r"[\w./@ -]{1,200}")),
     "model_hash": _or_none(_text(r"[0-9a-f]{16}")),
     "version": _text(r"[\w.+-]{1,40}"),

@@ -12,7 +12,7 @@ from benchmarks import clips, parts, starts
 from benchmarks.__main__ import main
 from benchmarks.baseline import PlainUNet
 from benchmarks.columns import BASELINE, DEFAULT, PLAIN_COLUMN, columns_of
-from benchmarks.counts import count_decode, count_encode, count_step, together
+from benchmarks.counts import count_decode, count_encode, count_rows, count_step, networks, together
 from benchmarks.measure import GROUPS, measure_rows
 from benchmarks.report import END, START, table
 from benchmarks.roofline import Count, count, measure_rates
@@ -48,6 +48,7 @@ def session(model, tmp_path):
         {},
         {"time_levels": (0,), "attention_levels": (0, 1), "first_frame_everywhere": False},
         {"time_levels": (0, 1), "motion_channels": 0},
+        {"guide_channels": tiny.LATENT_CHANNELS + 4},
         {"time_levels": (1,), "motion_channels": 0, "first_frame_everywhere": False, "gated_skips": False},
     ],
 )
@@ -64,6 +65,8 @@ def test_the_baseline_computes_what_ours_computes(config):
     }
     if unet.config.motion_channels:
         inputs["motion"] = parts.random(2, 4, 3)
+    if unet.config.guide_channels:
+        inputs["guide"] = parts.random(2, unet.config.guide_channels, 4, 8, 8)
     ours, plain = (parts.one_step(model, inputs, CPU)() for model in (unet, PlainUNet(unet)))
     assert ours.std() > 0.1
     assert (plain - ours).abs().max() < 1e-5 * ours.abs().max()
@@ -98,10 +101,11 @@ def test_a_roofline_is_the_sum_of_each_layers_slower_side():
     assert both.seconds(rates, "float32") == pytest.approx(2 * 30.5 + 0.07)
 
 
-def test_every_part_of_a_pipeline_can_be_counted_without_computing():
-    pipe = tiny.pipeline(vae=tiny.autoencoder(photo_guided=True))
+@pytest.mark.parametrize("make", [tiny.pipeline, tiny.guided_pipeline])
+def test_every_part_of_a_pipeline_can_be_counted_without_computing(make):
+    pipe = make()
     inputs = parts.unet_inputs(pipe)
-    for part in (pipe.unet, pipe.vae, pipe.image_encoder, pipe.conditioner):
+    for part in (pipe.unet, *networks(pipe)):
         part.to(META)
     step, double = count_step(pipe.unet, inputs), count_step(pipe.unet, parts.unet_inputs(pipe, batch=2))
     assert step.between > 0 and sum(map(bool, step.layers)) > 50
@@ -156,6 +160,20 @@ def test_a_clip_is_timed_from_the_button_to_each_event(session):
     assert 0 < cells["preview"]["value"] < cells["segment"]["value"] < cells["clip"]["value"]
     assert len(cells["clip"]["values"]) == session.repeats
     assert cells["clip"]["error"]["relative"] < 1e-4
+
+
+def test_parts_of_a_pipeline_with_geometry_are_timed_too(tmp_path):
+    tiny.guided_pipeline().save_pretrained(tmp_path / "guided")
+    column = columns_of(CPU)[PLAIN_COLUMN]
+    session = Session(column, CPU, str(tmp_path / "guided"), repeats=1, budget=5, references=tmp_path)
+    cells = measure_rows(session, [ROWS["step"], ROWS["encode"], ROWS["decode"]])
+    for name, cell in cells.items():
+        assert cell["value"] > 0 and cell["error"]["relative"] < 1e-4, name
+    cells = dict(clips.measure(session, [ROWS["preview"], ROWS["clip"]]))
+    assert 0 < cells["preview"]["value"] < cells["clip"]["value"]
+    assert cells["clip"]["error"]["relative"] < 1e-4
+    counts = count_rows(session, ["encode", "decode", "clip"])
+    assert counts["clip"].operations > counts["encode"].operations + 16 * counts["decode"].operations
 
 
 def test_visitors_are_timed_until_the_last_has_a_clip(session):

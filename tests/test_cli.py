@@ -224,6 +224,33 @@ def test_the_device_report_needs_no_photo(capsys):
     assert "Attention:" in capsys.readouterr().out
 
 
+@pytest.fixture(scope="module")
+def model_with_geometry(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "guided"
+    tiny.guided_pipeline().save_pretrained(folder)
+    return folder
+
+
+def test_the_back_is_that_of_its_own_photo(run, model_with_geometry, tmp_path):
+    back = tmp_path / "back.jpg"
+    Image.new("RGB", (300, 400), (0, 255, 0)).save(back)
+    options = ("--model", model_with_geometry, "--motion", "show-the-back", "--frames", 4, "--seed", 3)
+    status, _, clip = run(*options, "--back", back)
+    last = read_frames(clip)[-1]
+    red, green, blue = last[len(last) // 2, last.shape[1] // 2]
+    assert status == 0 and green > 200 and max(red, blue) < 60
+    assert read_settings(clip)["with_back_photo"] is True and "back_photo" not in read_settings(clip)
+
+
+def test_a_back_that_cannot_be_used_gets_one_sentence(run, tmp_path):
+    status, printed, clip = run("--back", tmp_path / "absent.jpg")
+    assert status == 2 and printed.err.startswith("Argument --back: There is no photo at")
+    Image.new("RGB", (300, 400)).save(tmp_path / "back.png")
+    status, printed, _ = run("--back", tmp_path / "back.png")
+    assert status == 2 and printed.err.startswith("`back_photo` must be empty for this model")
+    assert printed.err.count("\n") == 1 and not clip.exists()
+
+
 def test_help_tells_the_defaults(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])

@@ -114,9 +114,9 @@ def test_the_command_steps_down_and_says_so(outcomes):
     assert ended["printed"].count("ran out in the leanest mode too") == 1
 
 
-@pytest.mark.parametrize("make", [tiny.pipeline, tiny.released_pipeline, "guided"])
+@pytest.mark.parametrize("make", [tiny.pipeline, tiny.released_pipeline, tiny.guided_pipeline])
 def test_every_mode_makes_the_same_clip_and_any_frame_can_be_gone_on_from(make):
-    pipe = tiny.pipeline(vae=tiny.autoencoder(photo_guided=True)) if make == "guided" else make()
+    pipe = make()
     asked = request(motion="spin" if pipe.has_motion else None, interpolation=3)
     clips = {}
     for mode in DECODED_AT_ONCE:
@@ -126,7 +126,7 @@ def test_every_mode_makes_the_same_clip_and_any_frame_can_be_gone_on_from(make):
             clips[mode] = np.stack(list(frames)).astype(int)
         assert ladder.mode == mode and not ladder.stepped_down
     for clip in clips.values():
-        assert clip.shape == (58, tiny.HEIGHT, tiny.WIDTH, 3)
+        assert clip.shape == (58, pipe.height, pipe.width, 3)
         assert np.abs(clip - clips["normal"]).max() <= 1
     for start in (1, 11, 12, 38, 57):
         rest = np.stack(list(asked.playing_frames(pipe, latents, start))).astype(int)

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from fashionflow.motion import MOTIONS, PRESETS, motion_rows, rows
+from fashionflow.motion import MOTIONS, PRESETS, motion_rows, rows, surprise, turns_past_the_side
 
 
 def angles(motion: torch.Tensor) -> torch.Tensor:
@@ -68,3 +68,13 @@ def test_wrong_motion_says_what_is_allowed():
         motion_rows("fly", 12)
     with pytest.raises(ValueError, match="between -360 and 360 degrees, got 400"):
         motion_rows("spin", 12, turn_angle=400)
+
+
+def test_what_turns_past_the_side_shows_what_a_photo_of_the_front_does_not():
+    assert [name for name in PRESETS if turns_past_the_side(name)] == ["show-the-back", "spin"]
+    for name in ("turn-left", "turn-right", "turn-and-back", "sway"):
+        for side in (-1, 1):
+            assert not turns_past_the_side(name, side * 99.0) and turns_past_the_side(name, side * 101.0), (name, side)
+    assert not turns_past_the_side("spin", 90.0)
+    drawn = {turns_past_the_side("surprise-me", seed=seed): surprise(seed)[0] for seed in range(30)}
+    assert drawn[True] in ("show-the-back", "spin") and drawn[False] not in ("show-the-back", "spin")

@@ -54,6 +54,7 @@ PARAMETERS = [
     "zoom",
     "across",
     "down",
+    "back_photo",
 ]
 QUICK = {"frames": 4, "steps": 1, "seed": 3}
 
@@ -126,6 +127,9 @@ def test_exactly_the_named_endpoints_are_public_and_each_parameter_is_documented
     animate = described["named_endpoints"]["/animate"]
     assert "the seed" in animate["description"] and "1 to 1000" in animate["description"]
     assert [parameter["parameter_name"] for parameter in animate["parameters"]] == PARAMETERS
+    submit = described["named_endpoints"]["/submit"]
+    names = [parameter["parameter_name"] for parameter in submit["parameters"]]
+    assert names == [*PARAMETERS[:-1], "more_motions", "seeds", PARAMETERS[-1]]
     types = {parameter["parameter_name"]: parameter["python_type"]["type"] for parameter in animate["parameters"]}
     assert types["seed"] == "int" and types["guidance"] == "float" and types["memory"].startswith("Literal['auto'")
 
@@ -340,8 +344,9 @@ def test_an_assistant_sees_the_same_endpoints_with_every_parameter_explained(url
         assert len(tool.description) > 60 and "http or https" not in json.dumps(tool.inputSchema)
         for name, parameter in tool.inputSchema["properties"].items():
             assert len(parameter["description"]) > 10, (tool.name, name)
-    photo = tools["animate"].inputSchema["properties"]["photo"]
-    assert photo["type"] == "string" and "data URI" in photo["format"]
+    for name in ("photo", "back_photo"):
+        photo = tools["animate"].inputSchema["properties"][name]
+        assert photo["type"] == "string" and "data URI" in photo["format"]
     assert tools["animate"].inputSchema["required"] == ["photo"]
     assert "upload_file_to_gradio" not in tools["animate"].description
 
@@ -400,6 +405,10 @@ def test_an_assistant_gets_one_sentence_for_whatever_is_wrong(url, dress):
                 assert "damaged" in (await said(session, tool, photo="data:image/png;base64,A"))[1]
             _, sentence = await said(session, "animate", photo=data_uri(dress), steps=0)
             assert sentence.startswith("`steps` must be")
+            _, sentence = await said(session, "animate", photo=data_uri(dress), back_photo=data_uri(dress))
+            assert sentence.startswith("`back_photo` must be empty for this model")
+            _, sentence = await said(session, "animate", photo=data_uri(dress), back_photo=ADDRESSES[0])
+            assert "Nothing is fetched" in sentence
             _, sentence = await said(session, "result", number="AAAAAAAAA")
             assert sentence.startswith("There is no clip with the number AAA-AAA-AAA")
 

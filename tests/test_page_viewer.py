@@ -268,6 +268,9 @@ def test_the_command_makes_the_clip_again():
     for name in set(SETTINGS) & set(vars(arguments)) - {"model"}:
         assert getattr(arguments, name) == SETTINGS[name], name
     assert second.startswith("# ") and json.loads(second[2:]) == SETTINGS
+    assert arguments.back is None
+    with_back = command(SETTINGS | {"with_back_photo": True}, "dress.mp4").splitlines()[0]
+    assert make_parser().parse_args(shlex.split(with_back)[3:]).back == "back.jpg"
 
 
 def test_the_table_names_what_was_set_in_words():

@@ -76,6 +76,11 @@ def test_clips_of_older_versions_are_read(tmp_path):
     assert read_provenance(path.rename(tmp_path / "IMG 0001")) == old  # whatever it is called now
 
 
+def test_a_clip_with_a_back_says_so(tmp_path):
+    with_back = SETTINGS | {"with_back_photo": True}
+    assert read_provenance(clip(tmp_path / "clip.mp4", with_back)) == with_back
+
+
 def test_what_nobody_knows_is_left_out(tmp_path):
     assert read_provenance(clip(tmp_path / "clip.mp4", SETTINGS | {"script": "<script>"})) == SETTINGS
 
@@ -97,6 +102,7 @@ def test_what_nobody_knows_is_left_out(tmp_path):
         ("interpolation", 0),
         ("quality", 52),
         ("memory", "all"),
+        ("with_back_photo", "back.jpg"),
         ("model", "<img src=x>"),
         ("model_hash", "xyz"),
         ("version", {}),

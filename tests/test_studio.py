@@ -310,6 +310,7 @@ def test_an_error_at_work_reaches_the_reader_and_the_next_job_runs(studio):
         ({"interpolation": 9}, "`interpolation` must be a whole number from 1 to 8, got 9"),
         ({"quality": 0}, "`quality` must be a whole number from 1 to 51, got 0"),
         ({"memory": "vast"}, "`memory` must be one of auto, lean, normal, fast, got 'vast'"),
+        ({"back_photo": tiny.photo()}, "`back_photo` must be empty for this model, which uses one photo only"),
     ],
 )
 def test_what_cannot_be_made_is_refused_at_once(studio, changes, sentence):

@@ -47,6 +47,28 @@ def test_one_visit_takes_up_where_another_left_and_brings_small_parts_home(tmp_p
     assert 0 < (start - end).abs().max() < 0.02
 
 
+def test_guides_travel_in_a_pack_and_the_geometry_in_the_pipeline(tmp_path):
+    pack.main([str(training.guided_latents()), str(tmp_path / "packed")])
+    settings = training.tiny_settings(tmp_path / "first", latents=str(tmp_path / "packed"), steps=1)
+    flags = ["--geometry", str(training.geometry())]
+    for name, value in settings.items():
+        flags += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
+    borrowed_gpu.main([*flags, "--run", str(tmp_path / "run")])
+    again = [
+        "--latents",
+        str(tmp_path / "packed"),
+        "--start",
+        str(tmp_path / "first"),
+        "--out",
+        str(tmp_path / "second"),
+    ]
+    again += ["--steps", "2", "--batch_size", "2", "--mixed_precision", "no", "--warmup", "1"]
+    borrowed_gpu.main([*again, "--run", str(tmp_path / "another machine")])
+    borrowed_gpu.join_parts(tmp_path / "second", tmp_path / "home")
+    pipe = FashionFlowPipeline.from_pretrained(tmp_path / "home" / "pipeline")
+    assert pipe.has_geometry and pipe.unet.config.guide_channels == 20
+
+
 def test_parts_keep_to_their_size_and_a_missing_one_is_told(tmp_path):
     tiny.pipeline().save_pretrained(tmp_path / "model")
     out = tmp_path / "out"

@@ -9,7 +9,12 @@ import torch
 from safetensors.torch import load_file
 
 from fashionflow import FashionFlowPipeline
-from fashionflow.training import denoiser
+from fashionflow.training import denoiser, recipes
+from fashionflow.training.latents import read_clips
+from fashionflow.training.losses import noise_schedule, start_from_linear_denoiser, variances_of_change
+from fashionflow.training.modules import build_denoiser
+from fashionflow.training.strips import held_out_errors
+from fashionflow.training.windows import window
 
 from . import tiny, training
 
@@ -133,6 +138,69 @@ def test_global_conditioning_is_said_in_the_pipelines_config(tmp_path):
     latents = pipe(tiny.photo(), num_inference_steps=2, output_type="latent").frames
     photo = pipe.encode_image(tiny.photo())[1]
     assert latents.shape[2] == 4 and (latents[:, :, :1] - photo).abs().mean() > 0.1, "frame 0 is made, not given"
+
+
+def guided_settings(**settings) -> dict:
+    return {"latents": str(training.guided_latents()), "geometry": str(training.geometry())} | settings
+
+
+@pytest.fixture(scope="module")
+def guided(tmp_path_factory):
+    """A denoiser that was trained with guides."""
+    out = tmp_path_factory.mktemp("guided")
+    denoiser.main(training.tiny_denoiser_config(out, steps=100, batch_size=1, **guided_settings()))
+    return out
+
+
+def test_an_untrained_denoiser_with_guides_repeats_them(tmp_path):
+    clips = read_clips(training.guided_latents())
+    windows = [window(clip, 0, 4, 2, mirrored=False) for clip in clips]
+    windows = {name: torch.stack([w[name] for w in windows]) for name in windows[0]}
+    config = training.tiny_denoiser_config(tmp_path, **guided_settings())
+    model = build_denoiser(config, 16, (20, 16), clips[0].image_size, guided=True).eval()
+    scheduler = noise_schedule(config)
+    normalise = lambda pictures: pictures.float() / 127.5 - 1  # noqa: E731
+    errors = held_out_errors(model, scheduler, windows, normalise, config.conditioning)
+    assert set(errors.values()) == {1.0}, "as far off as the guide"
+    start_from_linear_denoiser(model.unet, scheduler, variances_of_change(clips))
+    errors = held_out_errors(model, scheduler, windows, normalise, config.conditioning)
+    assert errors["held_out_100"] < 0.3 < 0.9 < errors["held_out_999"] < 1.02, "what is less noisy tells more"
+
+
+def test_training_with_guides_learns_and_its_pipeline_runs(guided):
+    log = training.read_log(guided)
+    losses = [line["loss"] for line in log if "loss" in line]
+    assert losses[-1] < 0.9 * losses[0]
+    assert log[-1]["held_out_100"] < 1, "nearly clean latents must be told better than by the guide"
+    assert (guided / "samples.png").is_file()
+    pipe = FashionFlowPipeline.from_pretrained(guided / "pipeline")
+    pipe.set_progress_bar_config(disable=True)
+    assert pipe.has_geometry and pipe.config.clip_scale == 2 and pipe.unet.config.guide_channels == 20
+    before, after = tiny.geometry().state_dict(), pipe.geometry.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items()), "the geometry is as it was"
+    frames = pipe(tiny.photo(), num_inference_steps=2, motion="turn-left", output_type="pt").frames
+    assert frames.shape == (1, 4, 3, 640, 512)
+
+
+def test_a_guided_denoiser_goes_on_with_ones_own_clips(guided, tmp_path):
+    argv = ["--clips", str(training.clips()), "--start", str(guided / "pipeline"), "--out", str(tmp_path)]
+    denoiser.run([*argv, "--steps", "1", "--batch_size", "2", "--warmup", "1", "--mixed_precision", "no"])
+    assert read_clips(tmp_path / "latents")[0].has_guide
+    pipe = FashionFlowPipeline.from_pretrained(tmp_path / "pipeline")
+    assert pipe.has_geometry and pipe.unet.config.guide_channels == 20
+
+
+def test_latents_and_weights_must_both_have_guides_or_neither(guided, four_steps, tmp_path):
+    runs = [
+        ({"latents": str(training.latents())}, guided, "they have no guides and '.*' needs them; prepare them with"),
+        (guided_settings(), four_steps, "they have guides and '.*' takes none; prepare them without `--geometry`"),
+    ]
+    for given, start, sentence in runs:
+        settings = {"start": str(start / "pipeline"), "out": str(tmp_path), "mixed_precision": "no", "batch_size": 2}
+        with pytest.raises(ValueError, match=sentence):
+            denoiser.main(recipes.make_config(**settings | given))
+    with pytest.raises(ValueError, match="`geometry` is needed, .* got none"):
+        train(tmp_path, latents=str(training.guided_latents()), steps=1)
 
 
 @pytest.mark.parametrize("kind", ["ours", "released"])

@@ -3,16 +3,18 @@ import torch
 from torch import nn
 
 from fashionflow.schedulers import SAMPLERS, make_scheduler, training_scheduler
+from fashionflow.training.latents import read_clips
 from fashionflow.training.losses import (
     denoising_loss,
     linear_denoiser,
     loss_weights,
     noise_schedule,
     start_from_linear_denoiser,
+    variances_of_change,
 )
 from fashionflow.training.recipes import make_config
 
-from . import tiny
+from . import tiny, training
 
 
 def config(**settings):
@@ -41,8 +43,14 @@ class Listener(nn.Module):
         super().__init__()
         self.answer = answer
 
-    def forward(self, noisy, timesteps, pixel_values, photo, motion, keep_context):
-        self.seen = {"noisy": noisy, "timesteps": timesteps, "motion": motion, "keep_context": keep_context}
+    def forward(self, noisy, timesteps, pixel_values, photo, motion, keep_context, guide=None):
+        self.seen = {
+            "noisy": noisy,
+            "timesteps": timesteps,
+            "motion": motion,
+            "keep_context": keep_context,
+            "guide": guide,
+        }
         return self.answer(noisy, timesteps)
 
 
@@ -207,3 +215,21 @@ def test_an_untrained_denoiser_is_the_best_linear_guess():
         best = torch.linalg.lstsq(basis, clean[0, 1].flatten()[:, None]).solution
         assert error[1] <= 1.05 * (basis @ best - clean[0, 1].flatten()[:, None]).square().mean()
         assert weights[timestep] == pytest.approx(1 / max(errors[timestep].mean().item(), 0.02))
+
+
+def test_the_network_is_given_the_windows_guide_if_there_is_one():
+    for batch in (batch_of(2, guide=torch.rand(2, 8, 3, 8, 8)), batch_of(2)):
+        model = Listener(lambda noisy, _: noisy)
+        denoising_loss(model, noise_schedule(config()), torch.ones(1000), batch, torch.Tensor.float, config())
+        assert model.seen["guide"] is batch.get("guide")
+
+
+def test_change_is_measured_from_the_guide_where_there_is_one():
+    guided, plain = (read_clips(folder) for folder in (training.guided_latents(), training.latents()))
+    whole = slice(0, 24, 1)
+    for clips, start in (
+        (guided, lambda clip: clip.guide(whole)[1:, :16]),
+        (plain, lambda clip: clip.latents(whole)[:1]),
+    ):
+        changes = [(clip.latents(whole)[1:].float() - start(clip).float()).square().mean((0, 2, 3)) for clip in clips]
+        torch.testing.assert_close(variances_of_change(clips), torch.stack(changes).mean(0))

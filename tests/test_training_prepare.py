@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -118,6 +119,47 @@ def test_distance_comes_from_the_labels_where_they_have_it(tmp_path, model):
     )
     with pytest.raises(ValueError, match="there are 3 frames and 24 labels of `distance`"):
         prepare.walked_distance(label, 3)
+
+
+def test_a_guide_begins_as_the_photo_and_goes_where_the_motion_takes_it():
+    (path,) = training.guided_latents().glob("000001.safetensors")
+    clip, plain = LatentClip(path), LatentClip(training.latents() / path.name)
+    channels, whole = clip.shape[1], slice(0, len(clip), 1)
+    assert clip.has_guide and not plain.has_guide and clip.starts == range(1)
+    assert torch.equal(clip.latents(whole), plain.latents(whole))
+    latents, guide = clip.latents(whole).float(), clip.guide(whole).float()
+    assert guide.shape == (24, channels + 4, 20, 16)
+    known = guide[:, channels:]
+    assert known.min() >= 0 and known.sum(1).max() < 1.01
+    certain = (
+        known[:, [0, 2]].sum(1) > 0.99
+    )  # [F, H, W]; the toy's figure has no outline, and what lies along it is mended
+    errors = (guide[:, :channels] - latents).square().mean(1)  # [F, H, W]
+    assert certain[0].float().mean() > 0.5 and errors[0][certain[0]].mean() < 0.001 * latents[0].var()
+    assert errors[23][certain[23]].mean() > 0.1 and (guide[23] - guide[0]).abs().mean() > 0.05
+    mirrored = clip.guide(whole, mirrored=True).float()
+    torch.testing.assert_close(mirrored[:, channels:], known.flip(-1), atol=0.01, rtol=0)
+    errors = (mirrored[0, :channels] - clip.latents(whole, mirrored=True)[0].float()).square().mean(0)
+    assert errors[certain[0].flip(-1)].mean() < 0.001 * latents[0].var()
+
+
+def test_guides_need_a_known_motion_and_our_autoencoder(videos, model, tmp_path):
+    geometry = ["--geometry", str(training.geometry())]
+    with pytest.raises(SystemExit, match="`geometry` needs clips whose motion is known, and there is no labels.jsonl"):
+        prepare.main([str(videos), str(tmp_path / "open"), "--model", model, *geometry])
+    tiny.kl_autoencoder().save_pretrained(tmp_path / "theirs")
+    theirs = ["--vae", str(tmp_path / "theirs"), "--size", "96", "64"]
+    with pytest.raises(SystemExit, match="`--geometry` needs an autoencoder of ours with pixels in"):
+        prepare.main([str(training.clips()), str(tmp_path / "latents"), *theirs, *geometry])
+    with pytest.raises(SystemExit, match="`geometry` cannot be loaded from '.*nowhere'"):
+        prepare.main([str(training.clips()), str(tmp_path), "--model", model, "--geometry", str(tmp_path / "nowhere")])
+
+
+def test_latents_for_a_guided_pipeline_have_its_autoencoders_size(tmp_path):
+    form = LatentFormat.of_pipeline(tiny.guided_pipeline(photo_fit="figure"))
+    assert (form.height, form.width) == (tiny.HEIGHT, tiny.WIDTH), "its clips are twice as large"
+    frame = frames_of_time(1)[0]
+    assert np.array_equal(prepare.fitted(frame, form), prepare.fitted(frame, replace(form, photo_fit="crop")))
 
 
 def test_of_a_flat_folder_some_videos_are_held_out(tmp_path):

@@ -30,6 +30,21 @@ def test_windows_are_consecutive_frames_and_a_mirrored_body_turns_the_other_way(
     torch.testing.assert_close(mirrored["motion"][:, 0], -plain["motion"][:, 0])
 
 
+def test_windows_of_guided_clips_begin_at_the_photo_and_bring_its_guide(path):
+    guided = read_clips(training.guided_latents())
+    clip, tensors = guided[0], load_file(training.guided_latents() / path.name)
+    plain = window(clip, start=0, num_frames=4, stride=2, mirrored=False)
+    torch.testing.assert_close(plain["guide"], tensors["guide"][[0, 2, 4, 6]].transpose(0, 1).float())
+    mirrored = window(clip, start=0, num_frames=4, stride=2, mirrored=True)
+    torch.testing.assert_close(mirrored["guide"], tensors["mirrored_guide"][[0, 2, 4, 6]].transpose(0, 1).float())
+    assert "guide" not in window(LatentClip(path), 0, 4, 2, mirrored=False)
+    windows = LatentWindows(guided, 4, [1, 2], seed=5, mirror=False)
+    firsts = [clip.latents(slice(0, 1)).float()[0] for clip in guided]
+    for number in range(9):
+        photo = windows[number]["photo"]
+        assert any(torch.equal(photo, first) for first in firsts)
+
+
 def test_windows_must_fit_into_the_clips(path):
     with pytest.raises(
         ValueError, match="shortest clip, '000001', which has 24 frames, got 13 frames at a stride of 2"
@@ -92,6 +107,9 @@ def test_latents_of_two_sizes_or_cut_off_are_refused_by_name(path, tmp_path):
     save_file(tensors, tmp_path / "a.safetensors")
     save_file(tensors | {"latents": tensors["latents"][..., :8].contiguous()}, tmp_path / "b.safetensors")
     with pytest.raises(ValueError, match=r"one size: clip 'a' has \[16, 20, 16\] .* clip 'b' has \[16, 20, 8\]"):
+        read_clips(tmp_path)
+    save_file(load_file(training.guided_latents() / path.name), tmp_path / "b.safetensors")
+    with pytest.raises(ValueError, match="all have guides or none: clip 'a' and clip 'b' differ; prepare them alike"):
         read_clips(tmp_path)
     (tmp_path / "b.safetensors").write_bytes(path.read_bytes()[:5000])
     with pytest.raises(ValueError, match="b.safetensors' holds no clip's latents .* prepare it again"):

@@ -32,6 +32,36 @@ def test_one_timestep_serves_the_whole_batch(timestep):
     torch.testing.assert_close(unet(sample, timestep, context).sample, expected)
 
 
+def test_a_guide_must_fit_the_clip_and_the_model():
+    channels = tiny.LATENT_CHANNELS + 4
+    unet = tiny.unet(guide_channels=channels)
+    guide = torch.randn(2, channels, 6, 8, 8, generator=torch.Generator().manual_seed(1))
+    assert call(unet, guide=guide).sample.shape == (2, tiny.LATENT_CHANNELS, 6, 8, 8)
+    with pytest.raises(ValueError, match=rf"`guide` must be given, with {channels} channels, got None"):
+        call(unet)
+    for wrong in (guide[:1], guide[:, :-1], guide[:, :, :-1], guide[..., :4]):
+        with pytest.raises(ValueError, match=rf"`guide` must have shape \(2, {channels}, 6, 8, 8\), got \("):
+            call(unet, guide=wrong)
+    with pytest.raises(ValueError, match=r"`guide` must be None for a model without guide channels, got \(2, 12, 6"):
+        call(tiny.unet(), guide=guide)
+    with pytest.raises(ValueError, match="`guide_channels` must be 0, or at least `in_channels`, 8, got 4"):
+        tiny.unet(guide_channels=4)
+
+
+def test_an_untrained_model_repeats_its_guide_and_a_trained_one_sees_every_channel():
+    channels = tiny.LATENT_CHANNELS + 4
+    unet = tiny.unet(guide_channels=channels)
+    guide = torch.randn(2, channels, 6, 8, 8, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        answer = call(unet, guide=guide).sample
+        for channel in range(channels):
+            changed = guide.clone()
+            changed[:, channel, 3] += 1
+            assert (call(unet, guide=changed).sample - answer).abs().max() > 1e-4
+        nn.init.zeros_(unet.conv_out.spatial.weight)
+        assert torch.equal(call(unet, guide=guide).sample, guide[:, : tiny.LATENT_CHANNELS])
+
+
 def test_pseudo_convolution_is_a_spatial_then_a_temporal_convolution():
     conv = PseudoConv3d(3, 4)
     nn.init.normal_(conv.temporal.weight)

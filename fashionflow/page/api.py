@@ -47,6 +47,7 @@ class Endpoints:
         zoom=None,
         across=None,
         down=None,
+        back_photo=None,
     ) -> Iterator[tuple[str | None, int]]:
         """Animates one photo of a garment and waits for the clip. If the caller goes away, the work ends.
 
@@ -66,6 +67,7 @@ class Endpoints:
             zoom: 1 (the default) shows as much of the photo as fits the clip; 0.5 shows more, up to 4 shows less.
             across: which part of the photo is shown, -1 (its left) to 1 (its right), by default 0.
             down: which part of the photo is shown, -1 (its top) to 1 (its bottom), by default 0.
+            back_photo: an image file with the back of the same garment or person, shown where the clip turns; by default the back is guessed.
 
         Returns:
             clip: the finished mp4 file.
@@ -75,6 +77,7 @@ class Endpoints:
             request = self._request(
                 photo,
                 {"zoom": zoom, "across": across, "down": down},
+                back_photo,
                 motion=motion,
                 turn_angle=turn_angle,
                 steps=steps,
@@ -116,6 +119,7 @@ class Endpoints:
         down=None,
         more_motions=None,
         seeds=None,
+        back_photo=None,
     ) -> tuple[str, int, int]:
         """Starts a job of one or several clips of a photo and returns at once; the job goes on without its caller.
 
@@ -137,6 +141,7 @@ class Endpoints:
             down: which part of the photo is shown, -1 (its top) to 1 (its bottom), by default 0.
             more_motions: a list of motions that also get clips, by default none.
             seeds: clips of each motion, 1 to 24, by default 1; their seeds follow each other. A job has 24 clips at most.
+            back_photo: an image file with the back of the same garment or person, shown where the clip turns; by default the back is guessed.
 
         Returns:
             number: finds the job again with job, result, export, fidelity and stop; whoever knows it gets the clips.
@@ -150,6 +155,7 @@ class Endpoints:
             first = self._request(
                 photo,
                 {"zoom": zoom, "across": across, "down": down},
+                back_photo,
                 motion=motion,
                 turn_angle=turn_angle,
                 steps=steps,
@@ -198,12 +204,13 @@ class Endpoints:
             estimate = self.studio.estimate([request])
             return round(estimate.seconds, 1), estimate.ahead, round(estimate.ahead_seconds, 1)
 
-    def _request(self, photo: dict | None, crop: dict, **settings) -> AnimationRequest:
+    def _request(self, photo: dict | None, crop: dict, back_photo: dict | None, **settings) -> AnimationRequest:
         """A request from what a program sent; the crop and `settings` as it sent them, `None` for what it left out."""
         self.desk.check_line(ENGLISH)  # before a photo is read
         crop = read_crop(crop)
         fitted = self.photo_box.fitted(photo, crop.zoom, crop.across, crop.down)
-        return self._with_defaults(fitted, **settings)
+        back = self.photo_box.back.fitted(back_photo, ENGLISH)
+        return replace(self._with_defaults(fitted, **settings), back_photo=back)
 
     def _with_defaults(self, photo: Image.Image | None, **settings) -> AnimationRequest:
         given = {name: whole(value) for name, value in settings.items() if value is not None and value != ""}

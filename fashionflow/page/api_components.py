@@ -33,17 +33,19 @@ def declare(making, jobs, files, settings: Settings) -> None:
         exporting = {"concurrency_limit": EXPORTS_AT_ONCE, "concurrency_id": "exports"}
         wanted = _wanted(settings)
         short = [wanted[name] for name in ("steps", "frames", "guidance", "interpolation", "memory")]
+        back = _photo("back_photo")
         photo, crop = wanted["photo"], [wanted[name] for name in ("zoom", "across", "down")]
         number, clip = gr.Textbox(label="number"), _whole("clip", 0)
         state = gr.Textbox(label="state")
         # In line in the studio, not in Gradio's queue, where they would see no place.
-        _offer(making.animate, list(wanted.values()), [gr.File(label="clip"), _whole("seed")], concurrency_limit=None)
+        made = [gr.File(label="clip"), _whole("seed")]
+        _offer(making.animate, [*wanted.values(), back], made, concurrency_limit=None)
         several = [
             gr.Dropdown(list(MOTIONS), value=[], multiselect=True, label="more_motions"),
             _whole("seeds", 1),
         ]
         job = [gr.Textbox(label="number"), _whole("clips"), _whole("seed")]
-        _offer(making.submit, [*wanted.values(), *several], job, **at_once)
+        _offer(making.submit, [*wanted.values(), *several, back], job, **at_once)
         times = [gr.Number(label="seconds"), _whole("clips_ahead"), gr.Number(label="seconds_ahead")]
         _offer(making.estimate, short, times, **at_once)
         counts = [_whole("clips_finished"), _whole("clips")]
@@ -67,10 +69,10 @@ def declare(making, jobs, files, settings: Settings) -> None:
 
 
 def _wanted(settings: Settings) -> dict[str, gr.components.Component]:
-    """What `animate` takes, with the page's own defaults, in the order of its parameters."""
+    """What `animate` and `submit` take first, with the page's own defaults, in the order of their parameters."""
     page = {name: component.value for name, component in settings.components.items()}
     return {
-        "photo": _described(gr.Image(label="photo"), "An uploaded image file; no address is fetched."),
+        "photo": _photo("photo"),
         "motion": _choice("motion", MOTIONS, page["motion"]),
         "turn_angle": gr.Number(label="turn_angle"),
         "steps": _whole("steps", page["steps"]),
@@ -86,6 +88,10 @@ def _wanted(settings: Settings) -> dict[str, gr.components.Component]:
         "across": gr.Number(0, label="across"),
         "down": gr.Number(0, label="down"),
     }
+
+
+def _photo(name: str) -> gr.Image:
+    return _described(gr.Image(label=name), "An uploaded image file; no address is fetched.")
 
 
 def _whole(name: str, value: int | None = None) -> gr.Number:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import gradio as gr
 from PIL import Image
 
-from ..animation import SETTINGS, AnimationRequest
+from ..animation import SETTINGS, WITH_BACK_PHOTO, AnimationRequest
 from ..jobs import spoken_number
 from ..photo import PhotoError
 from ..restore import first_frame, read_provenance
@@ -35,8 +35,13 @@ class History:
 
     @property
     def restored(self) -> list[gr.components.Component]:
+        """What a visitor has chosen, and what a clip was made from."""
+        return [self.photo_box.photo, self.photo_box.back.photo, *self.settings.inputs]
+
+    @property
+    def outputs(self) -> list[gr.components.Component]:
         """What `restore` changes."""
-        return [self.photo_box.photo, *self.settings.inputs]
+        return [*self.restored, self.photo_box.back.belongs_to]
 
     def build_switches(self) -> None:
         with gr.Row(elem_id="switches"):
@@ -140,11 +145,11 @@ class History:
             js="(index, entries) => (entries || [])[index] ?? null",
             **script,
         )
-        outputs = [*self.run.outputs, self.note, self.use, self.remove, *self.restored]
+        outputs = [*self.run.outputs, self.note, self.use, self.remove, *self.outputs]
         pick.then(self.reopen, self.picked, outputs, preprocess=False, **HELPER).then(
             None, js="() => window.fashionflow.showReopened()", **script
         )
-        self.use.click(self.use_settings, self.picked, [self.note, *self.restored], preprocess=False, **HELPER)
+        self.use.click(self.use_settings, self.picked, [self.note, *self.outputs], preprocess=False, **HELPER)
         after = [self.entries, self.picked, self.use, self.remove, self.note]
         self.remove.click(
             None,
@@ -165,7 +170,7 @@ class History:
             api_name="fetch",
             **following,
         )
-        self.file.upload(self.open, self.file, [self.file, self.note, *self.restored], preprocess=False, **HELPER)
+        self.file.upload(self.open, self.file, [self.file, self.note, *self.outputs], preprocess=False, **HELPER)
 
     def _connect_draft(self, script: dict) -> None:
         """Gradio reloads the page whenever a connection breaks, so the photo and the settings are put back then. That must
@@ -215,7 +220,12 @@ class History:
         shown = {"number": entry.number, "clip": entry.clip}
         if file_of(self.desk, shown) is None:
             said = wording.status(words("history.deleted"), words("history.make_again"))
-            return [*self.run.changes(), said, *buttons, *self.restore(words, entry.settings, entry.photo)]
+            return [
+                *self.run.changes(),
+                said,
+                *buttons,
+                *self.restore(words, entry.settings, entry.photo, entry.back_photo),
+            ]
         job = self.desk.studio.find(entry.number)
         said = wording.finished(words, job.results[entry.clip])
         return [*self.run.changes_for_result(job, entry.clip, said), "", *buttons, *self.unchanged()]
@@ -225,7 +235,8 @@ class History:
         words = words_for(request)
         try:
             entry = history_entries.read(picked, words)
-            return [wording.status(words("history.restored")), *self.restore(words, entry.settings, entry.photo)]
+            updates = self.restore(words, entry.settings, entry.photo, entry.back_photo)
+            return [wording.status(words("history.restored")), *updates]
         except ValueError as error:
             return [self.problem(words_of(error, words)), *self.unchanged()]
 
@@ -242,7 +253,8 @@ class History:
             yield [*changes, gr.skip()]
 
     def open(self, request: gr.Request, upload: dict | None) -> list:
-        """A clip that was dropped back on the page: its settings, and its first frame as the photo."""
+        """A clip that was dropped back on the page: its settings, and its first frame as the photo. A photo of the back is not in
+        it."""
         words, emptied = words_for(request), None
         try:
             path = uploaded_path(upload or {})
@@ -251,24 +263,29 @@ class History:
         try:
             settings, photo = read_provenance(path), first_frame(path)
             updates = self.restore(words, settings, photo)
-            said = wording.status(words("history.restored_file"), self.other_model(words, settings))
+            said = wording.status(words("history.restored_file"), self.differences(words, settings))
         except ValueError as error:
             if path.suffix.lower() in PICTURES:  # the photo box says it, if it is no photo either
                 return [emptied, "", gr.update(value=str(path)), *self.unchanged()[1:]]
             return [emptied, self.problem(words_of(error, words)), *self.unchanged()]
         return [emptied, said, *updates]
 
-    def other_model(self, words: Words, settings: dict) -> str:
+    def differences(self, words: Words, settings: dict) -> str:
+        """Why a new clip of these settings would look different."""
         made_by, own = settings.get("model"), self.desk.studio.pipe.model_name
-        return words("history.other_model", model=made_by) if made_by and own and made_by != own else ""
+        said = [words("history.other_model", model=made_by)] if made_by and own and made_by != own else []
+        if settings.get(WITH_BACK_PHOTO) and self.desk.studio.pipe.has_geometry:
+            said.append(words("history.back_missing"))
+        return " ".join(said)
 
-    def restore(self, words: Words, settings: dict, photo: Image.Image | dict) -> list:
-        """Changes of `restored`.
+    def restore(self, words: Words, settings: dict, photo: Image.Image | dict, back_photo: dict | None = None) -> list:
+        """Changes of `outputs`.
 
         Args:
             words: the visitor's language.
             settings: as `AnimationRequest.settings` writes them; the browser may have changed them.
             photo: the photo, or what the browser sent of it.
+            back_photo: what the browser sent of the photo of the back.
 
         Raises:
             ValueError: if this page cannot make a clip of them.
@@ -279,10 +296,12 @@ class History:
         except TypeError as error:  # a name is missing, or a value is of no kind that can be looked up
             raise ValueError(words("history.damaged")) from error
         photo = photo if isinstance(photo, Image.Image) else read_upload(photo)
-        return [gr.update(value=photo), *self.settings.restored(settings)]
+        back = read_upload(back_photo) if back_photo and self.desk.studio.pipe.has_geometry else None
+        belongs_to = ""  # to the photo that comes with it
+        return [gr.update(value=photo), gr.update(value=back), *self.settings.restored(settings), belongs_to]
 
     def unchanged(self) -> list:
-        return [gr.skip() for _ in self.restored]
+        return [gr.skip() for _ in self.outputs]
 
     @staticmethod
     def problem(sentence: str) -> str:

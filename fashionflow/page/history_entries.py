@@ -25,13 +25,14 @@ class Entry:
     Args:
         number, clip: of the job, and which of its clips.
         settings: as the browser sent them; nobody has checked them.
-        photo: for `uploads.read_upload`.
+        photo, back_photo: for `uploads.read_upload`; there may be no photo of the back.
     """
 
     number: str
     clip: int
     settings: dict
     photo: dict
+    back_photo: dict | None
 
 
 def make(job: Job, clip: int, path: Path, words: Words) -> dict:
@@ -40,7 +41,7 @@ def make(job: Job, clip: int, path: Path, words: Words) -> dict:
         OSError: if the job has been deleted.
     """
     request, made_at = job.requests[clip], path.stat().st_mtime
-    photo, frames = job.photo(clip), read_frames(path)
+    photo, back_photo, frames = job.photo(clip), job.back_photo(clip), read_frames(path)
     thumbnail = Image.fromarray(frames[len(frames) // 2])
     thumbnail.thumbnail((2 * THUMBNAIL_HEIGHT, THUMBNAIL_HEIGHT))
     motion = f"{words(f'motion.{request.motion}')} · " if request.motion else ""
@@ -53,6 +54,7 @@ def make(job: Job, clip: int, path: Path, words: Words) -> dict:
         "age": max(0.0, time.time() - made_at),
         "thumbnail": data_uri(thumbnail, THUMBNAIL_BYTES),
         "photo": data_uri(photo, PHOTO_BYTES),
+        "back_photo": back_photo and data_uri(back_photo, PHOTO_BYTES),
     }
 
 
@@ -64,12 +66,14 @@ def read(entry: object, words: Words) -> Entry:
     """
     try:
         number, clip, settings, photo = (entry[name] for name in ("job", "clip", "settings", "photo"))
+        back_photo = entry.get("back_photo")  # which older entries have not
     except (TypeError, KeyError) as error:
         raise ValueError(words("history.damaged")) from error
-    kinds = ((number, str), (clip, int), (settings, dict), (photo, str))
-    if not all(isinstance(value, kind) for value, kind in kinds) or not photo.startswith("data:"):
+    photos = [photo] if back_photo is None else [photo, back_photo]
+    kinds = ((number, str), (clip, int), (settings, dict), *((value, str) for value in photos))
+    if not all(isinstance(value, kind) for value, kind in kinds) or not all(uri.startswith("data:") for uri in photos):
         raise ValueError(words("history.damaged"))
-    return Entry(number, clip, settings, {"url": photo})
+    return Entry(number, clip, settings, {"url": photo}, back_photo and {"url": back_photo})
 
 
 def data_uri(picture: Image.Image, most_bytes: int) -> str:

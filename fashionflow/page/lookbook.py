@@ -118,7 +118,7 @@ class Lookbook:
         make, stop = self.components["make"], self.components["stop"]
         make.click(
             self.make,
-            [self.opened, *self.photo_box.inputs, *chosen],
+            [self.opened, *self.photo_box.inputs, self.photo_box.back.photo, *chosen],
             self.outputs,
             trigger_mode="once",
             api_name="lookbook",
@@ -143,25 +143,30 @@ class Lookbook:
         self.fold.expand(lambda: gr.Timer(active=True), None, self.timer, **HELPER)
         self.fold.collapse(lambda: gr.Timer(active=False), None, self.timer, **HELPER)
         gr.on(
-            [self.fold.expand, self.timer.tick, *(component.change for component in chosen[:3])],
+            [
+                self.fold.expand,
+                self.timer.tick,
+                *(component.change for component in (*chosen[:3], self.photo_box.back.photo)),
+            ],
             self.say_promise,
-            chosen,
+            [self.photo_box.back.photo, *chosen],
             self.promise,
             preprocess=False,
             **HELPER,
         )
 
-    def say_promise(self, request: gr.Request, uploads, motions, seeds, *values) -> str:
+    def say_promise(self, request: gr.Request, back, uploads, motions, seeds, *values) -> str:
         words, num_photos = words_for(request), len(uploads or []) or 1
         try:
             requests = lookbook_plan.takes(words, self.settings, motions, seeds, num_photos, list(values))
         except ValueError as error:
             return wording.status(str(error), problem=True)
         requests = num_photos * requests
-        return lookbook_plan.promise(words, requests, self.desk.studio.estimate(requests))
+        note = words("lookbook.back_not_used") if back and uploads else ""
+        return lookbook_plan.promise(words, requests, self.desk.studio.estimate(requests), note)
 
     def make(
-        self, request: gr.Request, opened: Opened, upload, zoom, across, down, uploads, motions, seeds, *values
+        self, request: gr.Request, opened: Opened, upload, zoom, across, down, back, uploads, motions, seeds, *values
     ) -> Iterator[list]:
         """One lookbook, as changes of `OUTPUTS`."""
         words, studio, problems = words_for(request), self.desk.studio, []
@@ -170,12 +175,14 @@ class Lookbook:
             requests = lookbook_plan.takes(words, self.settings, motions, seeds, len(uploads or []) or 1, list(values))
             if uploads:
                 photos, problems = lookbook_plan.read_photos(words, self.photo_box, uploads)
+                given = [{"photo": photo} for photo in photos]
             else:
-                photos = [self.photo_box.fitted(upload, zoom, across, down)]
-            if not photos:
+                photo = self.photo_box.fitted(upload, zoom, across, down)
+                given = [{"photo": photo, "back_photo": self.photo_box.back.fitted(back, words)}]
+            if not given:
                 raise ValueError(" ".join(problems))
             # Pieces are for the live player, which shows one clip at a time.
-            job = studio.submit([replace(take, photo=photo) for photo in photos for take in requests], segments=False)
+            job = studio.submit([replace(take, **photos) for photos in given for take in requests], segments=False)
         except ValueError as error:
             yield self.changes(note=self.problem(words_of(error, words)))
             return

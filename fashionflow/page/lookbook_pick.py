@@ -111,7 +111,8 @@ class Picking:
             changed = self.CHANGES[name](self.settings, job.requests[opened.clip])
             if changed is None:
                 raise ValueError(words(f"lookbook.no_{name}"))
-            new = studio.submit(replace(changed, photo=self.photo(job, opened.clip, words)), segments=self.desk.live)
+            photos = {"photo": self.photo(job, opened.clip, words), "back_photo": job.back_photo(opened.clip)}
+            new = studio.submit(replace(changed, **photos), segments=self.desk.live)
         except ValueError as error:
             yield [*self.run.changes(), self.problem(str(error))]
             return

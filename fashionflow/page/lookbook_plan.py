@@ -72,8 +72,8 @@ def read_photos(words: Words, photo_box: PhotoBox, uploads: list[dict]) -> tuple
     return photos, problems
 
 
-def promise(words: Words, requests: list[AnimationRequest], estimate: Estimate) -> str:
-    """What is said beside the button, before it is pressed. `requests` are all clips of the job."""
+def promise(words: Words, requests: list[AnimationRequest], estimate: Estimate, note: str = "") -> str:
+    """What is said beside the button, before it is pressed. `requests` are all clips of the job; `note` is said as well."""
     count, ahead = len(requests), estimate.ahead
     clips = words("lookbook.clips_one") if count == 1 else words("lookbook.clips_many", count=count)
     keys = {0: "lookbook.promise_alone", 1: "lookbook.promise_line_one"}
@@ -82,7 +82,8 @@ def promise(words: Words, requests: list[AnimationRequest], estimate: Estimate) 
     sentence = words(keys.get(ahead, "lookbook.promise_line_many"), clips=clips, time=time, count=ahead, wait=wait)
     seeds = list(dict.fromkeys(request.seed for request in requests))
     key = "lookbook.seed_used" if len(seeds) == 1 else "lookbook.seeds_used"
-    return f'<p class="promise">{escape(sentence)} {escape(words(key, first=seeds[0], last=seeds[-1]))}</p>'
+    sentences = [sentence, words(key, first=seeds[0], last=seeds[-1]), *filter(None, [note])]
+    return f'<p class="promise">{escape(" ".join(sentences))}</p>'
 
 
 def longer(settings: Settings, request: AnimationRequest) -> AnimationRequest | None:

@@ -5,6 +5,7 @@ from PIL import Image
 
 from ..photo import MAX_ZOOM, MIN_ZOOM, Crop, PhotoError, cropped
 from .advice_box import AdviceBox
+from .back_photo import BackPhoto
 from .desk import HELPER, Desk
 from .languages import LABELS, words_for, words_of
 from .uploads import EXAMPLES, read_upload
@@ -14,11 +15,12 @@ class PhotoBox:
     """
     Attributes:
         photo, first_frame: the upload, and the clip's frame 0 at the model's size.
+        back: the upload of a second photo.
         inputs: what `fitted` takes, as components.
     """
 
     def __init__(self, desk: Desk):
-        self.desk, self.advice = desk, AdviceBox(desk)
+        self.desk, self.advice, self.back = desk, AdviceBox(desk), BackPhoto(desk)
 
     def build(self) -> None:
         with gr.Row(elem_id="photos"):
@@ -48,6 +50,7 @@ class PhotoBox:
             )
             self.across = gr.Slider(-1, 1, 0, step=0.05, label=LABELS("crop.across"), elem_id="crop-across", **looks)
             self.down = gr.Slider(-1, 1, 0, step=0.05, label=LABELS("crop.down"), elem_id="crop-down", **looks)
+        self.back.build()
         self._build_examples()
 
     def _build_examples(self) -> None:
@@ -75,8 +78,8 @@ class PhotoBox:
         advice = self.advice
         self.photo.change(
             self.take,
-            [*self.inputs, advice.kept_crop],
-            [self.photo, self.first_frame, self.crop, *sliders, advice.before, advice.undo, *says],
+            [*self.inputs, advice.kept_crop, self.back.photo, self.back.belongs_to],
+            [self.photo, self.first_frame, self.crop, *sliders, advice.before, advice.undo, *says, *self.back.outputs],
             preprocess=False,
             **HELPER,
         )
@@ -91,24 +94,31 @@ class PhotoBox:
             **HELPER,
         )
         advice.connect(self.inputs)
+        self.back.connect(self.photo)
 
-    def take(self, request: gr.Request, upload: dict | None, zoom, across, down, kept_crop: str) -> list:
-        """A new photo: the box (emptied if nothing can be done with its content), frame 0, its crop from the beginning, and
-        what is to be known about it. A photo that a remedy gave back keeps the crop."""
+    def take(
+        self, request: gr.Request, upload: dict | None, zoom, across, down, kept_crop: str, back, back_belongs_to: str
+    ) -> list:
+        """A new photo: the box (emptied if nothing can be done with its content), frame 0, the model's own crop, what is
+        to be known about it, and what becomes of the photo of the back. A photo that a remedy gave back keeps the crop."""
+        unchanged = [gr.skip()] * len(self.back.outputs)
         if upload is None:
-            return [gr.skip(), None, gr.update(visible=False), *[gr.skip()] * (5 + len(self.advice.outputs))]
+            nothing = [gr.skip()] * (5 + len(self.advice.outputs))
+            return [gr.skip(), None, gr.update(visible=False), *nothing, *unchanged]
         words = words_for(request)
         kept = upload.get("path") == kept_crop
-        crop = Crop(zoom, across, down) if kept else Crop()
         undo = [gr.skip()] * 2 if kept else [None, gr.update(visible=False)]
         try:
             photo = read_upload(upload)
+            crop = Crop(zoom, across, down) if kept else self.desk.studio.pipe.crop_of(photo)
             first_frame = self._fitted(photo, crop)
         except PhotoError as error:
             said = self.advice.says_wrong(words_of(error, words))
-            return [None, None, gr.update(visible=False), *[gr.skip()] * 3, *undo, *said]
+            return [None, None, gr.update(visible=False), *[gr.skip()] * 3, *undo, *said, *unchanged]
         said = self.advice.says(words, photo, crop)
-        return [gr.skip(), first_frame, gr.update(visible=True), crop.zoom, crop.across, crop.down, *undo, *said]
+        back = self.back.after(words, upload.get("path"), kept, back, back_belongs_to)
+        shown = [first_frame, gr.update(visible=True), crop.zoom, crop.across, crop.down]
+        return [gr.skip(), *shown, *undo, *said, *back]
 
     def forget(self) -> list:
         """Frame 0, the crop and the advice, once the visitor has taken the photo away."""

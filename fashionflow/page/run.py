@@ -49,6 +49,7 @@ class Run:
         return [self.components[name] for name in OUTPUTS]
 
     def build_buttons(self) -> None:
+        self.guessed = gr.HTML(visible=False, elem_id="guessed", padding=False)
         self.promise = gr.HTML(elem_id="promise", padding=False)
         with gr.Row(elem_id="buttons"):
             self.components["animate"] = gr.Button(
@@ -72,7 +73,8 @@ class Run:
         self.components["number"] = gr.HTML(visible=False, padding=False, elem_id="job-number")
 
     def connect(self, page: gr.Blocks) -> None:
-        inputs = [self.visit, *self.photo_box.inputs, *self.settings.inputs]
+        back = self.photo_box.back.photo
+        inputs = [self.visit, *self.photo_box.inputs, back, *self.settings.inputs]
         following = {
             "preprocess": False,
             "show_progress": "hidden",
@@ -109,14 +111,26 @@ class Run:
             preprocess=False,
             **HELPER,
         )
+        if self.desk.studio.pipe.has_geometry:
+            turning = [self.settings.components[name] for name in ("motion", "turn_angle", "seed")]
+            gr.on(
+                [component.change for component in (back, *turning)],
+                self.say_guessed,
+                [back, *self.settings.inputs],
+                self.guessed,
+                preprocess=False,
+                trigger_mode="always_last",
+                **HELPER,
+            )
 
-    def animate(self, request: gr.Request, visit: Visit, upload, zoom, across, down, *values) -> Iterator[list]:
+    def animate(self, request: gr.Request, visit: Visit, upload, zoom, across, down, back, *values) -> Iterator[list]:
         """One run, as changes of `OUTPUTS`. Whatever goes wrong is a sentence under the picture, and the page works on."""
         words = words_for(request)
         try:
             self.desk.check_line(words)
             photo = self.photo_box.fitted(upload, zoom, across, down)
-            job = self.desk.studio.submit(self.settings.request(photo, list(values)), segments=self.desk.live)
+            asked = self.settings.request(photo, list(values), self.photo_box.back.fitted(back, words))
+            job = self.desk.studio.submit(asked, segments=self.desk.live)
         except ValueError as error:
             yield self.changes(status=wording.status(words_of(error, words), problem=True))
             return
@@ -222,6 +236,16 @@ class Run:
             return ""
         studio = self.desk.studio
         return wording.promise(words_for(request), studio.estimate([asked])) if studio.promise.is_known else ""
+
+    def say_guessed(self, request: gr.Request, back: dict | None, *values) -> dict:
+        """That the clip shows a back that is in no photo, where it does."""
+        try:
+            asked = self.settings.request(None, list(values))
+            asked.check(self.desk.studio.pipe)
+        except ValueError:
+            return gr.update(visible=False)
+        said = wording.advice([words_for(request)("photo.back_guessed")])
+        return gr.update(value=said, visible=not back and asked.guesses_the_back)
 
     def idle(self) -> dict:
         return {"animate": gr.update(interactive=True), "stop": gr.update(interactive=False)}

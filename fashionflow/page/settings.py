@@ -142,12 +142,12 @@ class Settings:
             choices.append((words("advanced.memory_costs", mode=name, costs=costs), mode))
         return gr.update(choices=choices)
 
-    def request(self, photo, values: list) -> AnimationRequest:
+    def request(self, photo, values: list, back_photo=None) -> AnimationRequest:
         """The browser's values, in the order of `NAMES`, which may have come as 12.0, as a request for the studio."""
         chosen = {name: whole(value) for name, value in zip(self.NAMES, values, strict=True)}
         if chosen["motion"] in (None, SURPRISE):
             chosen["turn_angle"] = None
-        return AnimationRequest(photo=photo, **chosen)
+        return AnimationRequest(photo=photo, back_photo=back_photo, **chosen)
 
     def restored(self, settings: dict) -> list[dict]:
         """Updates of `inputs` that bring back settings as `AnimationRequest.settings` wrote them, older ones too."""

@@ -7,7 +7,7 @@ from html import escape
 import gradio as gr
 
 from ..__main__ import make_parser
-from ..animation import SETTINGS
+from ..animation import SETTINGS, WITH_BACK_PHOTO
 from ..video import read_settings
 from .compare import Compare
 from .desk import HELPER, Desk, whole
@@ -83,7 +83,7 @@ def table(words: Words, settings: dict) -> str:
 
 
 def command(settings: dict, name: str) -> str:
-    """A clip's settings for a terminal: the command that makes it again from its photo, and everything, as JSON, behind a
+    """A clip's settings for a terminal: the command that makes it again from its photos, and everything, as JSON, behind a
     sign that has shells pass over it."""
     has_options = vars(make_parser().parse_args([]))
     words = ["python", "-m", "fashionflow", "photo.jpg", name]
@@ -91,4 +91,6 @@ def command(settings: dict, name: str) -> str:
         value = settings.get(setting)
         if setting in has_options and value is not None:
             words += [f"--{setting.replace('_', '-')}", str(whole(value))]
+    if settings.get(WITH_BACK_PHOTO):
+        words += ["--back", "back.jpg"]
     return f"{shlex.join(words)}\n# {json.dumps(settings)}"

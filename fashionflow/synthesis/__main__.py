@@ -4,6 +4,12 @@
 
 A clip's name is its seed, and the same seed gives the same clip. Clips that are there already are skipped, so the same command
 goes on where it was stopped.
+
+    python -m fashionflow.synthesis layers --layers --clips 2000 --seed 1 --workers 2
+    python -m fashionflow.synthesis flat --layers --photos garments --hanging-share 1 --clips 500 --seed 1
+
+With --layers, .npz files of the clips' first frames are made instead, with their shape, to train fashionflow.training.geometry on:
+of figures, or, with --hanging-share 1, of garments laid flat.
 """
 
 import argparse
@@ -26,6 +32,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for the clips and their labels.jsonl")
+    parser.add_argument(
+        "--layers", action="store_true", help="make first frames with their shape, .npz files, instead of clips"
+    )
     parser.add_argument("--clips", type=int, default=100, help="how many clips (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="seed and name of the first clip (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="processes, best one a core (default: %(default)s)")
@@ -73,6 +82,7 @@ def main(argv: list[str] | None = None) -> int:
             fabrics=args.fabrics,
             photos=args.photos,
             hanging_share=args.hanging_share,
+            layers=args.layers,
         )
         made, failed = make_dataset(args.out, range(args.seed, args.seed + args.clips), recipe, args.workers)
     except SynthesisError as error:
@@ -84,7 +94,8 @@ def main(argv: list[str] | None = None) -> int:
     finally:
         signal.signal(signal.SIGTERM, previous)
     skipped = args.clips - made - len(failed)
-    print(f"{made} clips made, {skipped} were there, {len(failed)} failed; a sample is in {args.out / SHEET}.")
+    kind = "photos with their shape" if args.layers else "clips"
+    print(f"{made} {kind} made, {skipped} were there, {len(failed)} failed; a sample is in {args.out / SHEET}.")
     return 0 if made or skipped else 1
 
 

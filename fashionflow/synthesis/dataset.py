@@ -3,6 +3,12 @@
 OUT/200000.mp4 ...      H.264, by default 24 frames at 8 a second, 256 x 320 pixels (width x height)
 OUT/labels.jsonl        a line a clip: name, motion, yaw, distance, pattern, framing, kind
 OUT/contact_sheet.jpg   some of the clips, a row each
+
+Or a folder of layers, which are first frames with their shape (`layers.py`):
+
+OUT/200000.npz ...      photo, coverage, front, back, axis
+OUT/labels.jsonl        a line a file: name, pattern, framing, kind
+OUT/contact_sheet.jpg   some of them, a row each
 """
 
 import contextlib
@@ -11,24 +17,28 @@ import multiprocessing
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from ..photo import read_photo
 from ..video import read_frames, write_clip
 from .errors import SynthesisError
+from .layers import Layers, flat_layers
 from .sheet import write_contact_sheet
 
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 QUALITY = 17  # x264's CRF
 LABELS = "labels.jsonl"
+CLIP_SUFFIX, LAYERS_SUFFIX = ".mp4", ".npz"
 MOST_PHOTOS_TRIED = 8
 LEAST_ROOM = 2 * 2**20  # bytes free on the disk, below which a failed write is put down to a full disk
 
@@ -38,12 +48,13 @@ class Recipe:
     """What clips are made of.
 
     Args:
-        num_frames, frame_rate: of each clip.
+        num_frames, frame_rate: of each clip; of no meaning for layers.
         size: height and width, pixels, both even.
         makehuman: folder of MakeHuman hair and shoes, or `None`.
         fabrics: folder of garment photos that prints are cropped from, or `None`.
         photos: folder of garment photos to set in motion themselves ("hanging" clips), or `None`.
         hanging_share: share of the clips that are hanging ones, 0 to 1, if there are photos.
+        layers: whether the layers of the first frames are made instead of clips.
     """
 
     num_frames: int = 24
@@ -53,6 +64,7 @@ class Recipe:
     fabrics: Path | None = None
     photos: Path | None = None
     hanging_share: float = 0.3
+    layers: bool = False
 
     def __post_init__(self):
         if self.num_frames < 2:
@@ -75,6 +87,11 @@ class Recipe:
                 raise SynthesisError(
                     f"`--{option}` must hold .jpg, .png or .webp photos, but {str(folder)!r} holds none."
                 )
+
+    @property
+    def suffix(self) -> str:
+        """What the names of the files end in."""
+        return LAYERS_SUFFIX if self.layers else CLIP_SUFFIX
 
     def is_hanging(self, seed: int) -> bool:
         """Whether the clip of `seed` shows a hanging garment photo."""
@@ -107,27 +124,39 @@ class ClipMaker:
         """Frames, uint8 [F, height, width, 3], and label of the clip of `seed`."""
         recipe = self.recipe
         if recipe.is_hanging(seed):
-            frames, label = self._hang(seed)
+            frames, label = self._hang(seed, self._hanging_clip)
         else:
             frames, label = self.studio.clip(seed, recipe.num_frames, recipe.frame_rate)
         return frames, {"name": clip_name(seed), **label}
 
-    def _hang(self, seed: int) -> tuple[np.ndarray, dict]:
-        """A clip of a garment photo; a photo that cannot be cut out gives way to another one."""
-        from .hanging import hanging_clip
+    def make_layers(self, seed: int) -> tuple[Layers, dict]:
+        """Layers and label of the first frame of a runway clip, or of a garment photo; without its motion."""
+        if self.recipe.is_hanging(seed):
+            layers, label = self._hang(seed, self._flat_layers)
+        else:
+            layers, label = self.studio.layers(seed)
+        return layers, {"name": clip_name(seed), **label}
 
-        recipe = self.recipe
-        photos = np.random.default_rng([seed, 2]).permutation(find_photos(recipe.photos))[:MOST_PHOTOS_TRIED]
+    def _hang(self, seed: int, make: Callable[[Image.Image, int], tuple[Any, dict]]) -> tuple[Any, dict]:
+        """What `make` makes of a garment photo and the seed; a photo that cannot be cut out gives way to another one."""
+        photos = np.random.default_rng([seed, 2]).permutation(find_photos(self.recipe.photos))[:MOST_PHOTOS_TRIED]
         for photo in photos:
             try:
-                frames, label = hanging_clip(
-                    read_photo(photo), seed, recipe.num_frames, recipe.frame_rate, recipe.size
-                )
+                made, label = make(read_photo(photo), seed)
             except ValueError as error:
                 reason = error
                 continue
-            return frames, {"pattern": "photo", "framing": "full", **label}
+            return made, {"pattern": "photo", "framing": "full", **label}
         raise ValueError(f"none of {len(photos)} photos can be used; of the last one: {reason}")
+
+    def _hanging_clip(self, photo: Image.Image, seed: int) -> tuple[np.ndarray, dict]:
+        from .hanging import hanging_clip
+
+        recipe = self.recipe
+        return hanging_clip(photo, seed, recipe.num_frames, recipe.frame_rate, recipe.size)
+
+    def _flat_layers(self, photo: Image.Image, seed: int) -> tuple[Layers, dict]:
+        return flat_layers(photo, seed, self.recipe.size), {"kind": "hanging"}
 
 
 def clip_name(seed: int) -> str:
@@ -154,14 +183,20 @@ def _load(needs_studio: bool) -> None:
 
 
 def _make_and_write(seed: int, out: Path) -> dict:
-    """Makes and writes one clip; `SynthesisError` and `OSError` end the run, anything else costs only this clip."""
-    frames, label = _maker.make(seed)
-    write_clip(out / f"{label['name']}.mp4", frames, _maker.recipe.frame_rate, quality=QUALITY)
+    """Makes and writes one file; `SynthesisError` and `OSError` end the run, anything else costs only this file."""
+    recipe = _maker.recipe
+    path = out / f"{clip_name(seed)}{recipe.suffix}"
+    if recipe.layers:
+        layers, label = _maker.make_layers(seed)
+        layers.write(path)
+    else:
+        frames, label = _maker.make(seed)
+        write_clip(path, frames, recipe.frame_rate, quality=QUALITY)
     return label
 
 
 def render(out: Path, seeds: range, recipe: Recipe, workers: int = 1) -> Iterator[dict]:
-    """Makes the clips of `seeds` that `out` does not hold yet, and their labels.
+    """Makes the clips, or layers, of `seeds` that `out` does not hold yet, and their labels.
 
     Yields:
         As each clip ends: its label, or {"name", "error"} for one that failed, which is skipped.
@@ -170,7 +205,7 @@ def render(out: Path, seeds: range, recipe: Recipe, workers: int = 1) -> Iterato
         SynthesisError: if the folder cannot be written, the disk is full, or something that is needed is missing. The clips
             made so far stay; the same call goes on with the rest.
     """
-    done = tidy(out)
+    done = tidy(out, recipe.suffix)
     missing = [seed for seed in seeds if clip_name(seed) not in done]
     if not missing:
         return
@@ -224,24 +259,33 @@ def _disk_error(out: Path, error: OSError) -> SynthesisError:
     return SynthesisError(f"{str(out)!r} cannot be written ({error}): choose another folder or check its permissions.")
 
 
-def tidy(out: Path) -> set[str]:
-    """Makes the folder if need be, and removes what an interrupted run left: unfinished files, labels without a clip.
+def tidy(out: Path, suffix: str = CLIP_SUFFIX) -> set[str]:
+    """Makes the folder if need be, and removes what an interrupted run left: unfinished files, labels without a file.
+
+    Args:
+        out: the folder.
+        suffix: what the names of its files end in.
 
     Returns:
-        Names of the clips that are there with their labels. A clip without a label is made again.
+        Names, without suffix, of the files that are there with their labels. One without a label is made again.
 
     Raises:
-        SynthesisError: if the folder cannot be made or written.
+        SynthesisError: if the folder cannot be made or written, or holds files of the other kind.
     """
+    other = CLIP_SUFFIX if suffix == LAYERS_SUFFIX else LAYERS_SUFFIX
+    if any(out.glob(f"[!.]*{other}")):  # the two would have their labels in one file
+        raise SynthesisError(
+            f"{str(out)!r} holds {other} files and cannot take {suffix} files: choose another folder."
+        )
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for unfinished in out.glob(".*.mp4"):
+        for unfinished in out.glob(f".*{suffix}"):
             unfinished.unlink()
         path, kept = out / LABELS, {}
         for line in path.read_text().splitlines() if path.exists() else ():
             with contextlib.suppress(ValueError, KeyError, TypeError):  # a line that was not finished
                 label = json.loads(line)
-                if (out / f"{label['name']}.mp4").is_file():
+                if (out / f"{label['name']}{suffix}").is_file():
                     kept[label["name"]] = json.dumps(label)
         rewritten = out / f".{LABELS}"
         rewritten.write_text("".join(line + "\n" for line in kept.values()))
@@ -255,39 +299,41 @@ def make_dataset(out: Path, seeds: range, recipe: Recipe, workers: int = 1) -> t
     """`render` with a progress bar, and a contact sheet at the end.
 
     Returns:
-        How many clips were made, and {"name", "error"} of those that failed.
+        How many clips, or layers, were made, and {"name", "error"} of those that failed.
 
     Raises:
-        SynthesisError: as `render`, or if the folder's clips of these seeds have another length or size.
+        SynthesisError: as `render`, or if the folder's files of these seeds have another length or size.
     """
     made, failed = 0, []
-    before = tidy(out) & {clip_name(seed) for seed in seeds}
+    before = tidy(out, recipe.suffix) & {clip_name(seed) for seed in seeds}
     if before:
-        _check_settings(out / f"{min(before)}.mp4", recipe)
-    with tqdm(total=len(seeds), initial=len(before), unit="clip", smoothing=0.05) as progress:
+        _check_settings(out / f"{min(before)}{recipe.suffix}", recipe)
+    unit = "photo" if recipe.layers else "clip"
+    with tqdm(total=len(seeds), initial=len(before), unit=unit, smoothing=0.05) as progress:
         for label in render(out, seeds, recipe, workers):
             if "error" in label:
                 failed.append(label)
-                progress.write(f"Clip {label['name']} failed and is skipped: {label['error']}")
+                progress.write(f"{unit.capitalize()} {label['name']} failed and is skipped: {label['error']}")
             else:
                 made += 1
             progress.update()
     try:
-        write_contact_sheet(out)
+        write_contact_sheet(out, recipe.suffix)
     except OSError as error:
         raise _disk_error(out, error) from error
     return made, failed
 
 
-def _check_settings(clip: Path, recipe: Recipe) -> None:
-    """Raises SynthesisError if `clip`, of an earlier run, has another length or size than the recipe's clips."""
+def _check_settings(path: Path, recipe: Recipe) -> None:
+    """Raises SynthesisError if a file of an earlier run has another length or size than the recipe's."""
     try:
-        found = read_frames(clip).shape[:3]
+        found = (1, *Layers.read(path).coverage.shape) if recipe.layers else read_frames(path).shape[:3]
     except ValueError as error:
-        raise SynthesisError(f"{str(clip)!r} is damaged: remove it and run the same command again.") from error
-    wanted = (recipe.num_frames, *recipe.size)
+        raise SynthesisError(f"{str(path)!r} is damaged: remove it and run the same command again.") from error
+    wanted = (1 if recipe.layers else recipe.num_frames, *recipe.size)
     if found != wanted:
-        found, wanted = (f"{frames} frames of {width} x {height}" for frames, height, width in (found, wanted))
+        form = "{1} x {2}" if recipe.layers else "{0} frames of {1} x {2}"
+        found, wanted = (form.format(frames, width, height) for frames, height, width in (found, wanted))
         raise SynthesisError(
-            f"{str(clip)!r} has {found} and not {wanted}: choose another folder, or the same settings to go on."
+            f"{str(path)!r} has {found} and not {wanted}: choose another folder, or the same settings to go on."
         )

@@ -6,8 +6,10 @@ viewer, 0 in the plane of the turning axis, so they mean the same for a full fig
 
 import math
 import os
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -54,8 +56,10 @@ class Layers:
         """
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                return cls(**{name: arrays[name] for name in cls.__dataclass_fields__} | {"axis": float(arrays["axis"])})
-        except (OSError, KeyError, ValueError, EOFError) as error:
+                return cls(
+                    **{name: arrays[name] for name in cls.__dataclass_fields__} | {"axis": float(arrays["axis"])}
+                )
+        except (OSError, KeyError, TypeError, ValueError, EOFError, BadZipFile, zlib.error) as error:
             raise ValueError(f"{str(path)!r} holds no layers ({error}).") from error
 
 
@@ -130,7 +134,9 @@ def _unproject(depth: np.ndarray, camera: np.ndarray) -> np.ndarray:
     """Places in the world, metres, [height, width, 3], of OpenGL's depths in the middle of every pixel."""
     height, width = depth.shape
     row, column = np.mgrid[0:height, 0:width]
-    clip = np.stack([(column + 0.5) / width * 2 - 1, 1 - (row + 0.5) / height * 2, depth * 2 - 1, np.ones_like(depth)], -1)
+    clip = np.stack(
+        [(column + 0.5) / width * 2 - 1, 1 - (row + 0.5) / height * 2, depth * 2 - 1, np.ones_like(depth)], -1
+    )
     world = clip @ np.linalg.inv(camera).T
     return world[..., :3] / world[..., 3:]
 

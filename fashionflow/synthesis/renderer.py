@@ -82,7 +82,9 @@ class Renderer:
         """OpenGL's depths in [0, 1] of the figure last drawn, float32 [height * SUPERSAMPLING, width * SUPERSAMPLING]."""
         depth = np.frombuffer(self.picture.read(attachment=-1, components=1, dtype="f4", alignment=1), np.float32)
         height, width = self.size
-        return depth.reshape(height * SUPERSAMPLING, width * SUPERSAMPLING)[::-1].copy()  # the first row is at the bottom
+        return depth.reshape(height * SUPERSAMPLING, width * SUPERSAMPLING)[
+            ::-1
+        ].copy()  # the first row is at the bottom
 
     def close(self) -> None:
         self.context.release()

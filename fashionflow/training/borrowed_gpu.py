@@ -3,8 +3,9 @@
     python -m fashionflow.training.borrowed_gpu --latents packed --start assets/models/fashionflow-mini --out OUT --time_limit 8
 
 Takes every flag of `fashionflow.training.denoiser`. `--latents` may be a pack (`fashionflow.training.pack`). `--start` is a pipeline
-folder or the OUT of an earlier visit, whose step count and learning rate go on. `--run` (runs/borrowed by default) is the working
-folder: a second call on the same machine finds its checkpoint there and goes on exactly. OUT gets a few small files:
+folder or the OUT of an earlier visit, whose step count and learning rate go on. Latents with guides need `--geometry`, the folder
+of the network that they come from, unless `--start` has one. `--run` (runs/borrowed by default) is the working folder: a second
+call on the same machine finds its checkpoint there and goes on exactly. OUT gets a few small files:
 
     pipeline.tar.00, .01 ...   the pipeline in half precision, in parts under 10 MB: cat OUT/pipeline.tar.* | tar x
     report.json                step, time, losses and held-out errors

@@ -5,8 +5,9 @@
 The autoencoder learns to decode true latents; sampled ones are blurred and shifted, and it draws that faithfully. Here clips are
 sampled once with their true motion (`OUT/sampled`), and the decoder alone goes on learning: from sampled latents it must draw the
 true frames, by LPIPS beside the absolute error, so that a doubtful edge becomes an edge somewhere instead of a smear everywhere.
-It also learns to find the photo's own pixels again and to draw with them (`fashionflow.models.photo_guidance`). The code stays as
-it is, so latents and denoiser remain valid. The weights are in `OUT/vae`.
+Of a pipeline with geometry it is also given the guide, the photo's own pixels where the predicted shape and the motion take them
+(`fashionflow.models.guide_fusion`), and learns how far to believe what that guesses. The code stays as it is, so latents and denoiser
+remain valid. The weights are in `OUT/vae`.
 
 Run it again with the same `--out` to go on where it stopped; clips that were sampled are not sampled again.
 """
@@ -27,15 +28,19 @@ from transformers import HfArgumentParser
 from ..evaluation.lpips import LearnedPerceptualDistance
 from ..hub import load_pipeline
 from ..models import GarmentAutoencoder
+from ..models.guide_fusion import GuideFrames, certainty, with_certainty
 from ..pipelines import FashionFlowPipeline
 from ..speed import DEFAULTS
 from .autoencoder import check_counts, psnr, reconstruction_loss, to_pixels
 from .loop import TrainingLoop, check_settings, save_whole, set_learning_rate
-from .modules import load_autoencoder, same_code
-from .pairs import PairedClip, PairedCrops, sample_clips
+from .modules import guided, load_autoencoder, same_code
+from .pack import evenly
+from .pairs import SCORED_FRAMES, PairedClip, PairedCrops, sample_clips
 
 
 FIXED_SETTINGS = ("pipeline", "vae", "sampling_steps", "seed")
+LEAST_WEIGHT = 0.1
+"""Weight of the errors of what is drawn where the guide is certain, beside 1 where it is not."""
 
 
 @dataclass
@@ -53,8 +58,6 @@ class DecoderConfig:
     perceptual_weight: float = field(
         default=1.0, metadata={"help": "weight of LPIPS beside the pixel errors; 0 trains without it and its weights"}
     )
-    flow_weight: float = field(default=0.5, metadata={"help": "weight of the flow's error, in cells, at the start"})
-    flow_steps: int = field(default=500, metadata={"help": "steps over which that weight falls to a tenth"})
     crop_lines: int = field(
         default=10, metadata={"help": "height of a training crop in latent cells; it is as wide as the clip"}
     )
@@ -74,8 +77,8 @@ class DecoderConfig:
     def __post_init__(self):
         check_counts(
             self,
-            ("num_clips", "num_held_out", "sampling_steps", "flow_steps", "crop_lines", "batch_size", "steps")
-            + ("sample_every", "save_every"),
+            ("num_clips", "num_held_out", "sampling_steps", "crop_lines")
+            + ("batch_size", "steps", "sample_every", "save_every"),
         )
         if not 0 <= self.sampled_fraction <= 1:
             raise ValueError(f"`sampled_fraction` must be between 0 and 1, got {self.sampled_fraction}.")
@@ -83,55 +86,88 @@ class DecoderConfig:
             raise ValueError(f"`clips` must be a folder of .mp4 files, got {self.clips!r}.")
 
 
-class GuidedReconstruction(nn.Module):
-    """The decoder guided by the photo: what a training step calls, so that several processes can share it."""
+class Reconstruction(nn.Module):
+    """The decoder with its guide: what a training step calls, so that several processes can share it."""
 
     def __init__(self, vae: GarmentAutoencoder):
         super().__init__()
         self.vae = vae
 
     def forward(
-        self, latents: torch.Tensor, photo: torch.Tensor, first_latents: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """What `decode_guided` gives for latents, [B, C, h, w], a photo each, [B, 3, H, W], and its latents, [B, C, h, w]."""
-        return self.vae.decode_guided(latents, self.vae.guide(photo, first_latents))
+        self,
+        latents: torch.Tensor,
+        guide_pixels: torch.Tensor | None = None,
+        guide_known: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        Args:
+            latents: [B, C, h, w].
+            guide_pixels, guide_known: as in `GuideFrames`, [B, 3 and 4, height, width]; `None` for a decoder without a guide.
+
+        Returns:
+            what a clip shows, and what the decoder draws for it before the guide's pixels are laid over it, [B, 3, height, width] each.
+        """
+        if guide_pixels is None:
+            drawn = self.vae.decode(latents).sample
+            return drawn, drawn
+        drawn, belief = self.vae.decode_guided(latents, GuideFrames(guide_pixels, guide_known))
+        belief = with_certainty(belief.float(), guide_known)
+        return torch.lerp(drawn.float(), guide_pixels, belief), drawn
 
 
-def guided(vae: GarmentAutoencoder) -> GarmentAutoencoder:
-    """The same autoencoder with an untrained guidance by the photo, unless it has one."""
-    settings = {name: value for name, value in vae.config.items() if not name.startswith("_")}
-    larger = GarmentAutoencoder(**settings | {"photo_guided": True})
-    larger.load_state_dict(vae.state_dict(), strict=vae.guidance is not None)
-    return larger.float()
+def decoding_loss(shown: torch.Tensor, drawn: torch.Tensor, crop: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Pixel errors of what `Reconstruction` gives for a crop, [B, 3, height, width] each.
+
+    Args:
+        crop: as `PairedCrops.draw` gives it.
+    """
+    loss = reconstruction_loss(shown.float(), crop["pixels"])
+    if "guide_known" in crop:
+        # Nobody sees what is drawn where the guide is certain, so its errors there would only take strength from the rest; a little
+        # of them stays, because at the clip's larger size the certain pixels end a little elsewhere.
+        kept = (1 - LEAST_WEIGHT) * certainty(crop["guide_known"])
+        loss = loss + 0.5 * reconstruction_loss(torch.lerp(drawn.float(), crop["pixels"], kept), crop["pixels"])
+    return loss
 
 
 def score(
     vae: GarmentAutoencoder, clips: list[PairedClip], perceptual_distance: LearnedPerceptualDistance | None
 ) -> tuple[dict[str, float], Image.Image]:
-    """LPIPS and PSNR of sampled and of true latents, decoded with the photo and alone, and a strip of them over the truth."""
-    scores, rows = {}, []
+    """LPIPS and PSNR of what clips show of sampled and of true latents, and of the guide alone, and a strip of pictures.
+
+    Its rows are, from above: the guide, of sampled latents, of true ones, drawn of sampled latents before the guide's pixels are laid
+    over it, the truth. Without guides there are three.
+    """
     device, scale = next(vae.parameters()).device, vae.config.scaling_factor
-    true = torch.cat([to_pixels(clip.frames[8::8]) for clip in clips]).to(device)
-    for name in ("sampled", "true"):
-        decoded = []
-        for clip in clips:
-            latents = getattr(clip, name)[8::8].to(device).float() / scale
-            guide = vae.guide(to_pixels(clip.frames[:1]).to(device), clip.true[:1].to(device).float() / scale)
-            decoded.append(vae.decode_guided(latents, guide.expand(len(latents)))[:2])
-        for kind, pictures in zip(("guided", "alone"), zip(*decoded, strict=True), strict=True):
-            pictures = torch.cat(pictures).clamp(-1, 1)
-            if perceptual_distance:
-                parts = zip(pictures.split(4), true.split(4), strict=True)
-                distances = torch.cat([perceptual_distance(*part) for part in parts])
-                scores[f"held_out_lpips_{name}_{kind}"] = round(distances.mean().item(), 4)
-            scores[f"held_out_psnr_{name}_{kind}"] = round(psnr(pictures, true), 3)
-            rows.append(pictures[:10])
-    strip = torch.cat([*rows, true[:10]], dim=2).permute(2, 0, 3, 1).flatten(1, 2)  # [5*height, 10*width, 3]
+    reconstruction = Reconstruction(vae)
+    rows: dict[str, list[torch.Tensor]] = {}
+    for clip in clips:
+        guide = {name: part.to(device) for name, part in clip.guide(SCORED_FRAMES).items()}
+        if guide:
+            rows.setdefault("guide", []).append(guide["guide_pixels"])
+        sampled, true = (part[SCORED_FRAMES].to(device).float() / scale for part in (clip.sampled, clip.true))
+        shown, drawn = reconstruction(sampled, **guide)
+        rows.setdefault("sampled", []).append(shown)
+        rows.setdefault("true", []).append(reconstruction(true, **guide)[0])
+        if guide:
+            rows.setdefault("drawn", []).append(drawn)
+        rows.setdefault("truth", []).append(to_pixels(clip.frames[SCORED_FRAMES]).to(device))
+    pictures = {name: torch.cat(row).clamp(-1, 1) for name, row in rows.items()}
+    truth, scores = pictures["truth"], {}
+    for name in [name for name in pictures if name not in ("drawn", "truth")]:
+        if perceptual_distance:
+            parts = zip(pictures[name].split(4), truth.split(4), strict=True)
+            distances = torch.cat([perceptual_distance(*part) for part in parts])
+            scores[f"held_out_lpips_{name}"] = round(distances.mean().item(), 4)
+        scores[f"held_out_psnr_{name}"] = round(psnr(pictures[name], truth), 3)
+    chosen = evenly(list(range(len(truth))), min(10, len(truth)))
+    strip = torch.cat([row[chosen] for row in pictures.values()], dim=2)  # [n, 3, 5*height, width]
+    strip = strip.permute(2, 0, 3, 1).flatten(1, 2)  # [5*height, n*width, 3]
     return scores, Image.fromarray(((strip + 1) * 127.5).round().byte().cpu().numpy())
 
 
 def load_networks(config: DecoderConfig, device: torch.device) -> tuple[FashionFlowPipeline, GarmentAutoencoder]:
-    """The pipeline that samples and the autoencoder, float32 and with a guidance, whose decoder is to learn.
+    """The pipeline that samples and the autoencoder, float32, whose decoder is to learn; for a pipeline with geometry it takes guides.
 
     Raises:
         ValueError: if one cannot be loaded or is of another kind, or their codes differ.
@@ -149,7 +185,7 @@ def load_networks(config: DecoderConfig, device: torch.device) -> tuple[FashionF
         raise ValueError(
             f"`vae` must have the code that the pipeline's denoiser was trained on, which {config.vae!r} has not."
         )
-    return pipe, guided(vae)
+    return pipe, guided(vae) if pipe.has_geometry else vae.float()
 
 
 def main(config: DecoderConfig) -> None:
@@ -161,7 +197,8 @@ def main(config: DecoderConfig) -> None:
     if config.perceptual_weight:
         perceptual_distance = LearnedPerceptualDistance().to(accelerator.device)
     pipe, vae = load_networks(config, accelerator.device)
-    scale, block_size = vae.config.scaling_factor, vae.config.block_size
+    has_guides = pipe.has_geometry
+    scale = vae.config.scaling_factor
     with accelerator.main_process_first():  # the others then read what that one sampled
         training_clips, held_out = sample_clips(
             pipe,
@@ -173,15 +210,18 @@ def main(config: DecoderConfig) -> None:
             config.seed,
         )
     del pipe
-    crops = PairedCrops(training_clips, block_size, config.crop_lines, config.seed)
+    crops = PairedCrops(training_clips, vae.config.block_size, config.crop_lines, config.seed)
 
     vae = vae.to(memory_format=torch.channels_last)
-    for part in (vae.linear_encoder, vae.encoder):
+    frozen = [vae.linear_encoder, vae.encoder]
+    if not has_guides and vae.guide_fusion is not None:
+        frozen.append(vae.guide_fusion)  # parameters without a gradient would hold up several processes
+    for part in frozen:
         part.requires_grad_(False)
     trained = [parameter for parameter in vae.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=0)
     ema = EMAModel(vae.parameters(), decay=config.ema_decay, use_ema_warmup=True, power=0.75)
-    model, optimizer = accelerator.prepare(GuidedReconstruction(vae), optimizer)
+    model, optimizer = accelerator.prepare(Reconstruction(vae), optimizer)
     accelerator.register_for_checkpointing(ema)
     loop = TrainingLoop(accelerator, out, config.steps, config.time_limit, config.save_every, asdict(config))
     loop.resume()
@@ -203,20 +243,15 @@ def main(config: DecoderConfig) -> None:
     for step in loop:
         set_learning_rate(optimizer, config, step)
         first = ((step - 1) * accelerator.num_processes + accelerator.process_index) * config.batch_size
-        drawn = crops.draw(range(first, first + config.batch_size), config.sampled_fraction)
-        crop = {name: value.to(accelerator.device) for name, value in drawn.items()}
+        crop = crops.draw(range(first, first + config.batch_size), config.sampled_fraction)
+        crop = {name: value.to(accelerator.device) for name, value in crop.items()}
+        guide = {name: value for name, value in crop.items() if name.startswith("guide")}
         with accelerator.autocast():
-            decoded, alone, flow = model(crop["latents"] / scale, crop["photo"], crop["first_latents"] / scale)
-        # In single precision, because squares of its features are too large for half.
-        distance = perceptual_distance(decoded.float(), crop["pixels"]).mean() if perceptual_distance else 0
-        flow_error = (crop["belief"] * (flow.float() - crop["flow"]).abs()).mean() / block_size
-        flow_weight = config.flow_weight * max(0.1, 1 - step / config.flow_steps)
-        loss = (
-            reconstruction_loss(decoded.float(), crop["pixels"])
-            + 0.5 * reconstruction_loss(alone.float(), crop["pixels"])
-            + config.perceptual_weight * distance
-            + flow_weight * flow_error
-        )
+            shown, drawn = model(crop["latents"] / scale, **guide)
+        loss = decoding_loss(shown, drawn, crop)
+        if perceptual_distance:
+            # In single precision, because squares of its features are too large for half.
+            loss = loss + config.perceptual_weight * perceptual_distance(shown.float(), crop["pixels"]).mean()
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(trained, config.max_grad_norm)
         optimizer.step()

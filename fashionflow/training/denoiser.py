@@ -19,11 +19,12 @@ from diffusers.training_utils import EMAModel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from ..models import GarmentAutoencoder
 from .export import LARGEST_PART
 from .latents import LatentClip, LatentFormat, read_clips
 from .loop import TrainingLoop, check_settings, save_whole, set_learning_rate
 from .losses import denoising_loss, loss_weights, noise_schedule, start_from_linear_denoiser, variances_of_change
-from .modules import build_denoiser, load_autoencoder, load_geometry, load_start
+from .modules import build_denoiser, guided, load_autoencoder, load_geometry, load_start
 from .pack import evenly
 from .recipes import STRUCTURE, DenoiserConfig, parse_config
 from .strips import held_out_errors, make_pipeline, sample_strip
@@ -68,13 +69,23 @@ def prepare_clips(config: DenoiserConfig, folder: Path) -> None:
     from .recipes import RELEASED_FORMAT
 
     vae, form = load_autoencoder(config.vae), RELEASED_FORMAT if config.recipe == "paper" else LatentFormat()
+    with_guides = bool(config.geometry)
     if config.start:
-        form = LatentFormat.of_pipeline(load_start(config.start))
+        start = load_start(config.start)
+        form, with_guides = LatentFormat.of_pipeline(start), start.unet.config.guide_channels > 0
+    geometry = load_geometry(config.geometry or config.start) if with_guides else None
     device = "cuda" if torch.cuda.is_available() else "cpu"
     vae = vae.to(device, memory_format=torch.channels_last)
     window_frames = (config.num_frames - 1) * min(config.strides) + 1
     prepare(
-        Path(config.clips), folder, vae, form, window_frames, mirror=config.mirror, posterior=config.recipe == "paper"
+        Path(config.clips),
+        folder,
+        vae,
+        form,
+        window_frames,
+        mirror=config.mirror,
+        posterior=config.recipe == "paper",
+        geometry=None if geometry is None else geometry.to(device),
     )
 
 
@@ -108,14 +119,20 @@ def main(config: DenoiserConfig) -> None:
     )
     shown = LatentWindows(held_out, config.num_frames, [max(config.strides)]).clips[:HELD_OUT_WINDOWS]
     _, channels, height, width = training[0].shape
-    guided = training[0].has_guide
-    geometry = load_geometry(config.geometry or config.start) if guided and (config.geometry or config.start) else None
-    if guided and geometry is None:
-        raise ValueError("`geometry` is needed, the folder of the network that the latents' guides come from, got none.")
-    denoiser = build_denoiser(config, channels, (height, width), training[0].image_size, guided)
+    has_guide = training[0].has_guide
+    denoiser = build_denoiser(config, channels, (height, width), training[0].image_size, has_guide)
     vae = load_autoencoder(config.vae)
     if vae.config.latent_channels != channels:
         raise ValueError(f"`vae` must have the latents' {channels} channels, got {vae.config.latent_channels}.")
+    geometry = None
+    if has_guide:
+        if not (config.geometry or config.start):
+            raise ValueError(
+                "`geometry` is needed, the folder of the network that the latents' guides come from, got none."
+            )
+        if not isinstance(vae, GarmentAutoencoder):
+            raise ValueError(f"`vae` must be an autoencoder of ours for latents with guides, got {config.vae!r}.")
+        geometry, vae = load_geometry(config.geometry or config.start).to(accelerator.device), guided(vae)
     form = LatentFormat.read(folder)
     processor = form.image_processor()
     mean, deviation = (

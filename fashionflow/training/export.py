@@ -13,7 +13,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from ..models import GarmentAutoencoder
 from ..pipelines import FashionFlowPipeline
-from .modules import load_autoencoder, load_start, same_code
+from .modules import guided, load_autoencoder, load_start, same_code
 
 
 LARGEST_PART = "9MB"  # a Hugging Face Space refuses files of 10 MB and more outside its large-file storage
@@ -46,6 +46,8 @@ def export(
         ours = all(isinstance(autoencoder, GarmentAutoencoder) for autoencoder in (pipe.vae, components["vae"]))
         if not ours or not same_code(pipe.vae, components["vae"], pipe.code_size):
             raise ValueError(f"`vae` must have the code that the denoiser was trained on, which {str(vae)!r} has not.")
+        if pipe.has_geometry:
+            components["vae"] = guided(components["vae"])
     multiple, layers = pipe.unet.frame_multiple, pipe.image_encoder.config.num_hidden_layers
     if num_frames is not None and (num_frames < 2 or num_frames % multiple):
         raise ValueError(f"`num_frames` must be a multiple of {multiple} and at least 2, got {num_frames}.")

@@ -32,7 +32,7 @@ class LatentFormat:
         height, width: pixels of a frame.
         frame_rate: frames a second.
         signed_pixels: the autoencoder was given pixels in [-1, 1]; the released model's was given [0, 1].
-        photo_fit: how frames were brought to that size: "crop", "pad" or "stretch".
+        photo_fit: how frames were brought to that size: "crop", "pad" or "stretch"; "figure", which photos alone can be, means "crop".
         image_size: pixels along a side of the picture that the image encoder sees.
         rescale_factor: what the image processor multiplies the values 0 to 255 by; the released model's is 1 / 255^2.
     """
@@ -58,8 +58,8 @@ class LatentFormat:
     def of_pipeline(cls, pipe) -> "LatentFormat":
         """What the latents for going on with a pipeline must be like."""
         return cls(
-            height=pipe.height,
-            width=pipe.width,
+            height=pipe.code_size[0],
+            width=pipe.code_size[1],
             frame_rate=pipe.config.frame_rate,
             signed_pixels=pipe.config.signed_pixels,
             photo_fit=pipe.config.photo_fit,

@@ -171,6 +171,14 @@ def load_autoencoder(source: str, name: str = "vae") -> GarmentAutoencoder | Aut
         raise ValueError(f"`{name}` cannot be loaded from {source!r}: {first_line(error)}") from error
 
 
+def guided(vae: GarmentAutoencoder) -> GarmentAutoencoder:
+    """The same autoencoder, float32, with an untrained fusion of the guide, unless it has one."""
+    settings = {name: value for name, value in vae.config.items() if not name.startswith("_")}
+    larger = GarmentAutoencoder(**settings | {"guided": True})
+    larger.load_state_dict(vae.state_dict(), strict=vae.guide_fusion is not None)
+    return larger.float().eval()
+
+
 def load_geometry(source: str, name: str = "geometry") -> GarmentGeometry:
     """The geometry network in a folder, or in the folder `geometry` in it.
 

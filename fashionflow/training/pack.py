@@ -4,7 +4,8 @@
 
 Training takes the folder OUT like any other. Values are rounded to steps of 0.2 (their deviation is about 1), stored as changes from
 frame to frame and compressed; mirror images are left out, because a linear map of the channels gives them back; of the pictures
-for the image encoder every sixth is kept, and windows begin there. Where not all clips fit, they are chosen evenly.
+for the image encoder every sixth is kept, and windows begin there. Guides are kept likewise, and of their clips frame 0's picture
+alone, where their windows begin. Where not all clips fit, they are chosen evenly.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import torch
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 
+from ..models.guide_fusion import KNOWN_CHANNELS
 from .latents import LatentClip, LatentFormat, read_clips, write_clip_latents
 
 
@@ -30,17 +32,31 @@ HELD_OUT_CLIPS = 32  # at most; as many as training looks at
 
 def compress(latents: torch.Tensor, step: float) -> bytes:
     """Latents, [F, C, H, W], rounded to multiples of `step` within +-127 of them, as compressed bytes."""
-    values = (latents.float() / step).round().clamp(-127, 127).to(torch.int8).numpy().view(np.uint8)
+    return compress_bytes((latents.float() / step).round().clamp(-127, 127).to(torch.int8).numpy().view(np.uint8))
+
+
+def decompress(data: bytes, shape: tuple[int, int, int, int]) -> torch.Tensor:
+    """What `compress` was given, rounded, as int8 multiples of its step, [F, C, H, W]."""
+    return torch.from_numpy(decompress_bytes(data, shape).view(np.int8))
+
+
+def compress_bytes(values: np.ndarray) -> bytes:
+    """uint8 [F, C, H, W] as compressed changes from frame to frame."""
     changes = np.diff(values, axis=0, prepend=np.zeros_like(values[:1]))  # modulo 256, which summing undoes
     return lzma.compress(np.ascontiguousarray(changes.transpose(1, 0, 2, 3)))  # [C, F, H, W]
 
 
-def decompress(data: bytes, shape: tuple[int, int, int, int], step: float) -> torch.Tensor:
-    """What `compress` was given, rounded, as int8 multiples of `step`, [F, C, H, W]."""
+def decompress_bytes(data: bytes, shape: tuple[int, int, int, int]) -> np.ndarray:
+    """What `compress_bytes` was given, uint8 [F, C, H, W]."""
     frames, channels, height, width = shape
     changes = np.frombuffer(lzma.decompress(data), np.uint8).reshape(channels, frames, height, width)
-    values = np.cumsum(changes, axis=1, dtype=np.uint8).view(np.int8)
-    return torch.from_numpy(np.ascontiguousarray(values.transpose(1, 0, 2, 3)))
+    return np.ascontiguousarray(np.cumsum(changes, axis=1, dtype=np.uint8).transpose(1, 0, 2, 3))
+
+
+def compress_guide(guide: torch.Tensor, channels: int, step: float) -> dict[str, bytes]:
+    """A guide, [F, C + 4, H, W]: its C latent channels as `compress` makes them, and how they are known in steps of 1 / 255."""
+    known = (guide[:, channels:].float() * 255).round().clamp(0, 255).byte()
+    return {"guide": compress(guide[:, :channels], step), "known": compress_bytes(known.numpy())}
 
 
 def mirror_map(clips: list[LatentClip]) -> torch.Tensor:
@@ -77,6 +93,8 @@ class PackedClip:
     yaw: torch.Tensor | None
     distance: torch.Tensor | None
     mirror: torch.Tensor | None = field(repr=False)  # [C, C + 1]
+    guide_values: torch.Tensor | None = None  # int8 [F, C, H, W]
+    guide_known: torch.Tensor | None = None  # uint8 [F, 4, H, W]
     has_deviation: bool = False
 
     def __len__(self) -> int:
@@ -94,9 +112,22 @@ class PackedClip:
     def has_mirrored(self) -> bool:
         return self.mirror is not None
 
+    @property
+    def has_guide(self) -> bool:
+        return self.guide_values is not None
+
     def latents(self, frames: slice, mirrored: bool = False) -> torch.Tensor:
         """Some of the frames, [f, C, H, W]."""
-        latents = self.values[frames].float() * self.step
+        return self._read(self.values, frames, mirrored)
+
+    def guide(self, frames: slice, mirrored: bool = False) -> torch.Tensor:
+        """What is known of those frames, [f, C + 4, H, W], of a clip that `has_guide`."""
+        known = self.guide_known[frames].float() / 255
+        known = known.flip(-1) if mirrored else known
+        return torch.cat([self._read(self.guide_values, frames, mirrored), known], dim=1)
+
+    def _read(self, values: torch.Tensor, frames: slice, mirrored: bool) -> torch.Tensor:
+        latents = values[frames].float() * self.step
         if not mirrored:
             return latents
         weight, bias = self.mirror[:, :-1, None, None], self.mirror[:, -1]
@@ -117,7 +148,7 @@ def write_pack(
         out: folder to write; it then holds one pack and `format.json`.
         megabytes: largest size of the pack, in millions of bytes.
         step: distance of two neighbouring values.
-        picture_every: frames from one kept picture to the next.
+        picture_every: frames from one kept picture to the next; of clips with guides only the first is kept.
 
     Returns:
         how many clips were packed, and how many there are.
@@ -149,11 +180,13 @@ def write_pack(
         for position, clip in enumerate(spread(kind))
     )
     for _, _, clip in order:
-        starts = list(range(0, len(clip), picture_every))
+        starts = [start for start in clip.starts if start % picture_every == 0]
         strip = torch.cat([clip.picture(start) for start in starts], dim=1).permute(1, 2, 0)  # [n*S, S, 3]
         picture = io.BytesIO()
         Image.fromarray(strip.numpy()).save(picture, "webp", quality=85, method=6)
         blobs = {"latents": compress(clip.latents(slice(0, len(clip), 1)), step), "pictures": picture.getvalue()}
+        if clip.has_guide:
+            blobs |= compress_guide(clip.guide(slice(0, len(clip), 1)), clip.shape[1], step)
         size += sum(map(len, blobs.values())) + 2000  # of yaw, distance and the header
         if size > megabytes * 1e6:
             break
@@ -187,20 +220,34 @@ def read_pack(path: Path) -> list[PackedClip]:
             for index, clip in enumerate(json.loads(metadata["clips"])):
                 data = {
                     name: file.get_tensor(f"{index}/{name}") if f"{index}/{name}" in names else None
-                    for name in ("latents", "pictures", "yaw", "distance")
+                    for name in ("latents", "guide", "known", "pictures", "yaw", "distance")
                 }
-                step = float(metadata["step"])
-                values = decompress(data["latents"].numpy().tobytes(), clip["shape"], step)
+                frames, _, *size = shape = clip["shape"]
+                values = decompress(data["latents"].numpy().tobytes(), shape)
+                guide_values = guide_known = None
+                if data["guide"] is not None:
+                    guide_values = decompress(data["guide"].numpy().tobytes(), shape)
+                    known = decompress_bytes(data["known"].numpy().tobytes(), (frames, KNOWN_CHANNELS, *size))
+                    guide_known = torch.from_numpy(known)
                 strip = np.array(
                     Image.open(io.BytesIO(data["pictures"].numpy().tobytes())).convert("RGB")
                 )  # [n*S, S, 3]
                 pictures = torch.from_numpy(strip).unflatten(0, (len(clip["starts"]), -1)).permute(0, 3, 1, 2)
                 clips.append(
                     PackedClip(
-                        clip["name"], clip["held_out"], values, step, pictures, clip["starts"],
-                        data["yaw"], data["distance"], mirror,
+                        name=clip["name"],
+                        held_out=clip["held_out"],
+                        values=values,
+                        step=float(metadata["step"]),
+                        pictures=pictures,
+                        starts=clip["starts"],
+                        yaw=data["yaw"],
+                        distance=data["distance"],
+                        mirror=mirror,
+                        guide_values=guide_values,
+                        guide_known=guide_known,
                     )
-                )  # fmt: skip
+                )
             return clips
     except (SafetensorError, OSError, lzma.LZMAError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{str(path)!r} is no pack of latents, or was cut off ({error}); pack them again.") from error

@@ -1,7 +1,7 @@
-"""Clips as the denoiser makes them beside the true ones: what the decoder learns from.
+"""Clips as the denoiser makes them beside the true ones, and their guides: what the decoder learns from.
 
 Shape letters used in this file:
-    F frames   C latent channels   h, w latent cells
+    F frames   C latent channels   h, w latent cells   H, W pixels of the autoencoder's pictures
 """
 
 from dataclasses import dataclass
@@ -9,15 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch.nn import functional as F
 from tqdm import tqdm
 
-from ..flow import follow_back, pixel_grid
+from ..framing import fit
 from ..motion import rows
 from ..pipelines import FashionFlowPipeline
+from ..pipelines.guide import ClipGuide
 from ..video import read_frames
 from .autoencoder import to_pixels
 from .latents import write_clip_latents
@@ -25,75 +26,99 @@ from .loop import is_held_out
 from .prepare import read_labels, walked_distance
 
 
-FEWEST_FRAMES = 9  # of a clip; scores are taken of every eighth frame after the first
+SCORED_FRAMES = slice(3, None, 4)
+"""Frames of a held-out clip that scores are taken of."""
+FEWEST_FRAMES = 4  # of a clip, so that one is scored
+CHUNK_FRAMES = 4  # warped or encoded at a time
 
 
 @torch.no_grad()
-def sample_clip(pipe: FashionFlowPipeline, frames: np.ndarray, label: dict, steps: int, seed: int) -> dict:
+def sample_clip(
+    pipe: FashionFlowPipeline, frames: np.ndarray, motion: torch.Tensor, steps: int, seed: int
+) -> dict[str, torch.Tensor]:
     """What the denoiser makes of a clip's first frame and true motion, beside the true clip.
 
     Args:
-        frames: uint8 [F, height, width, 3], of the pipeline's size and frame rate.
+        frames: uint8 [F, H, W, 3], of the autoencoder's size and the pipeline's frame rate.
+        motion: rows, [F, 3].
+        steps: denoising steps.
+        seed: of the starting noise.
 
     Returns:
-        `sampled` and `true` latents, bfloat16 [F, C, h, w].
-
-    Raises:
-        ValueError: if the label has not one `yaw`, or `distance`, a frame.
+        `sampled` and `true` latents, bfloat16 [F, C, h, w]; of a pipeline with geometry also its guide, `guide_pixels`, uint8
+        [F, 3, H, W], and `guide_known`, uint8 [F, 4, H, W], as `shrunk_guide` gives them.
     """
-    if len(label["yaw"]) != len(frames):
-        raise ValueError(f"there are {len(frames)} frames and {len(label['yaw'])} labels of `yaw`")
-    motion = rows(np.array(label["yaw"]), walked_distance(label, len(frames)))
-    with torch.autocast(pipe.device.type, torch.bfloat16):
+    photo = fit(
+        Image.fromarray(frames[0]), pipe.width, pipe.height, "crop"
+    )  # a photo of the clip's size is not cropped
+    guide = pipe.guide(photo, motion, len(frames))
+    with torch.autocast(pipe.device.type, torch.bfloat16, enabled=pipe.device.type == "cuda"):
         sampled = pipe(
-            Image.fromarray(frames[0]),
+            photo,
             num_frames=len(frames),
             num_inference_steps=steps,
             motion=motion,
             generator=torch.Generator().manual_seed(seed),
             output_type="latent",
+            guide=guide,
         ).frames  # [1, C, F, h, w]
-    parts = [part.to(pipe.device, pipe.vae.dtype) for part in to_pixels(frames).split(4)]
+    parts = [part.to(pipe.device, pipe.vae.dtype) for part in to_pixels(frames).split(CHUNK_FRAMES)]
     true = torch.cat([pipe.vae.encode(part).latents for part in parts])
     return {
-        "sampled": sampled[0].transpose(0, 1).bfloat16().contiguous(),
-        "true": (true * pipe.vae.config.scaling_factor).bfloat16().contiguous(),
+        "sampled": sampled[0].transpose(0, 1).bfloat16().cpu().contiguous(),
+        "true": (true * pipe.vae.config.scaling_factor).bfloat16().cpu().contiguous(),
+        **(shrunk_guide(guide, pipe.code_size) if guide is not None else {}),
     }
+
+
+def shrunk_guide(guide: ClipGuide, size: tuple[int, int]) -> dict[str, torch.Tensor]:
+    """A guide as the pipeline gives it to the decoder: warped at the clip's size and shrunk to that of the autoencoder's pictures.
+
+    Args:
+        size: height and width of those pictures, pixels.
+
+    Returns:
+        `guide_pixels`, sRGB, uint8 [F, 3, H, W], and `guide_known`, how each is known (`KNOWN_CHANNELS`), 255 for wholly, uint8
+        [F, 4, H, W].
+    """
+    parts = {"guide_pixels": [], "guide_known": []}
+    for moments in torch.arange(len(guide.motion)).split(CHUNK_FRAMES):
+        warped = guide.frames(moments)
+        for name, maps in (("guide_pixels", warped.pixels), ("guide_known", warped.known)):
+            maps = F.interpolate(maps, size, mode="area")
+            parts[name].append((maps.clamp(0, 1) * 255).round().byte().cpu())
+    return {name: torch.cat(chunks).contiguous() for name, chunks in parts.items()}
 
 
 @dataclass
 class PairedClip:
-    """A true clip, what the denoiser made of it, and where its pixels come from.
+    """A true clip, what the denoiser made of it, and its guide.
 
     Args:
-        frames: uint8 [F, height, width, 3].
+        frames: uint8 [F, H, W, 3].
         sampled, true: latents, [F, C, h, w].
-        flow: from each pixel to its place in frame 0, (x, y) in pixels, float16 [F, 2, height/4, width/4].
-        belief: in that flow, in [0, 1], float16 [F, 1, height/4, width/4].
+        guide_pixels, guide_known: the guide as `shrunk_guide` gives it, uint8 [F, 3 and 4, H, W]; `None` for a pipeline without.
     """
 
     frames: np.ndarray
     sampled: torch.Tensor
     true: torch.Tensor
-    flow: torch.Tensor
-    belief: torch.Tensor
+    guide_pixels: torch.Tensor | None = None
+    guide_known: torch.Tensor | None = None
 
-    @classmethod
-    def load(cls, frames: np.ndarray, latents: dict[str, torch.Tensor]) -> "PairedClip":
-        trails = list(follow_back(frames))
-        flow = np.stack([origin for _, origin, _ in trails]) - pixel_grid(*frames.shape[1:3])  # [F, height, width, 2]
-        belief = np.stack([belief for _, _, belief in trails])  # [F, height, width]
-        return cls(
-            frames=frames,
-            sampled=latents["sampled"],
-            true=latents["true"],
-            flow=F.avg_pool2d(torch.from_numpy(flow).permute(0, 3, 1, 2), 4).half(),
-            belief=F.avg_pool2d(torch.from_numpy(belief)[:, None], 4).half(),
-        )
+    def guide(self, frames: int | slice, lines: slice = slice(None)) -> dict[str, torch.Tensor]:
+        """Some lines of pixels of the guide of one frame or of several, as `GuideFrames` takes them: `guide_pixels` in [-1, 1],
+        [..., 3, lines, W], and `guide_known` in [0, 1], [..., 4, lines, W]; nothing for a clip without."""
+        if self.guide_pixels is None:
+            return {}
+        return {
+            "guide_pixels": self.guide_pixels[frames][..., lines, :].float() / 127.5 - 1,
+            "guide_known": self.guide_known[frames][..., lines, :].float() / 255,
+        }
 
 
 class PairedCrops:
-    """Crops as wide as the clip of latents, sampled or true, beside the photo and the true pixels that they should become.
+    """Crops as wide as the clip of latents, sampled or true, beside their guide and the true pixels that they should become.
 
     They are drawn by number, so that a resumed run goes on with those that it has not seen.
 
@@ -116,8 +141,8 @@ class PairedCrops:
         self.seed = seed
 
     def draw(self, numbers: range, sampled_fraction: float) -> dict[str, torch.Tensor]:
-        """`latents` and `first_latents`, [B, C, crop_lines, w]; `pixels` and `photo`, [B, 3, height, width] in [-1, 1]; `flow`
-        and `belief`, [B, 2 and 1, height/4, width/4]."""
+        """`latents`, [B, C, crop_lines, w]; `pixels` in [-1, 1], [B, 3, height, W]; and, of clips that have a guide, `guide_pixels`
+        and `guide_known` as `GuideFrames` takes them, [B, 3 and 4, height, W]."""
         crops = [self._draw(number, sampled_fraction) for number in numbers]
         return {name: torch.stack([crop[name] for crop in crops]) for name in crops[0]}
 
@@ -125,20 +150,15 @@ class PairedCrops:
         random = np.random.default_rng([self.seed, number])
         sampled = random.random() < sampled_fraction
         clip = self.clips[random.integers(len(self.clips))]
-        frame = random.integers(len(clip.frames))
+        frame = int(random.integers(len(clip.frames)))
         latents = clip.sampled if sampled else clip.true
-        top = random.integers(latents.shape[2] - self.crop_lines + 1)
+        top = int(random.integers(latents.shape[2] - self.crop_lines + 1))
         cells = slice(top, top + self.crop_lines)
-        pixels = slice(self.block_size * top, self.block_size * (top + self.crop_lines))
-        quarters = slice(pixels.start // 4, pixels.stop // 4)
-        photo, true = to_pixels(clip.frames[[0, frame], pixels])  # [3, height, width] each
+        lines = slice(self.block_size * cells.start, self.block_size * cells.stop)
         return {
             "latents": latents[frame, :, cells].float(),
-            "first_latents": clip.true[0, :, cells].float(),
-            "photo": photo,
-            "pixels": true,
-            "flow": clip.flow[frame, :, quarters].float(),
-            "belief": clip.belief[frame, :, quarters].float(),
+            "pixels": to_pixels(clip.frames[[frame], lines])[0],
+            **clip.guide(frame, lines),
         }
 
 
@@ -150,7 +170,8 @@ def sample_clips(
     What cannot be read, is too short or is labelled wrongly is reported and passed over.
 
     Raises:
-        ValueError: if a kind of clip is missing, a clip's size is not the model's, or a file in `cache` is damaged.
+        ValueError: if a kind of clip is missing, a clip's size is not that of the autoencoder's pictures, or a file in `cache` is
+            damaged.
         OSError: if the disk is full.
     """
     labels = read_labels(clips)
@@ -167,29 +188,36 @@ def sample_clips(
     pairs = {}
     for path in tqdm([*to_test, *to_train], desc="sampling"):
         try:
-            frames = read_frames(path)
+            frames, label = read_frames(path), labels[path.stem]
             if len(frames) < FEWEST_FRAMES:
                 raise ValueError(f"it has {len(frames)} frames, {FEWEST_FRAMES} are needed")
-        except ValueError as error:
+            if len(label["yaw"]) != len(frames):
+                raise ValueError(f"there are {len(frames)} frames and {len(label['yaw'])} labels of `yaw`")
+            motion = rows(np.array(label["yaw"]), walked_distance(label, len(frames)))
+        except (ValueError, KeyError, TypeError) as error:
             tqdm.write(f"skipped {path.name}: {error}")
             continue
-        if frames.shape[1:3] != (pipe.height, pipe.width):
+        if frames.shape[1:3] != pipe.code_size:
             raise ValueError(
-                f"`clips` must be {pipe.height} x {pipe.width} pixels (height x width) like the model, "
-                f"got {frames.shape[1]} x {frames.shape[2]} in {path.name}."
+                f"`clips` must be {pipe.code_size[0]} x {pipe.code_size[1]} pixels (height x width) like the autoencoder's "
+                f"pictures, got {frames.shape[1]} x {frames.shape[2]} in {path.name}."
             )
         cached = cache / f"{path.stem}.safetensors"
         if not cached.exists():
             try:
-                latents = sample_clip(pipe, frames, labels[path.stem], steps, seed)
-            except (ValueError, KeyError, TypeError) as error:
+                latents = sample_clip(pipe, frames, motion, steps, seed)
+            except ValueError as error:  # too few or too many frames for this pipeline
                 tqdm.write(f"skipped {path.name}: {error}")
                 continue
             write_clip_latents(cached, latents)
         try:
-            pairs[path] = PairedClip.load(frames, load_file(cached))
-        except (SafetensorError, KeyError) as error:
+            latents = load_file(cached)
+        except (SafetensorError, OSError) as error:
             raise ValueError(f"{str(cached)!r} is damaged ({error}); delete it and run again.") from error
+        wanted = ("sampled", "true", *(("guide_pixels", "guide_known") if pipe.has_geometry else ()))
+        if set(latents) != set(wanted) or any(len(latents[name]) != len(frames) for name in wanted):
+            raise ValueError(f"{str(cached)!r} is of another pipeline or of another clip; delete it and run again.")
+        pairs[path] = PairedClip(frames, **latents)
     kinds = [[pairs[path] for path in paths if path in pairs] for paths in (to_train, to_test)]
     if not all(kinds):
         raise ValueError(

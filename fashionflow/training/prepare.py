@@ -31,6 +31,7 @@ from ..models import GarmentAutoencoder, GarmentGeometry
 from ..motion import LONGEST_WALK, rows
 from ..photo import fit
 from ..pipelines.photo_layers import take_apart
+from ..pipelines.pipeline_fashionflow import FIGURE
 from ..pipelines.warp import warp
 from .latents import LatentFormat, write_clip_latents
 from .modules import load_autoencoder, load_geometry, load_start
@@ -149,7 +150,8 @@ def fitted(frame: np.ndarray, form: LatentFormat) -> np.ndarray:
     """A frame, uint8 [height, width, 3], brought to the format's size as photos are."""
     if frame.shape[:2] == (form.height, form.width):
         return frame
-    return np.asarray(fit(Image.fromarray(frame), form.width, form.height, form.photo_fit))
+    mode = "crop" if form.photo_fit == FIGURE else form.photo_fit
+    return np.asarray(fit(Image.fromarray(frame), form.width, form.height, mode))
 
 
 def prepare(
@@ -246,7 +248,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--image-size", type=int, help="side of the image encoder's picture; 96 by default")
     parser.add_argument("--window", type=int, default=2, help="fewest frames of a clip that is of use")
     parser.add_argument("--seconds", type=float, default=60.0, help="how much of a video is taken, from its start")
-    parser.add_argument("--geometry", help="folder of a geometry network, or of a pipeline with one: also write guides")
+    parser.add_argument(
+        "--geometry", help="folder of a geometry network, or of a pipeline with one: also write guides"
+    )
     parser.add_argument("--no-mirror", dest="mirror", action="store_false", help="leave mirror images out")
     args = parser.parse_args(argv)
     try:

@@ -86,7 +86,9 @@ class DenoiserConfig:
     geometry: str = option(
         "", "folder of the geometry network whose guides the latents have; that of `start` by default"
     )
-    clip_scale: int = option(2, "with a geometry: how many times as high and wide as its pictures the pipeline's clips are")
+    clip_scale: int = option(
+        2, "with a geometry: how many times as high and wide as its pictures the pipeline's clips are"
+    )
     recipe: Literal["ours", "paper"] = option("ours", "settings to begin with: ours, or exactly the paper's")
     image_encoder: str = option("", "folder of a CLIP to see the photo with; a small one from scratch by default")
     freeze_image_encoder: bool = option(False, "leave the image encoder as it is")

@@ -9,6 +9,7 @@ from diffusers import DDPMScheduler
 from PIL import Image
 from transformers import CLIPImageProcessorPil
 
+from ..framing import fit
 from ..models import GarmentGeometry
 from ..pipelines import FashionFlowPipeline
 from ..schedulers import make_scheduler
@@ -103,8 +104,10 @@ def sample_strip(
             [chunk[0].permute(1, 2, 3, 0).cpu().numpy() for chunk in pipeline.decode_latents(clean)]
         )
         truth = (truth * 255).round().astype(np.uint8)  # [F, height, width, 3]
+        # A photo of the clip's size is not cropped.
+        photo = fit(Image.fromarray(truth[0]), pipeline.width, pipeline.height, "crop")
         sampled = pipeline(
-            Image.fromarray(truth[0]),
+            photo,
             num_frames=len(truth),
             num_inference_steps=steps,
             motion=windows["motion"][index] if pipeline.has_motion else None,

@@ -18,6 +18,13 @@
       picture.alt = label?.innerText.trim() || say("stage.label");
       picture.dataset.named = "";
     }
+    // Gradio gives the buttons of all empty boxes the same name.
+    for (const button of document.querySelectorAll(".image-container button.upload-container:not([data-named])")) {
+      const label = button.closest(".block")?.querySelector("label[data-testid='block-label']");
+      if (!label?.innerText.trim()) continue;
+      button.setAttribute("aria-label", `${label.innerText.trim()}: ${button.innerText.trim().replace(/\s+/g, " ")}`);
+      button.dataset.named = "";
+    }
     document.querySelectorAll("#examples .gallery-item").forEach((button, index) => {
       button.setAttribute("aria-label", `${say("photo.example")} ${index + 1}`);
     });
@@ -25,7 +32,7 @@
   };
 
   // ---- Changes. A screen reader hears only of places that were there before; Gradio makes ours anew each time.
-  const PLACES = "#status, #note, #lookbook-status, #lookbook-picked, #history-note, #verdict";
+  const PLACES = "#status, #note, #back-note, #guessed, #lookbook-status, #lookbook-picked, #history-note, #verdict";
   const BETWEEN_STEPS_MS = 10_000;
   const heard = new Map(); // by place: what was last said of it, and when
   const voice = Object.assign(document.createElement("div"), { id: "announcer" });

@@ -51,10 +51,10 @@ window.fashionflow = window.fashionflow || {};
     if (!document.querySelector("#history-note .status")) window.fashionflow.showTheStage?.();
   };
 
-  // Photos are the photo box's and the lookbook's; everything else that can be one of our clips comes here.
+  // Photos are the photo boxes' and the lookbook's; everything else that can be one of our clips comes here.
   const isClip = (file) => file.type.startsWith("video/") || /\.(mp4|mov|webm|gif|webp|zip)$/i.test(file.name);
   const clipIn = (event) => {
-    if (event.target.closest?.("#lookbook")) return null;
+    if (event.target.closest?.("#lookbook, #back-photo")) return null;
     const files = event.dataTransfer?.files;
     return files?.length === 1 && isClip(files[0]) ? files : null;
   };
@@ -92,8 +92,10 @@ window.fashionflow = window.fashionflow || {};
     const stored = isRestored ? null : JSON.parse(sessionStorage.getItem(DRAFT) || "null");
     isRestored = true;
     if (!stored || stored.values.length !== count || !window.fashionflow.keepsDraft()) return Array(count).fill(same);
-    const [photo, ...settings] = stored.values;
-    return [photo && Date.now() - stored.at < DRAFT_MS ? photo : same, ...settings.map((value) => value ?? same)];
+    const [photo, back, ...settings] = stored.values;
+    const fresh = (upload) => (upload && Date.now() - stored.at < DRAFT_MS ? upload : same);
+    const hasBack = document.querySelector("#back-photo"); // not every model has
+    return [fresh(photo), hasBack ? fresh(back) : same, ...settings.map((value) => value ?? same)];
   };
   let photoBefore;
   window.fashionflow.keepDraft = (values) => {
