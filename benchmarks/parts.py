@@ -18,7 +18,7 @@ from .session import Session, Work
 from .timing import cell
 
 
-PHOTO = Path(__file__).parents[1] / "assets" / "examples" / "green-dress.jpg"
+PHOTO = Path(__file__).parents[1] / "assets" / "examples" / "striped-dress.jpg"
 TIMESTEP = 500
 
 Cells = Iterator[tuple[str, dict]]

@@ -75,7 +75,7 @@ def test_a_visit_from_the_recorded_clips_to_a_live_one_and_back(hall, visit):
     page.keyboard.press("ArrowLeft")  # before the first comes the last
     page.wait_for_selector("#first-frame img")
     shown = page.get_attribute("#photo img", "src")
-    assert shown.endswith("white-floral.jpg") and not page.locator("#recorded").is_visible()
+    assert shown.endswith("violet-checks.jpg") and not page.locator("#recorded").is_visible()
     page.keyboard.press("PageUp")
     page.wait_for_function(f"document.querySelector('#photo img').src !== '{shown}'")
     page.keyboard.press("5")

@@ -16,6 +16,7 @@ from fashionflow.synthesis import __main__ as synthesis
 from fashionflow.training.autoencoder import AutoencoderConfig
 from fashionflow.training.decoder import DecoderConfig
 from fashionflow.training.denoiser import DenoiserConfig
+from fashionflow.training.geometry import GeometryConfig
 from fashionflow.training.recipes import parse_config
 from fashionflow.video import read_frames
 
@@ -39,7 +40,7 @@ def test_command_line_example_parses():
 
 
 @pytest.mark.parametrize(
-    "program", ["autoencoder", "denoiser", "decoder", "prepare", "export", "pack", "borrowed_gpu"]
+    "program", ["geometry", "autoencoder", "denoiser", "decoder", "prepare", "export", "pack", "borrowed_gpu"]
 )
 def test_training_examples_name_real_programs(program):
     assert any(f"fashionflow.training.{program}" in words for words in COMMANDS)
@@ -48,13 +49,18 @@ def test_training_examples_name_real_programs(program):
 
 @pytest.mark.parametrize(
     ("program", "config"),
-    [("autoencoder", AutoencoderConfig), ("decoder", DecoderConfig), ("denoiser", DenoiserConfig)],
+    [
+        ("geometry", GeometryConfig),
+        ("autoencoder", AutoencoderConfig),
+        ("decoder", DecoderConfig),
+        ("denoiser", DenoiserConfig),
+    ],
 )
 def test_training_examples_parse(program, config, tmp_path, monkeypatch):
-    clips = tmp_path / "clips"
-    clips.mkdir()
-    for name in ("000001.mp4", "000007.mp4"):
-        (clips / name).touch()
+    for folder, suffix in (("clips", "mp4"), ("layers", "npz")):
+        (tmp_path / folder).mkdir()
+        for name in ("000001", "000007"):
+            (tmp_path / folder / f"{name}.{suffix}").touch()
     monkeypatch.chdir(tmp_path)
     (arguments,) = [words[4:] for words in COMMANDS if words[3:4] == [f"fashionflow.training.{program}"]]
     HfArgumentParser(config).parse_args_into_dataclasses(arguments)
@@ -68,9 +74,10 @@ def test_every_program_named_is_there():
 
 
 def test_synthesis_example_parses():
-    (arguments,) = [words[3:] for words in COMMANDS if words[2:3] == ["fashionflow.synthesis"]]
-    parsed = synthesis.parse_args(arguments)
-    assert (str(parsed.out), parsed.clips, parsed.workers) == ("clips", 2000, 2)
+    examples = [words[3:] for words in COMMANDS if words[2:3] == ["fashionflow.synthesis"]]
+    clips, layers = (synthesis.parse_args(arguments) for arguments in examples)
+    assert (str(clips.out), clips.clips, clips.workers, clips.layers) == ("clips", 2000, 2, False)
+    assert (str(layers.out), layers.clips, layers.layers) == ("layers", 3000, True)
 
 
 def test_one_command_goes_on_from_the_shipped_weights(monkeypatch):
@@ -79,7 +86,7 @@ def test_one_command_goes_on_from_the_shipped_weights(monkeypatch):
         words[3:] for words in COMMANDS if words[2:3] == ["fashionflow.training.denoiser"] and "--start" in words
     ]
     config = parse_config(arguments)
-    assert (config.stem_channels, config.block_channels, config.num_frames) == (64, [96, 192], 24)
+    assert (config.stem_channels, config.block_channels, config.num_frames) == (64, [64, 128], 12)
 
 
 def test_extras_named_are_declared():
@@ -90,13 +97,13 @@ def test_extras_named_are_declared():
 
 def test_pipeline_example_makes_a_clip(tmp_path, monkeypatch):
     (example,) = [block for language, block in BLOCKS if language == "python" and "FashionFlowPipeline" in block]
-    shutil.copy(ROOT / "assets" / "examples" / "green-dress.jpg", tmp_path / "dress.jpg")
+    shutil.copy(ROOT / "assets" / "examples" / "striped-dress.jpg", tmp_path / "dress.jpg")
     (tmp_path / "assets").symlink_to(ROOT / "assets")
     (tmp_path / "example.py").write_text(example)
     monkeypatch.chdir(tmp_path)
     variables = runpy.run_path("example.py")
     frames = read_frames("dress.mp4")
-    assert frames.shape[1:] == (320, 256, 3)
+    assert frames.shape[1:] == (640, 512, 3)
     assert len(frames) == variables["pipe"].config.default_num_frames
 
 

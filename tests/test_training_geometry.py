@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -118,6 +119,16 @@ def test_worker_processes_draw_what_one_process_draws(folder, tmp_path):
     assert first | {"seconds": 0} == second | {"seconds": 0}
 
 
+def test_a_resumed_run_is_what_an_uninterrupted_one_would_have_been(folder, tmp_path):
+    """Notices a resumed run that sees the first examples again."""
+    for name, parts in (("whole", [4]), ("parts", [2, 4])):
+        for steps in parts:
+            geometry.main(config(folder, tmp_path / name, steps=steps, warmup=1, decay_fraction=0))
+    whole, parts = (GarmentGeometry.from_pretrained(tmp_path / name / "geometry") for name in ("whole", "parts"))
+    for one, other in zip(whole.parameters(), parts.parameters(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_a_network_to_go_on_from_keeps_what_it_knows(folder, tmp_path, capsys):
     torch.manual_seed(3)
     start = GarmentGeometry((8, 16), (HEIGHT, WIDTH))
@@ -172,6 +183,17 @@ def test_the_back_under_a_hem_and_pixels_without_depth_are_not_learnt():
     np.testing.assert_array_equal(flat.front_known, ellipse(flat=True).coverage > 127)
 
 
+def test_what_the_network_learns_is_in_its_own_units():
+    layers = ellipse(5)
+    tensors = geometry.to_tensors(unchanged(layers))
+    assert tensors["photo"].shape == (3, HEIGHT, WIDTH)
+    torch.testing.assert_close(tensors["photo"][:, 3, 5], torch.tensor(layers.photo[3, 5] / 127.5 - 1.0).float())
+    assert {name: part.shape for name, part in tensors.items() if name != "photo"} == dict.fromkeys(
+        ("coverage", "front", "back", "front_known", "back_known", "axis_offset"), (1, HEIGHT, WIDTH)
+    )
+    torch.testing.assert_close(tensors["axis_offset"][0, 9], torch.arange(WIDTH) + 0.5 - layers.axis)
+
+
 def test_moving_keeps_depths_whole_and_the_axis_in_its_place():
     """Notices depths mixed with the nothing beside them, depths that do not grow with the photo, and half a pixel of shift."""
     column = np.zeros((HEIGHT, WIDTH), np.float32)
@@ -193,7 +215,7 @@ def test_moving_keeps_depths_whole_and_the_axis_in_its_place():
 def test_changed_examples_stay_true():
     """Of an ellipse that is wholly in the frame, the axis is its middle and its depth is its width, whatever was changed."""
     pictures = [np.random.default_rng(0).integers(0, 255, (90, 70, 3), np.uint8)]
-    whole = 0
+    whole, photos_agree = 0, []
     for seed in range(60):
         example = unchanged(ellipse(seed))
         drawn, again = (changed(example, np.random.default_rng(seed), 0.5, pictures) for _ in range(2))
@@ -204,23 +226,43 @@ def test_changed_examples_stay_true():
         if there[[0, -1]].any() or there[:, [0, -1]].any():
             continue
         whole += 1
+        changes = np.abs(drawn.photo - drawn.photo[[0, -1]].mean((0, 1))).max(-1)
+        if abs(drawn.axis - WIDTH / 2) > 5:
+            alike, mirrored_alike = (
+                np.corrcoef(changes.ravel(), part.ravel())[0, 1] for part in (drawn.coverage, drawn.coverage[:, ::-1])
+            )
+            photos_agree.append(alike > mirrored_alike)
         columns = np.flatnonzero(there.any(0))
         assert drawn.axis == pytest.approx((columns[0] + columns[-1] + 1) / 2, abs=1.5)
         assert drawn.front.max() == pytest.approx(there.any(0).sum() / 2, rel=0.12, abs=0.6)
         assert (drawn.back < drawn.front)[drawn.back_known > 0].all()
     assert 10 < whole < 50, "some are cut by the frame and some are not"
+    assert len(photos_agree) > 8 and np.mean(photos_agree) > 0.9
 
 
-def test_a_figure_that_the_photo_cuts_is_not_shown_to_end_there():
-    cut = unchanged(ellipse(1, down=0.9))
-    assert (cut.coverage[-1] > 0.5).any()
+@pytest.mark.parametrize("side", ["bottom", "top", "left", "right"])
+def test_a_figure_that_the_photo_cuts_is_not_shown_to_end_there(side):
+    coverage = unchanged(ellipse(1, down=0.9)).coverage  # cut by the lower edge
+    coverage = {"bottom": coverage, "top": coverage[::-1], "left": coverage.T[:, ::-1], "right": coverage.T}[side]
+    coverage = np.ascontiguousarray(coverage)
+    columns = np.flatnonzero((coverage > 0.5).any(0))
     moves = set()
-    for seed in range(40):
-        matrix = _place(cut.coverage, cut.axis, np.random.default_rng(seed))
-        moved = _moved(cut, matrix, reflected=seed % 2 == 0)
-        assert (moved.coverage[-1] > 0.5).any() or not (moved.coverage > 0.5).any()
+    for seed in range(60):
+        matrix = _place(coverage, columns.mean(), np.random.default_rng(seed))
+        moved = cv2.warpAffine(coverage, matrix, coverage.shape[::-1])
+        edge = {"bottom": moved[-1], "top": moved[0], "left": moved[:, 0], "right": moved[:, -1]}[side]
+        assert (edge > 0.4).any()
         moves.add(tuple(matrix.ravel().round(3)))
-    assert len(moves) > 30
+    assert len(moves) > 40
+
+
+def test_a_moved_figure_stays_in_sight():
+    for seed in range(10):
+        layers = ellipse(seed)
+        coverage = unchanged(layers).coverage
+        for draw in range(60):
+            matrix = _place(coverage, layers.axis, np.random.default_rng([seed, draw]))
+            assert cv2.warpAffine(coverage, matrix, (WIDTH, HEIGHT)).mean() > 0.035
 
 
 def test_a_mirrored_border_shows_no_second_figure():

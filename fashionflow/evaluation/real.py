@@ -105,8 +105,10 @@ class Run:
             self.curves[row].setdefault(task.stem, {})[task.motion] = curves
 
     def write(self) -> None:
-        """Writes what was found so far."""
+        """Writes what was found so far; without measuring the page alone."""
         write_page(self.out / "index.html", self.scores, self.settings, self.remarks)
+        if self.judge is None:
+            return
         found = {
             "settings": self.settings,
             "rows": {
@@ -262,7 +264,8 @@ def main(argv: list[str] | None = None) -> None:
         run.write()
     except (ValueError, OSError) as error:  # a full disk; finished clips stay
         parser.exit(1, f"{error}\n")
-    print("\n".join([text_table(run.scores), *run.remarks, str(args.out / "index.html")]))
+    table = [text_table(run.scores)] if judge else []
+    print("\n".join([*table, *run.remarks, str(args.out / "index.html")]))
 
 
 if __name__ == "__main__":

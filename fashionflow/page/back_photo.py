@@ -50,11 +50,22 @@ class BackPhoto:
             return [gr.skip()] * 3
         words = words_for(request)
         try:
-            self.fitted(upload, words)
+            back = self.fitted(upload, words)
         except ValueError as error:
             note = gr.update(value=wording.status(str(error), problem=True), visible=True)
             return [None, note, gr.skip()]
-        return [gr.skip(), gr.update(visible=False), (front or {}).get("path") or ""]
+        note = gr.update(visible=False)
+        if front and not self._matches(front, back):
+            note = gr.update(value=wording.advice([words("photo.back_mismatch")]), visible=True)
+        return [gr.skip(), note, (front or {}).get("path") or ""]
+
+    def _matches(self, front: dict, back: Image.Image) -> bool:
+        """Whether the outline of the photo of the back fits that of the upload `front`; so it is if that one cannot be used."""
+        try:
+            photo = read_upload(front)
+        except PhotoError:  # said already, when the photo came
+            return True
+        return self.desk.studio.pipe.backs_match(photo, back)
 
     def after(self, words: Words, path: str, is_mended: bool, upload: dict | None, belongs_to: str) -> list:
         """Changes of `outputs` once the photo at `path` has come.

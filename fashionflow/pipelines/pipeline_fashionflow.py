@@ -18,7 +18,7 @@ from ..models.guide_fusion import with_certainty
 from ..motion import motion_rows
 from ..photo import Crop, cropped, figure_crop, fit
 from ..schedulers import SAMPLERS, make_scheduler
-from .back_photo import fit_back
+from .back_photo import LEAST_MATCH, fit_back, outline_match
 from .guide import ClipGuide, guide_frames
 from .photo_layers import CLEAR, PhotoLayers, take_apart
 from .photo_layers import whole as whole_figure
@@ -273,6 +273,14 @@ class FashionFlowPipeline(DiffusionPipeline):
             layers = fit_back(layers, take_apart(back, self._geometry_of(back)))
         return layers.to(self._execution_device)
 
+    def backs_match(self, image: Image.Image, back_image: Image.Image) -> bool:
+        """Whether the outline of a photo of the back fits that of the photo, so that it can be laid over it.
+
+        Raises:
+            ValueError: if this model has no geometry.
+        """
+        return outline_match(self.take_apart(image), self.take_apart(back_image)) >= LEAST_MATCH
+
     def _geometry_of(self, photo: np.ndarray):
         """The predicted shape of a fitted photo, uint8 [height, width, 3]."""
         pixels = torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 127.5 - 1
@@ -437,8 +445,6 @@ class FashionFlowPipeline(DiffusionPipeline):
                 `generator` by default.
             output_type: "np", "pt", "pil" or "latent".
             return_dict: return a `FashionFlowPipelineOutput` rather than a one-element tuple.
-            back_image: a photo of the garment's back, for a model with geometry; without it the back is guessed from the front.
-            guide: what `guide` gave for the same photos, motion and number of frames; made here by default.
             back_image: a photo of the garment's back, for a model with geometry; without it the back is guessed from the front.
             guide: what `guide` gave for the same photos, motion and number of frames; made here by default.
             callback_on_step_end: called after every step with `(pipeline, step, timestep, tensors)`; returns `tensors`.

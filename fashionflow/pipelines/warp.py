@@ -37,7 +37,7 @@ TORN = 3.0
 STRETCHED = 3.0
 """Pixels of the frame that one of the photo may be spread over before what it shows there counts as unknown."""
 
-SOFT, HARD = math.radians(2), math.radians(14)
+SOFT, HARD = math.radians(1), math.radians(8)
 """Turned by less than the one, the figure keeps the photo's soft edge; from the other on, front and back are closed along it."""
 
 EDGE_FROM, EDGE_TO = 0.15, 0.65
@@ -46,7 +46,7 @@ EDGE_FROM, EDGE_TO = 0.15, 0.65
 SQUEEZED = 0.75
 """Cosine of a turn below which the photo's pixels are so squeezed that one of the frame is the mean of several."""
 
-GAP = 4
+GAP = 8
 """Pixels in a row between drawn ones that are filled from both sides."""
 
 EMPTY = -1
@@ -178,10 +178,12 @@ def _draw_layer(layers: PhotoLayers, region: _Region, is_back: bool, angle: floa
     depth, colours = (layers.back, layers.back_colours) if is_back else (layers.front, layers.front_colours)
     part = (..., region.rows, region.source)
     depth, coverage, colours = depth[part], layers.coverage[part], colours[part]
+    texture = layers.texture[part] - region.source.start
     camera = CAMERA * width / CAMERA_WIDTH
     x = torch.arange(region.source.start, region.source.stop, device=depth.device) + 0.5 - layers.axis
     if is_back:  # from behind, the row runs the other way
         x, depth, coverage, colours = (values.flip(-1) for values in (x, depth, coverage, colours))
+        texture = depth.shape[1] - 1 - texture.flip(-1)
     # Back to where the point really is: the photo shows what is near larger than what is far.
     x = x * (1 - depth / camera)  # [R, S]
     turned_depth = depth * math.cos(angle) - x * math.sin(angle)
@@ -198,15 +200,19 @@ def _draw_layer(layers: PhotoLayers, region: _Region, is_back: bool, angle: floa
     # Over a tear the farther thing goes on: that is what the nearer one uncovers.
     source = torch.where(torn, left + segments.runs_away, source)
     certain = (found & ~torn) * (STRETCHED / segments.stretch.clamp(min=STRETCHED))
-    picture = torch.cat([colours, coverage[None]])
-    if abs(math.cos(angle)) > SQUEEZED:
-        drawn = _look_up(picture, source)  # [4, R, N]
-    else:  # the mean of two places a half of the pixel apart, or a print that is squeezed would flicker
-        apart = (0.25 / segments.stretch).clamp(max=2)
-        sides = (_look_up(picture, (source + side).clamp(0, depth.shape[1] - 1)) for side in (-apart, apart))
-        drawn = sum(sides) / 2
     closed = min(1.0, max(0.0, (abs(angle) - SOFT) / (HARD - SOFT)))
-    matte = torch.lerp(drawn[3], clear.float(), closed)
+    apart = source - left
+    shown = torch.lerp(texture.gather(1, left), texture.gather(1, left + 1), apart)
+    shown = torch.lerp(source, shown.clamp(0, depth.shape[1] - 1), closed)
+    picture = colours
+    if abs(math.cos(angle)) > SQUEEZED:
+        drawn = _look_up(picture, shown)  # [3, R, N]
+    else:  # the mean of two places a half of the pixel apart, or a print that is squeezed would flicker
+        half = (0.25 / segments.stretch).clamp(max=2)
+        sides = (_look_up(picture, (shown + side).clamp(0, depth.shape[1] - 1)) for side in (-half, half))
+        drawn = sum(sides) / 2
+    matte = torch.lerp(coverage.gather(1, left), coverage.gather(1, left + 1), apart)
+    matte = torch.lerp(matte, clear.float(), closed)
     there = F.max_pool1d(found.float(), 3, stride=1, padding=1) > 0
     return _DrawnLayer(
         colours=drawn[:3],

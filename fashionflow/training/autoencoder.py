@@ -218,9 +218,8 @@ def main(config: AutoencoderConfig) -> None:
     vae = vae.to(memory_format=torch.channels_last)
     for part in (vae.linear_encoder, vae.encoder):
         part.requires_grad_(not config.decoder_only)
-    if (
-        vae.guide_fusion is not None
-    ):  # not used here, and parameters without a gradient would hold up several processes
+    if vae.guide_fusion is not None:
+        # It is not used here, and parameters without a gradient would hold up several processes.
         vae.guide_fusion.requires_grad_(False)
     trained = [parameter for parameter in vae.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=0)

@@ -136,8 +136,8 @@ def _place(coverage: np.ndarray, axis: float, random: np.random.Generator) -> np
     cut = [(columns[0] == 0, columns[-1] == width - 1), (rows[0] == 0, rows[-1] == height - 1)]
     smallest = 1.0 if any(all(sides) for sides in cut) else 0.7
     for _ in range(PLACES_TRIED):
-        largest = 1.5 if random.random() < 0.75 else 2.0
-        scale = np.exp(random.uniform(np.log(max(smallest, 0.8 if largest == 1.5 else 0.7)), np.log(largest)))
+        low, high = (0.8, 1.5) if random.random() < 0.75 else (0.7, 2.0)
+        scale = np.exp(random.uniform(np.log(max(smallest, low)), np.log(high)))
         angle = random.uniform(-4, 4) if random.random() < 0.3 and not np.any(cut) else 0.0
         # A point of the figure comes to a point of the frame: its middle near the middle, or any of its heights.
         middle = (rows[0] + rows[-1] + 1) / 2
@@ -145,15 +145,11 @@ def _place(coverage: np.ndarray, axis: float, random: np.random.Generator) -> np
         target = np.array([width, height]) * (0.5 + random.normal(0, [0.1, 0.12]) * random.choice([0.5, 1, 2]))
         matrix = cv2.getRotationMatrix2D((axis, row), angle, scale)
         matrix[:, 2] += target - (axis, row)
-        if not angle:
-            for side, length in enumerate((width, height)):
-                low, high = cut[side]
-                if low:
-                    matrix[side, 2] = min(matrix[side, 2], 0.0)
-                if high:
-                    matrix[side, 2] = max(matrix[side, 2], length * (1 - scale))
-                if low and scale * length + matrix[side, 2] < length and high:
-                    matrix[side, 2] = length * (1 - scale)
+        for side, (length, (first, last)) in enumerate(zip((width, height), cut, strict=True)):
+            if first:
+                matrix[side, 2] = min(matrix[side, 2], 0.0)
+            if last:
+                matrix[side, 2] = max(matrix[side, 2], length * (1 - scale))
         # OpenCV counts from the middle of the first pixel, and we from its edge.
         matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
         small = np.array([[0.125], [0.125]])

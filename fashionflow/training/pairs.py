@@ -48,9 +48,8 @@ def sample_clip(
         `sampled` and `true` latents, bfloat16 [F, C, h, w]; of a pipeline with geometry also its guide, `guide_pixels`, uint8
         [F, 3, H, W], and `guide_known`, uint8 [F, 4, H, W], as `shrunk_guide` gives them.
     """
-    photo = fit(
-        Image.fromarray(frames[0]), pipe.width, pipe.height, "crop"
-    )  # a photo of the clip's size is not cropped
+    # A photo of the clip's size is not cropped.
+    photo = fit(Image.fromarray(frames[0]), pipe.width, pipe.height, "crop")
     guide = pipe.guide(photo, motion, len(frames))
     with torch.autocast(pipe.device.type, torch.bfloat16, enabled=pipe.device.type == "cuda"):
         sampled = pipe(

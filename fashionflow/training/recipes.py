@@ -210,6 +210,7 @@ def settings_of_start(folder: str) -> dict:
             "num_frames": pipe["default_num_frames"],
             "strides": [1],
             "noise_scale": pipe["noise_scale"],
+            "clip_scale": pipe.get("clip_scale", 1),
         }
     except (OSError, json.JSONDecodeError, KeyError) as error:
         raise ValueError(

@@ -1,0 +1,462 @@
+"""The warp: bodies whose turned picture is known exactly, then a rendered figure."""
+
+import math
+import os
+import time
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from fashionflow.models.geometry import PhotoGeometry
+from fashionflow.motion import rows
+from fashionflow.pipelines.photo_layers import PhotoLayers, beyond, closed, take_apart
+from fashionflow.pipelines.warp import (
+    CAMERA,
+    CAMERA_WIDTH,
+    STRETCHED,
+    STRIDE,
+    WALKING_DISTANCE,
+    WarpedFrames,
+    turn_and_size,
+    warp,
+)
+
+
+MISSING = [name for name in ("anny", "moderngl") if find_spec(name) is None]
+needs_packages = pytest.mark.skipif(
+    bool(MISSING) and not os.environ.get("CI"), reason=f"not installed: {', '.join(MISSING)} (the extra `synthesis`)"
+)
+HEIGHT, WIDTH = 96, 64
+EVERY_SIDE = tuple(range(0, 360, 15))
+
+
+def turned(*yaws: float, walked: float = 0.0) -> torch.Tensor:
+    """Motion rows for turns by so many degrees, one a frame, after `walked` metres."""
+    return rows(np.array([0.0, *yaws]), np.array([0.0, *[walked] * len(yaws)]))[1:]
+
+
+def flat(value: float, size: tuple[int, int] = (HEIGHT, WIDTH)) -> torch.Tensor:
+    return torch.full(size, value)
+
+
+def layers_of(
+    coverage: torch.Tensor,
+    front: torch.Tensor | float = 4.0,
+    back: torch.Tensor | float = -4.0,
+    axis: float | None = None,
+    front_colours: torch.Tensor | None = None,
+    back_colours: torch.Tensor | None = None,
+) -> PhotoLayers:
+    """Layers with a green front, a blue back and a black background, unless other colours are given."""
+    height, width = coverage.shape
+    colour = lambda *rgb: torch.tensor(rgb)[:, None, None].expand(3, height, width).clone()  # noqa: E731
+    front, back = (
+        value if isinstance(value, torch.Tensor) else flat(value, (height, width)) for value in (front, back)
+    )
+    return PhotoLayers(
+        front_colours=colour(0.1, 0.9, 0.1) if front_colours is None else front_colours,
+        back_colours=colour(0.1, 0.1, 0.9) if back_colours is None else back_colours,
+        coverage=coverage,
+        front=front,
+        back=back,
+        background=torch.zeros(3, height, width),
+        background_known=(coverage == 0).float(),
+        axis=width / 2 if axis is None else axis,
+    )
+
+
+def box(top: int, bottom: int, left: int, right: int, size: tuple[int, int] = (HEIGHT, WIDTH)) -> torch.Tensor:
+    coverage = torch.zeros(size)
+    coverage[top:bottom, left:right] = 1
+    return coverage
+
+
+def paint(angle: torch.Tensor, height: torch.Tensor) -> torch.Tensor:
+    """Colours of a body by the direction that its surface faces, radians, and by the row, [3, H, W]: soft vertical stripes."""
+    waves = [torch.sin(4 * angle), torch.cos(3 * angle + 1), torch.sin(angle + height / 9)]
+    return 0.5 + 0.35 * torch.stack(waves)
+
+
+def ellipsoid(
+    yaw: float = 0.0, size: tuple[int, int] = (HEIGHT, WIDTH), axis: float | None = None, radius: float = 0.36
+) -> PhotoLayers:
+    """A painted ellipsoid, a circle from above, turned by `yaw` degrees, as the camera of the warp sees it exactly.
+
+    Args:
+        axis: column of its middle, pixels; the picture's middle by default.
+        radius: its largest, as a share of the width.
+    """
+    height, width = size
+    axis = width / 2 if axis is None else axis
+    camera = CAMERA * width / CAMERA_WIDTH
+    row = (torch.arange(height) + 0.5 - height / 2)[:, None].double()
+    column = (torch.arange(width) + 0.5 - axis).double()
+    around = (radius * width) ** 2 * (1 - (row / (0.45 * height)) ** 2).clamp(min=0)  # square of the radius, [H, 1]
+    # Where the line of sight, x = column * (1 - z / camera), meets the circle x**2 + z**2 = around.
+    a, b, c = column**2 / camera**2 + 1, -(column**2) / camera, column**2 - around
+    root = b**2 - a * c
+    there = (root > 0) & (around > 0)
+    depths = [(-b + side * root.clamp(min=0).sqrt()) / a for side in (1, -1)]
+    colours = [
+        paint(torch.atan2(column * (1 - z / camera), z) - math.radians(yaw), row + 0 * z).float() for z in depths
+    ]
+    return layers_of(there.float(), *(z.float() for z in depths), axis, *colours)
+
+
+def inside(layers: PhotoLayers, margin: int) -> torch.Tensor:
+    """Pixels of the figure that are further than `margin` from its outline, bool [H, W]."""
+    size = 2 * margin + 1
+    return -F.max_pool2d(-layers.coverage[None], size, stride=1, padding=margin)[0] > 0.99
+
+
+def colours_in(frames: WarpedFrames, index: int, row: int) -> str:
+    """One letter for each pixel of a row: r, g or b for the strongest colour, . for the black background."""
+    return "".join("." if max(p) < 0.25 else "rgb"[int(np.argmax(p))] for p in frames.pixels[index, :, row].T.tolist())
+
+
+@pytest.mark.parametrize("axis", [32.0, 20.5, 43.25])
+def test_without_a_motion_the_photo_comes_back(axis):
+    layers = ellipsoid(axis=axis)
+    layers.background = torch.rand(3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0))
+    frames = warp(layers, turned(0, 360))
+    expected = torch.where(layers.coverage > 0, layers.front_colours, layers.background)
+    for pixels, outline in zip(frames.pixels, frames.outline, strict=True):
+        assert (pixels - expected).abs().max() < 0.01
+        torch.testing.assert_close(outline[0], layers.coverage, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("gap", [1, 2, 3, 5, 8])
+def test_a_narrow_gap_stays_open_while_nothing_moves(gap):
+    coverage = box(10, 90, 12, 30) + box(10, 90, 30 + gap, 50)
+    frames = warp(layers_of(coverage), turned(0))
+    torch.testing.assert_close(frames.outline[0, 0], coverage, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("strap", [(50, 51, 10, 50), (20, 80, 31, 32)])
+def test_a_strap_one_pixel_wide_stays_as_it_is_while_nothing_moves(strap):
+    coverage = torch.maximum(box(60, 90, 12, 50), box(*strap))
+    frames = warp(layers_of(coverage), turned(0))
+    torch.testing.assert_close(frames.outline[0, 0], coverage, atol=1e-3, rtol=0)
+
+
+def test_the_soft_edge_of_the_photo_stays_while_nothing_moves():
+    coverage = F.avg_pool2d(box(20, 80, 16, 48)[None], 5, stride=1, padding=2)[0]
+    frames = warp(layers_of(coverage), turned(0))
+    torch.testing.assert_close(frames.outline[0, 0], coverage, atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize("yaw", [-40, -15, 15, 40])
+def test_a_positive_angle_takes_what_is_near_to_the_right(yaw):
+    colours = torch.full((3, HEIGHT, WIDTH), 0.1)
+    colours[0, 40:50, 31:33] = 1  # a red mark in the middle, `depth` before the axis
+    depth = 15.0
+    frames = warp(layers_of(box(10, 90, 12, 52), front=depth, front_colours=colours), turned(yaw))
+    red = (frames.pixels[0, 0] - 0.1).clamp(min=0)
+    column = (red.sum(0) * (torch.arange(WIDTH) + 0.5)).sum() / red.sum()
+    assert column.item() - WIDTH / 2 == pytest.approx(depth * math.sin(math.radians(yaw)), abs=1.5)
+
+
+@pytest.mark.parametrize("axis", [32.0, 27.3])
+@pytest.mark.parametrize("yaw", [5, 30, 60, 90, 135, 180, 270, -30, -90])
+def test_a_painted_body_looks_as_it_does_when_it_is_really_turned(yaw, axis):
+    truth = ellipsoid(yaw, axis=axis)
+    frames = warp(ellipsoid(axis=axis), turned(yaw))
+    seen = inside(truth, 2)
+    error = (frames.pixels[0] - truth.front_colours)[:, seen].abs()
+    assert error.mean() < 0.015 and error.quantile(0.99) < 0.12
+    # Half a pixel is what the sign of every half in the code decides.
+    moved = torch.roll(frames.pixels[0], 1, dims=-1)
+    assert error.mean() < 0.5 * (moved - truth.front_colours)[:, seen].abs().mean()
+
+
+def test_a_body_keeps_its_outline_from_every_side_and_shows_no_cracks():
+    layers = ellipsoid()
+    frames = warp(layers, turned(*EVERY_SIDE))
+    deep, outside = inside(layers, 2), F.max_pool2d(layers.coverage[None], 5, stride=1, padding=2)[0] == 0
+    for outline in frames.outline[:, 0]:
+        assert outline[deep].min() > 0.99
+        assert outline[outside].max() < 0.01
+        assert outline.sum() == pytest.approx(layers.coverage.sum().item(), rel=0.05)
+
+
+def test_the_outline_of_the_back_is_that_of_the_front_and_as_smooth():
+    height, width = 160, 128
+    row, column = torch.arange(height)[:, None] + 0.5, torch.arange(width) + 0.5
+    edge = 34 + (row - height / 2).abs() / 6  # half the width of a waisted shape, its sides slanting
+    coverage = ((edge - (column - width / 2).abs()) / 3 + 0.5).clamp(0, 1) * ((row > 10) & (row < 150))
+    thick = closed(
+        coverage.numpy(), np.full((height, width), 9.0, np.float32), np.full((height, width), -9.0, np.float32)
+    )
+    layers = layers_of(coverage, *(torch.from_numpy(depth) for depth in thick))
+    outline = warp(layers, turned(180)).outline[0, 0]
+    widths = outline[20:140].sum(1)
+    assert (widths - 2 * edge[20:140, 0]).abs().max() < 2
+    # A smooth edge is drawn with shades between nothing and all of it, and no row jumps.
+    assert ((outline[20:140] > 0.05) & (outline[20:140] < 0.95)).any(1).float().mean() > 0.9
+    assert widths.diff().abs().max() < 1.5
+
+
+@pytest.mark.parametrize("slope", [0.0, 1.0, -0.7])
+@pytest.mark.parametrize("yaw", [-60, -45, -20, 20, 30, 45, 60])
+def test_what_is_nearer_hides_what_is_behind_it(yaw, slope):
+    size = (12, 256)
+    near = torch.zeros(size, dtype=torch.bool)
+    near[:, 118:138] = True
+    column = torch.arange(256) + 0.5 - 128
+    front = torch.where(near, 40 + slope * column, 0.0)
+    colours = torch.full((3, *size), 0.1)
+    colours[0][near], colours[1][~near] = 0.9, 0.9
+    frames = warp(layers_of(box(2, 10, 60, 200, size), front, -5.0, front_colours=colours), turned(yaw))
+    seen = colours_in(frames, 0, 6)
+    bar = seen[seen.index("r") : seen.rindex("r") + 1]
+    expected = 20 * (math.cos(math.radians(yaw)) + slope * math.sin(math.radians(yaw)))
+    assert set(bar) == {"r"} and len(bar) == pytest.approx(expected, abs=0.12 * expected + 3)
+
+
+def test_the_soft_rim_of_what_is_nearer_does_not_cut_a_line_into_what_is_behind():
+    size = (12, 256)
+    soft = lambda part: F.avg_pool2d(part[None, :, None, :].expand(1, 12, 1, 256), (1, 5), 1, (0, 2))[0, :, 0]  # noqa: E731
+    arm, body = (soft(box(0, 12, *ends, size)) for ends in ((80, 96), (104, 180)))
+    column = torch.arange(256)
+    front = torch.where(column < 100, 50.0, 6.0).expand(size).contiguous()
+    back = torch.where(column < 100, 40.0, -6.0).expand(size).contiguous()
+    frames = warp(layers_of(arm + body, front, back), turned(50))
+    row = frames.outline[0, 0, 6]
+    covered = torch.nonzero(row > 0.5)[:, 0]
+    assert row[covered[0] + 2 : covered[-1] - 1].min() > 0.9
+
+
+@pytest.mark.parametrize("thickness", [4.0, 20.0])
+def test_front_and_back_meet_so_that_nothing_shines_through_between_them(thickness):
+    coverage = F.avg_pool2d(box(14, 82, 14, 50)[None], 3, stride=1, padding=1)[0]
+    depths = closed(coverage.numpy(), *(np.full((HEIGHT, WIDTH), side * thickness, np.float32) for side in (1, -1)))
+    layers = layers_of(coverage, *(torch.from_numpy(depth) for depth in depths))
+    for outline in warp(layers, turned(*EVERY_SIDE)).outline[:, 0]:
+        for row in outline[18:78]:
+            covered = torch.nonzero(row > 0.5)[:, 0]
+            assert len(covered) and row[covered[0] + 1 : covered[-1]].min() > 0.97
+
+
+def test_known_says_front_then_back_and_never_more_than_everything():
+    layers = ellipsoid()
+    frames = warp(layers, turned(*EVERY_SIDE))
+    assert frames.known.shape == (len(EVERY_SIDE), 4, HEIGHT, WIDTH)
+    assert frames.known.min() >= 0 and frames.known.sum(1).max() <= 1 + 1e-4
+    deep = inside(layers, 3)
+    for index, (known_front, known_back) in {0: (1, 0), EVERY_SIDE.index(180): (0, 1)}.items():
+        assert (frames.known[index, 0][deep] - known_front).abs().max() < 0.01
+        assert (frames.known[index, 1][deep] - known_back).abs().max() < 0.01
+    side = frames.known[EVERY_SIDE.index(90)]
+    # Turned by 90 degrees, the front is on the right and the back on the left.
+    assert side[0, HEIGHT // 2, 34:48].min() > 0.8 and side[1, HEIGHT // 2, 16:30].min() > 0.8
+
+
+def test_known_tells_the_photo_s_background_from_what_was_filled_in():
+    layers = layers_of(box(20, 80, 16, 48))
+    layers.background_known = 1 - box(16, 84, 12, 52)
+    known = warp(layers, turned(90)).known[0]
+    assert known[2, 50, 5] == 1 and known[3, 50, 5] == 0
+    assert known[2, 50, 20] == 0 and known[3, 50, 20] == 1  # uncovered by the turn
+
+
+def test_what_a_tear_uncovers_is_not_certain_and_shows_the_farther_thing():
+    size = (12, 256)
+    front = torch.where(torch.arange(256) < 128, 0.0, 40.0).expand(size).contiguous()  # the right half is nearer
+    colours = torch.full((3, *size), 0.1)
+    colours[1, :, :128], colours[0, :, 128:] = 0.9, 0.9
+    frames = warp(layers_of(box(2, 10, 60, 200, size), front, -5.0, front_colours=colours), turned(40))
+    gap = 40 * math.sin(math.radians(40))
+    known = frames.known[0, 0, 6, 128 : 128 + math.floor(gap)]
+    assert known[2:-2].max() < 0.05
+    assert known.new_tensor([frames.known[0, 0, 6, column] for column in (120, 160)]).min() > 0.95
+    assert set(colours_in(frames, 0, 6)[130:150]) == {"g"}
+
+
+def test_what_is_stretched_too_far_counts_less():
+    size = (12, 256)
+    steep = 2.0  # pixels of depth for one to the right: too little to be a tear
+    front = ((torch.arange(256) - 128) * steep).clamp(0, 60).expand(size).contiguous()
+    frames = warp(layers_of(box(2, 10, 60, 200, size), front, -5.0), turned(80, 15))
+    stretch = [math.cos(math.radians(yaw)) + steep * math.sin(math.radians(yaw)) for yaw in (80, 15)]
+    assert stretch[0] < STRETCHED  # so both are certain
+    assert frames.known[0, 0, 6, 150] > 0.95
+    front = ((torch.arange(256) - 128) * 2.9).clamp(0, 60).expand(size).contiguous()
+    front = front * 1.0
+    strong = warp(layers_of(box(2, 10, 60, 200, size), front, -5.0), turned(71))
+    assert strong.known[0, 0, 6, 150].item() == pytest.approx(1, abs=0.06)  # 3.07 pixels: hardly more than is allowed
+
+
+def test_a_frame_is_the_same_whatever_frames_are_made_with_it():
+    layers, motion = ellipsoid(), torch.cat([turned(0, 40, 200, -100), turned(0, 20, walked=0.4)])
+    together = warp(layers, motion)
+    for index in range(len(motion)):
+        alone = warp(layers, motion[index : index + 1])
+        for name in ("pixels", "known", "outline"):
+            torch.testing.assert_close(getattr(alone, name)[0], getattr(together, name)[index], atol=0, rtol=0)
+
+
+def test_half_size_layers_give_the_half_size_picture():
+    layers = ellipsoid(size=(192, 128), axis=60.5)
+    layers.background = torch.rand(3, 12, 8, generator=torch.Generator().manual_seed(0))
+    layers.background = F.interpolate(layers.background[None], (192, 128), mode="bicubic")[0].clamp(0, 1)
+    motion = torch.cat([turned(0, 25, 70, 180), turned(0, walked=0.3)])
+    large, small = warp(layers, motion), warp(layers.resized(96, 64), motion)
+    for name, most in (("pixels", 0.012), ("outline", 0.012), ("known", 0.02)):
+        expected = F.interpolate(getattr(large, name), (96, 64), mode="area")
+        assert (getattr(small, name) - expected).abs().mean() < most, name
+
+
+@pytest.mark.parametrize(
+    "coverage",
+    [box(0, 0, 0, 0), box(0, HEIGHT, 0, WIDTH), box(50, 51, 30, 31), box(0, 40, 0, 30), box(60, HEIGHT, 40, WIDTH)],
+    ids=["nothing", "everything", "one pixel", "upper left", "lower right"],
+)
+@pytest.mark.parametrize("axis", [32.0, -20.0, 90.0])
+def test_figures_of_every_kind_are_drawn(coverage, axis):
+    motion = torch.cat([turned(*EVERY_SIDE), turned(0, 30, walked=0.5), torch.zeros(1, 3)])
+    frames = warp(layers_of(coverage, axis=axis), motion)
+    for part in (frames.pixels, frames.known, frames.outline):
+        assert part.isfinite().all() and part.min() >= 0 and part.max() <= 1 + 1e-5
+    if not coverage.any():
+        assert frames.outline.max() == 0 and frames.known[:, 2].min() == 1
+
+
+@pytest.mark.parametrize("coverage", [box(0, HEIGHT, 0, WIDTH), box(10, 90, 0, 30), box(10, 90, 40, WIDTH)])
+def test_at_the_photo_s_own_edge_a_figure_goes_on(coverage):
+    colours = torch.rand(3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0))
+    layers = layers_of(coverage, front_colours=colours)
+    frames = warp(layers, turned(0))
+    torch.testing.assert_close(frames.outline[0, 0], coverage, atol=1e-3, rtol=0)
+    torch.testing.assert_close(frames.known[0, 0], coverage, atol=1e-3, rtol=0)
+    torch.testing.assert_close(frames.pixels[0], colours * coverage, atol=1e-3, rtol=0)
+
+
+def person() -> torch.Tensor:
+    """A head, a trunk and two legs from row 20 on, the feet in row 299 of 320."""
+    size = (320, 256)
+    parts = [box(20, 60, 114, 142, size), box(60, 170, 90, 166, size)]
+    return torch.stack([*parts, box(170, 300, 90, 120, size), box(170, 300, 136, 166, size)]).amax(0)
+
+
+def test_rows_become_a_turn_and_a_size():
+    angle, size = turn_and_size(torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 0.5], [0.0, 0.0, 0.0], [0.0, -1.0, 100.0]]))
+    torch.testing.assert_close(angle, torch.tensor([0, math.pi / 2, 0, math.pi]))
+    assert size[0] == 1 and size[1].item() == pytest.approx(WALKING_DISTANCE / (WALKING_DISTANCE - 0.5))
+    assert size[2] == 1 and size[3].isfinite()
+
+
+def test_a_walk_makes_the_figure_larger_round_its_face():
+    coverage = person()
+    before, after = (warp(layers_of(coverage), turned(0, walked=way)).outline[0, 0] for way in (0.0, STRIDE))
+    factor = WALKING_DISTANCE / (WALKING_DISTANCE - STRIDE)
+    assert after[25:120].sum(1).median() == pytest.approx(factor * before[25:120].sum(1).median().item(), abs=4)
+    tops = [torch.nonzero(outline.amax(1) > 0.5)[0].item() for outline in (before, after)]
+    assert abs(tops[0] - tops[1]) < 8
+
+
+def test_a_walk_lifts_one_foot_in_turn_and_the_body_goes_over_the_other():
+    coverage, column = person(), torch.arange(256) + 0.5
+    lowest, aside = {}, {}
+    for share in (0.3, 0.8):
+        walked = share * STRIDE
+        outline = warp(layers_of(coverage), turned(0, walked=walked)).outline[0, 0]
+        factor = WALKING_DISTANCE / (WALKING_DISTANCE - walked)
+        places = (round(128 + side * 23 * factor) for side in (-1, 1))
+        lowest[share] = [torch.nonzero(outline[:, place] > 0.5).max().item() for place in places]
+        head = outline[26:50]
+        aside[share] = ((head.sum(0) * column).sum() / head.sum()).item() - 128
+    (left, right), (left_later, right_later) = lowest[0.3], lowest[0.8]
+    assert right < left - 3 and left_later < right_later - 3  # higher rows have smaller numbers
+    assert aside[0.3] < -0.5 and aside[0.8] > 0.5
+
+
+def test_a_figure_without_feet_lifts_none_and_a_walk_backwards_is_no_chaos():
+    cut = box(20, 320, 90, 166, (320, 256))
+    outline = warp(layers_of(cut), turned(0, walked=0.3 * STRIDE)).outline[0, 0]
+    assert outline[-1, 100] == 1 and outline[-1, 156] == 1
+    coverage = person()
+    away = warp(layers_of(coverage), turned(0, walked=-1.5)).outline[0]
+    smaller = WALKING_DISTANCE / (WALKING_DISTANCE + 1.5)
+    assert away.sum() == pytest.approx(coverage.sum().item() * smaller**2, rel=0.05)
+
+
+def test_layers_can_be_moved_to_another_device():
+    layers = ellipsoid()
+    moved = layers.to("meta")
+    assert moved.axis == layers.axis and moved.back_known == layers.back_known
+    assert all(value.device.type == "meta" for value in vars(moved).values() if isinstance(value, torch.Tensor))
+
+
+def test_a_clip_is_warped_in_about_the_time_of_a_few_plain_look_ups():
+    layers = ellipsoid(size=(320, 256))
+    motion = turned(*np.linspace(0, 180, 24))
+    picture, grid = torch.rand(1, 6, 320, 256), torch.rand(1, 320, 256, 2) * 2 - 1
+
+    def seconds(work) -> float:
+        took = []
+        for _ in range(2):
+            begun = time.process_time()
+            work()
+            took.append(time.process_time() - begun)
+        return min(took)
+
+    look_up = lambda: F.grid_sample(picture, grid, mode="bicubic", align_corners=False)  # noqa: E731
+    reference = 4 * seconds(lambda: [look_up() for _ in range(6)])
+    assert seconds(lambda: warp(layers, motion)) < 12 * reference
+
+
+@pytest.fixture(scope="module")
+def rendered():
+    """Layers of a rendered figure by the renderer's own depths, and by yaw what it really looks like and where it is."""
+    from fashionflow.synthesis.errors import SynthesisError
+    from fashionflow.synthesis.layers import measured_layers
+    from fashionflow.synthesis.runway import RunwayStudio
+
+    try:
+        studio = RunwayStudio((160, 128))
+    except SynthesisError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+    take = studio._take(6, num_frames=2, frame_rate=8.0)
+    pose, start = take.posing.at(0.0), float(take.yaw[0])
+    seen = {}
+    with studio._scene(take) as scene:
+        for yaw in (0, 20, 40, -40):
+            posed = take.stage.pose(pose, take.cloth, 0, start + yaw, 0.0)
+            picture, front, back = scene.draw_layers(*posed)
+            seen[yaw] = measured_layers(picture, front, back, scene.shared["camera"], 0.0)
+    truth = seen[0]
+    certain = (truth.coverage > 250).astype(np.uint8)
+    maps = [
+        truth.coverage / np.float32(255),
+        *(beyond(d.astype(np.float32), certain) for d in (truth.front, truth.back)),
+    ]
+    maps = [torch.from_numpy(part.astype(np.float32))[None, None] for part in maps]
+    return take_apart(truth.photo, PhotoGeometry(*maps, truth.axis)), seen
+
+
+def psnr(picture: np.ndarray, truth: np.ndarray, where: np.ndarray) -> float:
+    return 10 * np.log10(255**2 / np.square(picture[where].astype(float) - truth[where]).mean())
+
+
+@needs_packages
+@pytest.mark.parametrize("yaw", [20, 40, -40])
+def test_a_rendered_figure_turned_is_near_its_true_picture(rendered, yaw):
+    layers, seen = rendered
+    frames = warp(layers, turned(yaw))
+    picture = frames.pixels[0].permute(1, 2, 0).numpy() * 255
+    outline, truth = frames.outline[0, 0].numpy(), seen[yaw].coverage / 255
+    both = (outline > 0.9) & (truth > 0.9)
+    assert psnr(picture, seen[yaw].photo, both) > psnr(seen[0].photo, seen[yaw].photo, both) + 5
+    assert np.minimum(outline, truth).sum() / np.maximum(outline, truth).sum() > 0.93
+    assert (outline[inside_of(truth, 3)] < 0.5).sum() <= 2  # no holes
+    wrong_way = warp(layers, turned(-yaw)).outline[0, 0].numpy()
+    assert np.minimum(wrong_way, truth).sum() / np.maximum(wrong_way, truth).sum() < 0.93
+
+
+def inside_of(coverage: np.ndarray, margin: int) -> np.ndarray:
+    return inside(layers_of(torch.from_numpy(coverage).float()), margin).numpy()
