@@ -55,8 +55,7 @@ def playing_frames(
             next(frames)
     for index, frame in enumerate(frames, start):
         own = index == 0 and photo is not None and pipe.config.first_frame_given
-        # Without a guide the other frames are as soft as the decoder makes them, and a sharp first one would jump.
-        yield np.asarray(pipe.fit_photo(photo)) if own and guide is not None else frame
+        yield np.asarray(pipe.fit_photo(photo)) if own else frame
 
 
 def _guided_frames(

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageDraw, ImageFilter
 
-from fashionflow import matting
+from fashionflow import FashionFlowPipeline, matting
 from fashionflow.advice import SENTENCES, Advice, advise, clean_background, matting_in_use, remedy
 from fashionflow.photo import Crop, cropped
 
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "assets" / "examples").glob("*.jpg"))
+SHIPPED = Path(__file__).parents[1] / "assets" / "models" / "fashionflow-mini"
 WIDTH, HEIGHT = 256, 320
 TEAL, SKIN = (20, 120, 130), (214, 160, 130)
 
@@ -68,9 +70,40 @@ def remedy_of(photo: Image.Image, key: str, crop: Crop = Crop()) -> str | None: 
     return advice.remedy
 
 
+@pytest.fixture(scope="module")
+def shipped():
+    return FashionFlowPipeline.from_pretrained(SHIPPED, dtype=torch.float32)
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_the_examples_get_no_advice(path):
-    assert advise(Image.open(path).convert("RGB"), WIDTH, HEIGHT, Crop()) == []
+def test_the_examples_get_no_advice_from_the_shipped_model(shipped, path):
+    photo = Image.open(path).convert("RGB")
+    coverage, crop = shipped.coverage_of(photo), shipped.crop_of(photo)
+    assert advise(photo, shipped.width, shipped.height, crop, coverage) == []
+
+
+def covered(*boxes: tuple[int, int, int, int]) -> np.ndarray:
+    """The coverage of upright figures, (left, top, right, bottom) each, in a photo of 512 x 640 pixels."""
+    coverage = np.zeros((640, 512), np.float32)
+    for left, top, right, bottom in boxes:
+        coverage[top:bottom, left:right] = 1
+    return coverage
+
+
+@pytest.mark.parametrize(
+    ("boxes", "key"),
+    [
+        ([(180, 60, 330, 600)], None),
+        ([(180, 60, 330, 640)], None),  # cut off below, which a model with geometry turns all the same
+        ([], "no-figure"),
+        ([(60, 60, 200, 600), (300, 80, 440, 600)], "several"),
+        ([(0, 0, 512, 640)], "fills"),
+    ],
+)
+def test_a_model_with_geometry_says_what_it_cannot_turn(boxes, key):
+    photo = Image.effect_noise((512, 640), 80).convert("RGB")
+    found = advise(photo, WIDTH, HEIGHT, Crop(), covered(*boxes))
+    assert [advice.key for advice in found] == ([key] if key else [])
 
 
 def test_a_good_photo_gets_no_advice():

@@ -171,7 +171,7 @@ def test_a_model_that_is_half_there_gets_one_sentence(run, model, tmp_path):
 
 
 def test_an_error_of_the_device_gets_one_sentence(run, monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise RuntimeError("CUDA error: unspecified launch failure\nCUDA kernel errors might be reported later.")
 
     monkeypatch.setattr(AnimationRequest, "denoise", fail)

@@ -320,7 +320,7 @@ def test_a_port_in_use_is_told_in_one_sentence(tmp_path, monkeypatch, capfd):
 
 
 def test_an_error_of_ours_is_logged_and_told_without_its_details(studio, client, photo, caplog):
-    def fail(*_):
+    def fail(*_, **__):
         raise RuntimeError("secret detail")
 
     hook = studio.pipe.unet.register_forward_pre_hook(fail)

@@ -71,16 +71,16 @@ def back_of(job, clip: int = 0) -> tuple | None:
 
 
 def last_job(studio):
-    return max(studio._jobs.values(), key=lambda job: job.asked_at)
+    return max(studio._jobs.values(), key=lambda job: job.asked_at, default=None)
 
 
 def ended(studio, after=None):
     """The last job, once it has ended; one that came later than `after`."""
     until = time.monotonic() + 60
-    while not studio._jobs or last_job(studio) is after or not last_job(studio).has_ended:
+    while (job := last_job(studio)) is after or not job.has_ended:
         assert time.monotonic() < until
         time.sleep(0.05)
-    return last_job(studio)
+    return job
 
 
 def refusal(client, *values, **named) -> str:
@@ -144,6 +144,13 @@ def spin(page) -> None:
     page.get_by_label("Spin").check()
 
 
+def animated(page, studio):
+    """The job of a click on the button, once it has ended."""
+    before = last_job(studio)
+    page.click("#animate:enabled")
+    return ended(studio, after=before)
+
+
 def no_back(page) -> None:
     page.wait_for_selector("#back-photo img", state="detached")
 
@@ -173,8 +180,7 @@ def test_what_is_guessed_is_said_and_a_back_is_used_kept_and_brought_back(visit,
         page.wait_for_selector("#guessed", state="hidden" if drawn == "walk" else "visible")
     spin(page)
     give_back(page, green)
-    page.click("#animate")
-    job = ended(studio)
+    job = animated(page, studio)
     assert back_of(job) == GREEN and is_green(
         read_frames(job.results[0].path)[len(read_frames(job.results[0].path)) // 2]
     )
@@ -199,9 +205,7 @@ def test_what_is_guessed_is_said_and_a_back_is_used_kept_and_brought_back(visit,
     wait_for(page, "#back-note", "belonged to another photo")
     no_back(page)
     wait_for(page, "#guessed", "will be guessed")
-    page.click("#animate")
-    other_job = ended(studio, after=job)
-    assert back_of(other_job) is None
+    assert back_of(animated(page, studio)) is None
     page.wait_for_selector("#animate:enabled")
 
     page.click("#history > button")
@@ -212,8 +216,7 @@ def test_what_is_guessed_is_said_and_a_back_is_used_kept_and_brought_back(visit,
     page.wait_for_selector("#back-photo img")
     page.wait_for_timeout(1000)  # in which the restored photo could take it out again
     assert page.is_visible("#back-photo img")
-    page.click("#animate")
-    again = ended(studio, after=other_job)
+    again = animated(page, studio)
     assert np.abs(np.array(back_of(again)) - GREEN).max() < 8  # the history's is a JPEG
     page.wait_for_selector("#animate:enabled")
     page.click("#history-gallery .thumbnail-item >> nth=1")  # made without
@@ -266,9 +269,7 @@ def test_a_bad_back_is_said_at_once_and_the_clip_is_made_without(visit, url, stu
     assert page.is_visible("#back-photo img")
     page.click("#back-photo [aria-label='Remove Image']")
     no_back(page)
-    page.click("#animate")
-    wait_for_status(page, "Done")
-    assert back_of(ended(studio)) is None
+    assert back_of(animated(page, studio)) is None
 
 
 @pytest.mark.browser
@@ -318,23 +319,22 @@ def test_a_lookbook_of_one_photo_has_its_back_and_one_of_several_says_that_it_ha
 
 
 @pytest.mark.browser
-def test_leave_nothing_deletes_the_back_too(visit, url, studio, dress, green, monkeypatch):
+def test_leave_nothing_deletes_the_back_too(visit, url, studio, dress, tmp_path, monkeypatch):
     monkeypatch.setattr(privacy, "GRACE_SECONDS", 1.0)
-    content = green.read_bytes()
+    back = tmp_path / "back.png"
+    Image.new("RGB", (150, 200), GREEN).save(back)  # which no other visitor has, whose copy would stay
+    content = back.read_bytes()
 
     def copies() -> list[Path]:
         return [path for path in studio.folder.rglob("*.png") if path.read_bytes() == content]
 
-    for path in copies():  # of the tests before
-        path.unlink()
     page = visit(url)
     choose(page, dress)
-    give_back(page, green)
+    give_back(page, back)
     page.get_by_label("Leave nothing").check()
     page.wait_for_function("localStorage['fashionflow-leave-nothing'] === 'on'")
-    page.click("#animate")
+    job = animated(page, studio)
     wait_for_status(page, "Done")
-    job = last_job(studio)
     assert copies() and back_of(job) == GREEN
     page.close()
     until = time.monotonic() + 15
@@ -346,9 +346,11 @@ def test_leave_nothing_deletes_the_back_too(visit, url, studio, dress, green, mo
 @pytest.mark.browser
 def test_the_second_photo_fits_every_screen_and_has_a_name(visit, url, green):
     german = texts()["de"]
-    page = visit(url, locale="de-DE", viewport=PHONE)
+    axe = pytest.importorskip("tests.test_page_everyone")
+    page = visit(url, locale="de-DE", viewport=PHONE, **axe.CALM)
     page.get_by_label(german["motion.show-the-back"]).check()
     wait_for(page, "#guessed", german["photo.back_guessed"][:40])
+    assert axe.found_by_axe(page) == []
     name = page.locator("#back-photo button[aria-dropeffect]")
     page.wait_for_selector("#back-photo button[data-named]")
     assert name.get_attribute("aria-label").startswith(german["photo.back"])

@@ -273,7 +273,7 @@ def test_stop_while_waiting_leaves_the_line_at_once(studio):
 
 
 def test_an_error_at_work_reaches_the_reader_and_the_next_job_runs(studio):
-    def fail(*_):
+    def fail(*_, **__):
         raise RuntimeError("out of memory")
 
     hook = studio.pipe.unet.register_forward_pre_hook(fail)

@@ -162,14 +162,19 @@ def test_a_positive_angle_takes_what_is_near_to_the_right(yaw):
 @pytest.mark.parametrize("axis", [32.0, 27.3])
 @pytest.mark.parametrize("yaw", [5, 30, 60, 90, 135, 180, 270, -30, -90])
 def test_a_painted_body_looks_as_it_does_when_it_is_really_turned(yaw, axis):
-    truth = ellipsoid(yaw, axis=axis)
-    frames = warp(ellipsoid(axis=axis), turned(yaw))
+    size = (96, 128)
+    axis = 2 * axis
+    truth = ellipsoid(yaw, size, axis)
+    frames = warp(ellipsoid(size=size, axis=axis), turned(yaw))
     seen = inside(truth, 2)
-    error = (frames.pixels[0] - truth.front_colours)[:, seen].abs()
-    assert error.mean() < 0.015 and error.quantile(0.99) < 0.12
+    error = (frames.pixels[0] - truth.front_colours).abs()
+    certain = seen & (frames.known[0, :2].sum(0) > 0.9)
+    assert certain.sum() > 0.5 * seen.sum()  # the steep sides of the photo say little
+    assert error[:, certain].mean() < 0.008 and error[:, seen].mean() < 0.03
     # Half a pixel is what the sign of every half in the code decides.
-    moved = torch.roll(frames.pixels[0], 1, dims=-1)
-    assert error.mean() < 0.5 * (moved - truth.front_colours)[:, seen].abs().mean()
+    for step in (-1, 1):
+        beside = (frames.pixels[0] + torch.roll(frames.pixels[0], step, dims=-1)) / 2
+        assert error[:, certain].mean() < 0.5 * (beside - truth.front_colours)[:, certain].abs().mean()
 
 
 def test_a_body_keeps_its_outline_from_every_side_and_shows_no_cracks():
@@ -188,7 +193,7 @@ def test_the_outline_of_the_back_is_that_of_the_front_and_as_smooth():
     edge = 34 + (row - height / 2).abs() / 6  # half the width of a waisted shape, its sides slanting
     coverage = ((edge - (column - width / 2).abs()) / 3 + 0.5).clamp(0, 1) * ((row > 10) & (row < 150))
     thick = closed(
-        coverage.numpy(), np.full((height, width), 9.0, np.float32), np.full((height, width), -9.0, np.float32)
+        coverage.numpy(), np.full((height, width), 1.5, np.float32), np.full((height, width), -1.5, np.float32)
     )
     layers = layers_of(coverage, *(torch.from_numpy(depth) for depth in thick))
     outline = warp(layers, turned(180)).outline[0, 0]
@@ -211,8 +216,11 @@ def test_what_is_nearer_hides_what_is_behind_it(yaw, slope):
     colours[0][near], colours[1][~near] = 0.9, 0.9
     frames = warp(layers_of(box(2, 10, 60, 200, size), front, -5.0, front_colours=colours), turned(yaw))
     seen = colours_in(frames, 0, 6)
-    bar = seen[seen.index("r") : seen.rindex("r") + 1]
     expected = 20 * (math.cos(math.radians(yaw)) + slope * math.sin(math.radians(yaw)))
+    if expected < 1:  # it is seen from behind, but for the step to it
+        assert seen.count("r") <= 2
+        return
+    bar = seen[seen.index("r") : seen.rindex("r") + 1]
     assert set(bar) == {"r"} and len(bar) == pytest.approx(expected, abs=0.12 * expected + 3)
 
 
@@ -247,11 +255,11 @@ def test_known_says_front_then_back_and_never_more_than_everything():
     assert frames.known.min() >= 0 and frames.known.sum(1).max() <= 1 + 1e-4
     deep = inside(layers, 3)
     for index, (known_front, known_back) in {0: (1, 0), EVERY_SIDE.index(180): (0, 1)}.items():
-        assert (frames.known[index, 0][deep] - known_front).abs().max() < 0.01
-        assert (frames.known[index, 1][deep] - known_back).abs().max() < 0.01
+        assert (frames.known[index, 0][deep] - known_front).abs().mean() < 0.005
+        assert (frames.known[index, 1][deep] - known_back).abs().mean() < 0.005
     side = frames.known[EVERY_SIDE.index(90)]
     # Turned by 90 degrees, the front is on the right and the back on the left.
-    assert side[0, HEIGHT // 2, 34:48].min() > 0.8 and side[1, HEIGHT // 2, 16:30].min() > 0.8
+    assert side[0, HEIGHT // 2, 42:52].min() > 0.8 and side[1, HEIGHT // 2, 12:22].min() > 0.8
 
 
 def test_known_tells_the_photo_s_background_from_what_was_filled_in():
@@ -277,16 +285,12 @@ def test_what_a_tear_uncovers_is_not_certain_and_shows_the_farther_thing():
 
 def test_what_is_stretched_too_far_counts_less():
     size = (12, 256)
-    steep = 2.0  # pixels of depth for one to the right: too little to be a tear
-    front = ((torch.arange(256) - 128) * steep).clamp(0, 60).expand(size).contiguous()
-    frames = warp(layers_of(box(2, 10, 60, 200, size), front, -5.0), turned(80, 15))
-    stretch = [math.cos(math.radians(yaw)) + steep * math.sin(math.radians(yaw)) for yaw in (80, 15)]
-    assert stretch[0] < STRETCHED  # so both are certain
-    assert frames.known[0, 0, 6, 150] > 0.95
-    front = ((torch.arange(256) - 128) * 2.9).clamp(0, 60).expand(size).contiguous()
-    front = front * 1.0
-    strong = warp(layers_of(box(2, 10, 60, 200, size), front, -5.0), turned(71))
-    assert strong.known[0, 0, 6, 150].item() == pytest.approx(1, abs=0.06)  # 3.07 pixels: hardly more than is allowed
+    steep = 2.9  # pixels of depth for one to the right: too little to be a tear
+    front = ((torch.arange(256) - 108) * steep - 58).clamp(-58, 58).expand(size).contiguous()
+    known = warp(layers_of(box(2, 10, 60, 200, size), front, -60.0), turned(15, 70)).known[:, 0, 6]
+    stretch = [math.cos(math.radians(yaw)) + steep * math.sin(math.radians(yaw)) for yaw in (15, 70)]
+    assert stretch[0] < STRETCHED < stretch[1]
+    assert known[0, 128] > 0.99 and known[1, 128].item() == pytest.approx(STRETCHED / stretch[1], abs=0.01)
 
 
 def test_a_frame_is_the_same_whatever_frames_are_made_with_it():
@@ -335,10 +339,10 @@ def test_at_the_photo_s_own_edge_a_figure_goes_on(coverage):
 
 
 def person() -> torch.Tensor:
-    """A head, a trunk and two legs from row 20 on, the feet in row 299 of 320."""
+    """A head, a trunk and two legs from row 20 on, the feet in row 259 of 320."""
     size = (320, 256)
-    parts = [box(20, 60, 114, 142, size), box(60, 170, 90, 166, size)]
-    return torch.stack([*parts, box(170, 300, 90, 120, size), box(170, 300, 136, 166, size)]).amax(0)
+    parts = [box(20, 60, 114, 142, size), box(60, 150, 90, 166, size)]
+    return torch.stack([*parts, box(150, 260, 90, 120, size), box(150, 260, 136, 166, size)]).amax(0)
 
 
 def test_rows_become_a_turn_and_a_size():

@@ -1,0 +1,101 @@
+"""The background behind a figure: what is filled in, and what is said of it."""
+
+import numpy as np
+import pytest
+
+from fashionflow.pipelines.background_plate import MARGIN, MARGIN_WIDTH, background_plate, filled, reflected
+
+
+HEIGHT, WIDTH = 96, 64
+
+
+def coverage() -> np.ndarray:
+    covered = np.zeros((HEIGHT, WIDTH), np.float32)
+    covered[20:80, 22:42] = 1
+    return covered
+
+
+def behind_red(ground: np.ndarray) -> np.ndarray:
+    photo = ground.copy()
+    photo[coverage() > 0] = (255, 0, 0)
+    return photo
+
+
+def test_a_plain_ground_goes_on_exactly():
+    ground = np.full((HEIGHT, WIDTH, 3), (200, 190, 180), np.uint8)
+    plate, known = background_plate(behind_red(ground), coverage())
+    np.testing.assert_array_equal(plate, ground)
+    assert plate.dtype == np.uint8 and known.dtype == np.float32
+
+
+def test_a_gradient_goes_on():
+    row, column = np.mgrid[:HEIGHT, :WIDTH]
+    ground = np.repeat((100 + row + 0.5 * column)[..., None], 3, axis=2).round().astype(np.uint8)
+    plate, _ = background_plate(behind_red(ground), coverage())
+    error = np.abs(plate.astype(int) - ground)
+    assert error.max() <= 6 and error.mean() < 0.6
+
+
+def test_a_texture_stays_as_rough_and_as_bright_and_has_no_edge():
+    ground = (128 + 30 * np.random.default_rng(0).standard_normal((HEIGHT, WIDTH, 3))).clip(0, 255).astype(np.uint8)
+    plate, known = background_plate(behind_red(ground), coverage())
+    filled_in = plate[known == 0].astype(float)
+    assert filled_in.std() == pytest.approx(ground.std(), rel=0.3)
+    assert filled_in.mean() == pytest.approx(ground.mean(), abs=4)
+    np.testing.assert_array_equal(plate[known > 0], ground[known > 0])
+
+
+def test_nothing_of_the_figure_nor_of_its_soft_rim_is_known():
+    soft = coverage()
+    soft[20:80, 21] = soft[20:80, 42] = 0.2
+    _, known = background_plate(behind_red(np.full((HEIGHT, WIDTH, 3), 200, np.uint8)), soft)
+    reach = max(1, round(MARGIN * WIDTH / MARGIN_WIDTH))
+    assert set(np.unique(known)) == {0, 1}
+    assert known[20 - reach : 80 + reach, 21:43].max() == 0
+    assert known[50, 21 - reach : 43 + reach].max() == 0
+    assert known[50, : 21 - reach].min() == 1 and known[50, 43 + reach :].min() == 1
+
+
+def test_the_margin_grows_with_the_photo():
+    covered = np.zeros((40, 512), np.float32)
+    covered[:, 200:300] = 1
+    _, known = background_plate(np.zeros((40, 512, 3), np.uint8), covered)
+    assert (known[20] == 0).sum() == 100 + 2 * 8
+
+
+@pytest.mark.parametrize("covered", [0.0, 1.0])
+def test_a_photo_without_a_figure_and_one_that_is_all_figure_stay_as_they_are(covered):
+    photo = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)
+    plate, known = background_plate(photo, np.full((HEIGHT, WIDTH), covered, np.float32))
+    np.testing.assert_array_equal(plate, photo)
+    assert (known == 1 - covered).all()
+
+
+def test_a_single_known_corner_is_enough():
+    covered = np.ones((HEIGHT, WIDTH), np.float32)
+    covered[:12, :12] = 0
+    photo = np.full((HEIGHT, WIDTH, 3), (255, 0, 0), np.uint8)
+    photo[:12, :12] = (10, 200, 30)
+    plate, known = background_plate(photo, covered)
+    assert known.sum() > 0
+    np.testing.assert_array_equal(plate[-1, -1], (10, 200, 30))
+
+
+def test_places_are_folded_back_at_both_ends():
+    places = np.array([-3, -1, 0, 4, 5, 6, 9])
+    np.testing.assert_array_equal(reflected(places, 5), [3, 1, 0, 4, 3, 2, 1])
+    np.testing.assert_array_equal(reflected(places, 1), 0)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (33, 17)])
+def test_what_is_known_stays_and_what_is_not_is_between(size):
+    random = np.random.default_rng(0)
+    pixels = random.uniform(50, 200, (*size, 3)).astype(np.float32)
+    weights = (random.random(size) < 0.3).astype(np.float32)
+    weights.flat[0] = 1
+    result = filled(pixels, weights)
+    if min(size) > 1:
+        np.testing.assert_allclose(result[weights > 0], pixels[weights > 0], rtol=1e-5)
+    known = pixels[weights > 0]
+    assert result.shape == pixels.shape
+    assert known.min() - 40 < result.min() and result.max() < known.max() + 40

@@ -1,0 +1,284 @@
+"""A photo taken apart: the outline, the depths along it, the colours of its rim and what the back may look like."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from fashionflow.models.geometry import PhotoGeometry
+from fashionflow.motion import rows
+from fashionflow.pipelines.photo_layers import (
+    CLEAR,
+    CLOSING,
+    CLOSING_WIDTH,
+    beyond,
+    closed,
+    continued_texture,
+    find_head,
+    guessed_back,
+    is_skin,
+    matte,
+    smooth_inside,
+    take_apart,
+    whole,
+)
+from fashionflow.pipelines.warp import warp
+
+
+RED, GREEN = (190, 40, 30), (60, 160, 70)
+HEIGHT, WIDTH = 160, 128
+
+
+def geometry_of(coverage: np.ndarray, depth: float = 12.0, axis: float | None = None) -> PhotoGeometry:
+    """A shape as the network gives it: a body `depth` thick before and behind the axis."""
+    coverage = torch.from_numpy(coverage.astype(np.float32))[None, None]
+    axis = coverage.shape[3] / 2 if axis is None else axis
+    return PhotoGeometry(coverage, torch.full_like(coverage, depth), torch.full_like(coverage, -depth), axis)
+
+
+def disc(radius: float, size: tuple[int, int] = (HEIGHT, WIDTH)) -> np.ndarray:
+    """A disc in the middle with a soft edge one pixel wide, float32 in [0, 1]."""
+    row, column = np.mgrid[: size[0], : size[1]] + 0.5
+    away = np.hypot(row - size[0] / 2, column - size[1] / 2)
+    return np.clip(radius - away + 0.5, 0, 1).astype(np.float32)
+
+
+def photo_of(coverage: np.ndarray, figure=RED, ground=GREEN) -> np.ndarray:
+    share = coverage[..., None]
+    return (np.array(figure) * share + np.array(ground) * (1 - share)).round().astype(np.uint8)
+
+
+def person() -> tuple[np.ndarray, np.ndarray]:
+    """A drawn person from the front, uint8, and where it is: hair round a face, a neck, and a blue garment down to the edge."""
+    picture = np.full((HEIGHT, WIDTH, 3), 225, np.uint8)
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    skin, hair, cloth = (222, 170, 140), (60, 40, 30), (40, 70, 150)
+    for colour, draw in (
+        (skin, lambda to, value: cv2.rectangle(to, (59, 44), (68, 60), value, -1)),
+        (cloth, lambda to, value: cv2.rectangle(to, (30, 57), (97, HEIGHT), value, -1)),
+        (hair, lambda to, value: cv2.ellipse(to, (64, 30), (14, 19), 0, 0, 360, value, -1)),
+        (skin, lambda to, value: cv2.ellipse(to, (64, 34), (10, 14), 0, 0, 360, value, -1)),
+    ):
+        draw(picture, colour)
+        draw(mask, 1)
+    return picture, mask.astype(np.float32)
+
+
+def test_front_and_back_meet_along_the_outline_and_beyond_it():
+    coverage = disc(40)
+    row, column = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+    front, back = closed(coverage, 20 + column / 16, -10 - row / 16)
+    mask = coverage > CLEAR
+    np.testing.assert_array_equal(front[~mask], back[~mask])
+    inside = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    thickness = front - back
+    assert (thickness >= 0).all()
+    deep = inside > CLOSING * WIDTH / CLOSING_WIDTH + 1
+    np.testing.assert_allclose(thickness[deep], (30 + (column + row) / 16)[deep], atol=0.2)
+    rim = (inside > 0) & (inside < 1.2)
+    assert thickness[rim].mean() < 0.75 * thickness[deep].mean()
+    # What is just outside lies between the two, where they meet.
+    middle = (20 + column / 16 - 10 - row / 16) / 2
+    beside = ~mask & (cv2.dilate(mask.astype(np.uint8), np.ones((3, 3))) > 0)
+    assert np.abs(front - middle)[beside].max() < 1
+
+
+@pytest.mark.parametrize("edge", ["left", "right", "top", "bottom"])
+def test_the_photo_s_own_edge_is_no_outline(edge):
+    coverage = np.zeros((HEIGHT, WIDTH), np.float32)
+    coverage[40:120, 30:100] = 1
+    rows_cut = {"top": np.s_[:120, 30:100], "bottom": np.s_[40:, 30:100]}
+    columns_cut = {"left": np.s_[40:120, :100], "right": np.s_[40:120, 30:]}
+    coverage[(rows_cut | columns_cut)[edge]] = 1
+    flat = np.full(coverage.shape, 9.0, np.float32)
+    front, back = closed(coverage, flat, -flat)
+    at = {"left": (80, 0), "right": (80, WIDTH - 1), "top": (0, 64), "bottom": (HEIGHT - 1, 64)}[edge]
+    other = {"left": (80, 99), "right": (80, 30), "top": (119, 64), "bottom": (40, 64)}[edge]
+    assert front[at] - back[at] == pytest.approx(18)
+    assert front[other] - back[other] < 14
+
+
+def test_a_back_predicted_before_the_front_gives_a_body_without_thickness():
+    coverage = disc(40)
+    front, back = closed(coverage, np.full(coverage.shape, -5, np.float32), np.full(coverage.shape, 5, np.float32))
+    assert (front >= back).all() and np.isfinite(front).all()
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_depths_close_without_a_figure_and_with_nothing_else(value):
+    coverage = np.full((24, 16), value, np.float32)
+    front, back = closed(coverage, np.full((24, 16), 3, np.float32), np.full((24, 16), -2, np.float32))
+    assert (front - back == (5 if value else 0)).all()
+
+
+def test_values_go_on_as_they_are_at_the_nearest_place_and_are_smoothed_inside_only():
+    mask = np.zeros((20, 30), np.uint8)
+    mask[:, 10:20] = 1
+    values = np.where(mask > 0, np.arange(30), 1000).astype(np.float32)
+    further = beyond(values, mask)
+    np.testing.assert_array_equal(further[:, :10], 10)
+    np.testing.assert_array_equal(further[:, 20:], 19)
+    np.testing.assert_array_equal(further[:, 10:20], values[:, 10:20])
+    assert not beyond(values, np.zeros_like(mask)).any()
+    smooth = smooth_inside(values, mask, 2.0)
+    assert smooth[mask > 0].min() >= 10 and smooth[mask > 0].max() <= 19 and (smooth[mask == 0] == 1000).all()
+
+
+def test_specks_are_dropped_and_pieces_of_the_figure_kept_with_their_soft_edges():
+    coverage = np.zeros((HEIGHT, WIDTH), np.float32)
+    coverage[20:140, 20:70], coverage[20:140, 19] = 1, 0.1
+    coverage[60:100, 80:100] = 1  # a sleeve that lies apart: 13 per cent
+    coverage[5:13, 110:118] = 1  # a mistake: 1 per cent
+    coverage[150:158, 5:120] = 0.3  # a shadow: never more than half
+    kept = whole(coverage)
+    assert kept[80, 40] and kept[80, 90] and kept[80, 19]
+    assert not kept[8, 112] and not kept[154, 60] and not kept[80, 75]
+    assert not whole(np.zeros((9, 9), np.float32)).any()
+
+
+@pytest.mark.parametrize("off", [-2, 2])
+def test_the_matte_follows_a_clear_edge_that_the_prediction_missed(off):
+    truth = np.zeros((24, 512), np.float32)
+    truth[:, 200:320] = 1
+    predicted = cv2.GaussianBlur(np.roll(truth, off, axis=1), (0, 0), 1.5)
+    found = matte(photo_of(truth), predicted)
+    assert found.min() >= 0 and found.max() <= 1
+    wrong = (found > CLEAR) != (truth > CLEAR)
+    assert wrong.sum(1).max() <= 2 < ((predicted > CLEAR) != (truth > CLEAR)).sum(1).min()
+    assert np.abs(found - truth).sum() < 0.75 * np.abs(predicted - truth).sum()
+
+
+def test_a_print_does_not_shine_through_the_matte():
+    truth = disc(60)
+    photo = photo_of(truth)
+    photo[::2][truth[::2] > 0.99] = GREEN  # rows in the colour of the ground
+    found = matte(photo, cv2.GaussianBlur(truth, (0, 0), 1))
+    assert found[disc(54) > 0.99].min() > 0.99
+
+
+def test_a_photo_taken_apart_has_the_clip_s_size_and_its_depths_in_its_pixels():
+    small = disc(20, (80, 64))
+    photo = photo_of(disc(40))
+    layers = take_apart(photo, geometry_of(small, depth=7.0, axis=30.25))
+    assert layers.axis == 60.5 and not layers.back_known
+    for name in ("coverage", "front", "back", "background_known", "texture"):
+        assert getattr(layers, name).shape == (HEIGHT, WIDTH) and getattr(layers, name).dtype == torch.float32, name
+    for name in ("front_colours", "back_colours", "background"):
+        part = getattr(layers, name)
+        assert part.shape == (3, HEIGHT, WIDTH) and part.min() >= 0 and part.max() <= 1, name
+    assert layers.front[80, 64].item() == pytest.approx(14, abs=0.1)
+    assert layers.back[80, 64].item() == pytest.approx(-14, abs=0.1)
+    assert np.abs(layers.coverage.numpy() - disc(40)).mean() < 0.01
+    across = layers.coverage.sum(0)
+    middle = (across * (torch.arange(WIDTH) + 0.5)).sum() / across.sum()
+    assert middle.item() == pytest.approx(64, abs=0.1)  # enlarged without a shift
+    assert layers.background_known[80, 64] == 0 and layers.background_known[2, 2] == 1
+    assert (layers.background[:, 80, 64] * 255 - torch.tensor(GREEN)).abs().max() < 3
+
+
+@pytest.mark.parametrize("wider", [0.0, 1.5])
+def test_the_rim_shows_the_figure_s_colours_and_none_of_the_ground(wider):
+    layers = take_apart(photo_of(disc(40)), geometry_of(cv2.GaussianBlur(disc(40 + wider), (0, 0), 1)))
+    frames = warp(layers, rows(np.array([0.0, 30, 75, 180]), np.zeros(4)))
+    for pixels, outline in list(zip(frames.pixels, frames.outline, strict=True))[1:]:
+        figure = outline[0] > 0.95
+        assert figure.any() and (pixels[1][figure] * 255).max() < 70  # of the green ground's 160
+
+
+def test_a_figure_keeps_its_own_pixels_up_to_its_rim():
+    row, column = np.mgrid[:HEIGHT, :WIDTH]
+    mask = np.zeros((HEIGHT, WIDTH), np.float32)
+    mask[20:140, 30:90] = 1
+    mask[40:120, 96:99] = 1  # a strap three pixels wide, joined to the rest at its ends
+    mask[40:43, 88:99], mask[117:120, 88:99] = 1, 1
+    photo = photo_of(mask)
+    striped = (mask > 0) & (row % 4 < 2)
+    photo[striped] = (200, 120, 30)
+    layers = take_apart(photo, geometry_of(mask))
+    colours = layers.front_colours.permute(1, 2, 0).numpy() * 255
+    strap = np.abs(colours - photo)[50:110, 97]
+    assert strap.mean() < 5
+
+
+def test_without_a_figure_there_is_only_the_background():
+    photo = np.random.default_rng(0).integers(0, 256, (96, 64, 3)).astype(np.uint8)
+    layers = take_apart(photo, geometry_of(np.zeros((48, 32))))
+    np.testing.assert_array_equal((layers.background * 255).round().permute(1, 2, 0).numpy(), photo)
+    assert layers.coverage.max() == 0 and layers.background_known.min() == 1
+    frames = warp(layers, rows(np.array([0.0, 120]), np.zeros(2)))
+    torch.testing.assert_close(frames.pixels[1], layers.background)
+
+
+def test_a_figure_that_fills_the_photo_leaves_no_background_and_does_not_crash():
+    photo = np.random.default_rng(0).integers(0, 256, (96, 64, 3)).astype(np.uint8)
+    layers = take_apart(photo, geometry_of(np.ones((48, 32))))
+    assert layers.coverage.min() == 1 and layers.background_known.max() == 0
+    frames = warp(layers, rows(np.array([0.0, 120]), np.zeros(2)))
+    assert frames.pixels.isfinite().all()
+    assert np.abs(frames.pixels[0].permute(1, 2, 0).numpy() * 255 - photo).max() < 2
+
+
+def test_another_size_has_the_same_shape_in_its_own_pixels():
+    layers = take_apart(photo_of(disc(40)), geometry_of(disc(40), axis=60.0))
+    small = layers.resized(HEIGHT // 2, WIDTH // 2)
+    assert small.axis == 30 and small.coverage.shape == (HEIGHT // 2, WIDTH // 2)
+    assert small.front[40, 32].item() == pytest.approx(layers.front[80, 64].item() / 2, abs=0.1)
+    assert small.coverage.sum() == pytest.approx(layers.coverage.sum().item() / 4, rel=0.01)
+    torch.testing.assert_close(small.texture[40, 20:44], torch.arange(20.0, 44.0), atol=0.01, rtol=0)
+    assert small.back_known == layers.back_known
+
+
+def test_a_print_goes_on_round_the_sides_and_stays_where_it_is_in_the_middle():
+    coverage = disc(50)
+    row, column = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+    front, _ = closed(coverage, np.full(coverage.shape, 20, np.float32), np.full(coverage.shape, -20, np.float32))
+    colours = photo_of(np.ones_like(coverage))
+    texture = continued_texture(colours, coverage, front)
+    assert texture.min() >= 0 and texture.max() <= WIDTH - 1
+    np.testing.assert_allclose(texture[80, 40:88], column[80, 40:88], atol=0.01)
+    assert texture[80, 16] > 16 + 1 and texture[80, 111] < 111 - 1  # at both sides from farther inside
+    np.testing.assert_allclose(texture[80, ::-1], WIDTH - 1 - texture[80], atol=0.3)
+    # Another cloth farther inside is left alone.
+    colours[:, 24:104] = (20, 30, 160)
+    np.testing.assert_allclose(continued_texture(colours, coverage, front)[80], column[80], atol=0.05)
+
+
+def test_a_texture_is_found_without_a_figure():
+    nothing = np.zeros((24, 16), np.float32)
+    np.testing.assert_array_equal(
+        continued_texture(np.zeros((24, 16, 3), np.uint8), nothing, nothing)[5], np.arange(16)
+    )
+
+
+def test_a_head_is_found_on_a_person():
+    picture, coverage = person()
+    top, bottom, left, right = find_head(picture, coverage)
+    assert top == 11 and 45 <= bottom <= 58
+    assert 48 <= left <= 52 and 77 <= right <= 80
+
+
+def test_no_head_is_found_on_a_garment_laid_flat_nor_where_nothing_is():
+    coverage = np.zeros((HEIGHT, WIDTH), np.float32)
+    cv2.fillPoly(coverage, [np.array([[54, 20], [74, 20], [100, 35], [92, 140], [36, 140], [28, 35]])], 1)
+    assert find_head(photo_of(coverage, (222, 170, 140)), coverage) is None
+    picture, mask = person()
+    bottle = np.where(is_skin(picture)[..., None], (30, 90, 160), picture).astype(np.uint8)
+    assert find_head(bottle, mask) is None  # the shape of a person, and no skin
+    assert find_head(picture, np.zeros_like(mask)) is None
+
+
+def test_the_guessed_back_shows_hair_and_no_face_and_the_garment_as_it_is():
+    picture, coverage = person()
+    back = guessed_back(picture, coverage)
+    face = np.s_[22:44, 56:73]
+    assert is_skin(picture[face]).mean() > 0.9
+    assert is_skin(back[face]).mean() < 0.1
+    assert np.abs(back[face].astype(int) - (60, 40, 30)).mean() < 12
+    np.testing.assert_array_equal(back[62:], picture[62:])
+    np.testing.assert_array_equal(back[:, :40], picture[:, :40])
+
+
+def test_the_guessed_back_of_a_garment_is_its_front():
+    coverage = disc(50)
+    photo = photo_of(coverage)
+    np.testing.assert_array_equal(guessed_back(photo, coverage), photo)
