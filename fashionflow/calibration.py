@@ -106,8 +106,12 @@ def _measure_step(
     def one_pass(frames: int, deep_features: torch.Tensor | None = None) -> tuple[float, object]:
         clip = first_frame.expand(-1, -1, frames, -1, -1).to(pipe.unet.dtype)  # [1, C, F, H, W]
         motion = clip.new_zeros(1, frames, pipe.unet.config.motion_channels) if pipe.has_motion else None
+        channels = pipe.unet.config.guide_channels
+        guide = clip.new_zeros(1, channels, *clip.shape[2:]) if channels else None
         return stopwatch(
-            lambda: pipe.unet(clip, timestep, context, motion=motion, deep_features=deep_features), ("unet",), until
+            lambda: pipe.unet(clip, timestep, context, motion=motion, deep_features=deep_features, guide=guide),
+            ("unet",),
+            until,
         )
 
     fewest, few, more = (multiple * math.ceil(max(2, frames) / multiple) for frames in (2, FEW_FRAMES, MORE_FRAMES))
@@ -163,7 +167,9 @@ def _measure_playback(
     factor, fps = playing_rate(pipe)
     factor = max(2, factor)
     seconds, _ = stopwatch(lambda: shown.extend(interpolate(frames[:4], factor)), (), until)
-    rates = replace(rates, frame_between=seconds / (len(shown) - 4))
+    # With a guide the frames between are made as the others are.
+    between = rates.decoded_frame if pipe.has_geometry else seconds / (len(shown) - 4)
+    rates = replace(rates, frame_between=between)
 
     def write() -> None:
         with tempfile.TemporaryDirectory() as folder:

@@ -37,9 +37,10 @@ def shipped_step(switches: Switches) -> torch.Tensor:
     sample = torch.randn(1, unet.config.in_channels, 8, 20, 16, generator=draw)
     context = torch.randn(1, 37, unet.config.context_channels, generator=draw)
     motion = torch.randn(1, 8, unet.config.motion_channels, generator=draw)
+    guide = torch.randn(1, unet.config.guide_channels, 8, 20, 16, generator=draw)
     with torch.no_grad():
         inputs = (tensor.to(unet.dtype) for tensor in (context, motion))
-        return unet(sample.to(unet.dtype), 500, *inputs).sample.float()
+        return unet(sample.to(unet.dtype), 500, *inputs, guide=guide.to(unet.dtype)).sample.float()
 
 
 def unet_inputs(unet) -> dict:

@@ -5,7 +5,6 @@ import torch
 from PIL import Image
 
 from ..pipelines import FashionFlowPipeline
-from ..playback import decode_frames
 from .colour import colour_difference, pixel_colour_difference
 from .metrics import psnr_of
 from .sample import autoencode, sample_frames, truth_for
@@ -26,7 +25,7 @@ def evaluate_clip(
     truth, motion, _ = truth_for(pipe, frames, label, clip_rate)
     photo = Image.fromarray(truth[0])
     sampled = sample_frames(pipe, photo, motion, steps, sampler, seed=0)
-    alone = np.stack(list(decode_frames(pipe, pipe.encode_image(photo)[1])))  # the photo, by the autoencoder alone
+    alone = autoencode(pipe, truth[:1])  # the photo, by the autoencoder alone
     still = np.broadcast_to(truth[:1], truth.shape)
     colours = [colour_difference(*pair) for pair in zip(sampled, truth, strict=True)]
     scores = {

@@ -15,6 +15,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -43,7 +44,9 @@ PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 def autoencode(pipe: FashionFlowPipeline, frames: np.ndarray) -> np.ndarray:
     """Frames, uint8 [F, height, width, 3], through the autoencoder and back, as playback would show them."""
     latents = [pipe.encode_image(Image.fromarray(frame))[1] for frame in frames]  # [1, C, 1, H, W] each
-    return np.stack(list(decode_frames(pipe, torch.cat(latents, dim=2))))
+    decoded = decode_frames(pipe, torch.cat(latents, dim=2))
+    # A clip may be larger than the autoencoder's pictures.
+    return np.stack([cv2.resize(frame, frames.shape[2:0:-1], interpolation=cv2.INTER_CUBIC) for frame in decoded])
 
 
 def truth_for(
