@@ -127,6 +127,7 @@ def figure_crop(size: tuple[int, int], aspect: float, figure: tuple[float, float
         return Crop()
     width, height = size
     left, top, right, bottom = figure
+    cut_left, cut_right, cut_top, cut_bottom = left <= 0, right >= width, top <= 0, bottom >= height
     room = ROOM * (bottom - top)
     # What the photo's own edge cuts off needs no room there.
     top, bottom = max(0.0, top - room), min(float(height), bottom + room)
@@ -134,14 +135,18 @@ def figure_crop(size: tuple[int, int], aspect: float, figure: tuple[float, float
     crop = crop_box(size, aspect)
     crop_width, crop_height = crop[2] - crop[0], crop[3] - crop[1]
     zoom = min(1.0, crop_height / (bottom - top), crop_width / (right - left))
-    cut_at_sides = left <= 0 or right >= width
-    if zoom < 1 and crop_width == width and cut_at_sides:
-        zoom = 1.0  # beyond the photo's sides the figure goes on, and nothing could be put there
+    # Beyond the photo's edge a figure goes on that is cut off there, and nothing could be put in its place.
+    if (crop_width == width and cut_left and cut_right) or (crop_height == height and cut_top and cut_bottom):
+        zoom = 1.0
     zoom = max(MIN_ZOOM, zoom)
     shown = Crop(zoom).box(size, aspect)
     shown_width, shown_height = shown[2] - shown[0], shown[3] - shown[1]
     first_row = (top + bottom - shown_height) / 2 if bottom - top <= shown_height + 1 else top
     first_column = (left + right - shown_width) / 2
+    if shown_height > height and cut_top != cut_bottom:
+        first_row = 0.0 if cut_top else height - shown_height
+    if shown_width > width and cut_left != cut_right:
+        first_column = 0.0 if cut_left else width - shown_width
     return Crop(
         round(float(zoom), 4), _place(width, shown_width, first_column), _place(height, shown_height, first_row)
     )

@@ -37,6 +37,7 @@ OTHER_CLOTH = 22.0
 OWN_COLOURS = 0.9
 """Coverage from which a pixel shows the figure's own colours and nothing of the background."""
 
+OTHER_THAN_SKIN = 60.0  # grey levels of difference from the face's colour from which it is hair and no skin
 HEAD_SHARE = 0.75  # of a head's height that hair covers from behind; below is the neck
 
 
@@ -131,6 +132,10 @@ def take_apart(photo: np.ndarray, geometry: PhotoGeometry) -> PhotoLayers:
         own = np.ones_like(own)
     front_colours = continued(photo, own)
     background, background_known = background_plate(photo, coverage)
+    # Of the rim the photo's own colours stay where they are much more like the figure's than like the background's.
+    unlike = lambda other: np.abs(photo.astype(np.int16) - other).sum(-1)  # noqa: E731
+    rim = (coverage > OWN_COLOURS) & (2.5 * unlike(front_colours) < unlike(background))
+    front_colours = np.where(rim[..., None], photo, front_colours)
     picture = lambda pixels: torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float() / 255  # noqa: E731
     return PhotoLayers(
         front_colours=picture(front_colours),
@@ -162,7 +167,9 @@ def closed(coverage: np.ndarray, front: np.ndarray, back: np.ndarray) -> tuple[n
     """
     mask = (coverage > CLEAR).astype(np.uint8)
     reach = CLOSING * mask.shape[1] / CLOSING_WIDTH
-    inside = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_5)
+    inside = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_5).clip(
+        max=sum(mask.shape)
+    )  # where all is inside, too
     # Between the two a round edge: a quarter of an ellipse over `reach` pixels.
     depth = 1 - np.clip((inside - 0.5) / reach, 0, 1)
     share = np.sqrt(1 - depth**2)
@@ -188,7 +195,7 @@ def continued_texture(colours: np.ndarray, coverage: np.ndarray, front: np.ndarr
     if not mask.any():
         return columns.copy()
     scale = mask.shape[1] / CLOSING_WIDTH
-    inside = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_5)
+    inside = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_5).clip(max=sum(mask.shape))
     band = (mask > 0) & (inside < 1.6 * CLOSING * scale)
     slope = np.abs(np.gradient(front, axis=1))
     excess = np.where(band, np.clip(np.sqrt(1 + slope**2) - STEEP, 0, None), 0).astype(np.float32)
@@ -294,11 +301,20 @@ def guessed_back(front_colours: np.ndarray, coverage: np.ndarray) -> np.ndarray:
         1:, 1:-1
     ]
     rows = np.arange(bottom - top)[:, None]
-    hair = clear & ((inside < 0.12 * (right - left)) | (rows < (bottom - top) / 6)) & ~is_skin(colours)
-    hair &= rows < HEAD_SHARE * (bottom - top)
+    around = (
+        clear & ((inside < 0.12 * (right - left)) | (rows < (bottom - top) / 6)) & (rows < HEAD_SHARE * (bottom - top))
+    )
+    skin = is_skin(colours)
+    hair = around & ~skin
+    face = clear & skin & (inside > 0.25 * (right - left))
+    if hair.sum() < 0.02 * clear.sum() and face.any():  # brown and fair hair have the hue of skin
+        usual = np.median(colours[face], axis=0)
+        hair = around & (np.linalg.norm(colours - usual, axis=-1) > OTHER_THAN_SKIN)
     if hair.sum() < 0.02 * clear.sum():
         return front_colours
     soft = cv2.GaussianBlur(filled(colours.astype(np.float32), hair.astype(np.float32)), (0, 0), 1.5)
+    # Below the hair a neck, without a mouth.
+    colours = cv2.GaussianBlur(colours, (0, 0), max(1.0, 0.15 * (right - left)))
     fade = np.clip((HEAD_SHARE * (bottom - top) - rows) / max(1, 0.2 * (bottom - top)), 0, 1)[..., None]
     back = front_colours.copy()
     back[region] = (colours + (soft - colours) * fade).round().clip(0, 255).astype(np.uint8)

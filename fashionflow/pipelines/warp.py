@@ -32,12 +32,13 @@ that it stands on."""
 FACE, CROTCH = 0.08, 0.52  # of the figure's height, from its top: where the face is, and where the legs begin
 
 TORN = 3.0
-"""Pixels of depth between neighbouring pixels from which they belong to two things, such as an arm and the body behind it."""
+"""Pixels of depth between neighbouring pixels, at any size of the clip, from which they belong to two things, such as an arm and the body
+behind it."""
 
 STRETCHED = 3.0
 """Pixels of the frame that one of the photo may be spread over before what it shows there counts as unknown."""
 
-SOFT, HARD = math.radians(1), math.radians(8)
+SOFT, HARD = math.radians(0.5), math.radians(4)
 """Turned by less than the one, the figure keeps the photo's soft edge; from the other on, front and back are closed along it."""
 
 EDGE_FROM, EDGE_TO = 0.15, 0.65
@@ -45,9 +46,6 @@ EDGE_FROM, EDGE_TO = 0.15, 0.65
 
 SQUEEZED = 0.75
 """Cosine of a turn below which the photo's pixels are so squeezed that one of the frame is the mean of several."""
-
-GAP = 8
-"""Pixels in a row between drawn ones that are filled from both sides."""
 
 EMPTY = -1
 
@@ -138,26 +136,19 @@ def _draw_figure(layers: PhotoLayers, region: _Region, angle: float) -> torch.Te
     front, back = (_draw_layer(layers, region, is_back, angle) for is_back in (False, True))
     # Along the outline of the two together the pixels are shared with what is behind; where they meet, nothing shines through.
     drawn = (front.found | back.found).float()[None]
-    gaps = _gaps(drawn)
-    drawn = torch.where(gaps, torch.ones_like(drawn), drawn)
     edge = F.avg_pool2d(F.pad(drawn, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    edge = ((edge - EDGE_FROM) / (EDGE_TO - EDGE_FROM)).clamp(0, 1)
+    edge = torch.lerp(torch.ones_like(edge), ((edge - EDGE_FROM) / (EDGE_TO - EDGE_FROM)).clamp(0, 1), _closed(angle))
     # The nearer one lies over the other one.
     front_is_near = (front.depth >= back.depth)[None]  # [1, R, N]
     front_share = edge * torch.where(front_is_near, front.alpha, front.alpha * (1 - back.alpha))
     back_share = edge * torch.where(front_is_near, back.alpha * (1 - front.alpha), back.alpha)
     colours = front.colours * front_share + back.colours * back_share
-    parts = torch.cat([colours, front_share * front.certain, back_share * back.certain, front_share + back_share])
-    around = F.avg_pool2d(F.pad(parts, (GAP, GAP, 0, 0)), (1, 2 * GAP + 1), stride=1)
-    return torch.where(gaps, around / around[5:].clamp(min=1e-3), parts)
+    return torch.cat([colours, front_share * front.certain, back_share * back.certain, front_share + back_share])
 
 
-def _gaps(drawn: torch.Tensor) -> torch.Tensor:
-    """Pixels that nothing covers, a few in a row between others that are drawn, bool [1, R, N]: there a long segment of a far surface
-    lost its place to a short one of a nearer surface."""
-    grown = F.max_pool2d(drawn, (1, GAP + 1), stride=1, padding=(0, GAP // 2))
-    closed = -F.max_pool2d(-grown, (1, GAP + 1), stride=1, padding=(0, GAP // 2))
-    return (closed > 0) & (drawn == 0)
+def _closed(angle: float) -> float:
+    """From 0, with the photo's own soft edge, to 1, closed along the outline: see `SOFT` and `HARD`."""
+    return min(1.0, max(0.0, (abs(angle) - SOFT) / (HARD - SOFT)))
 
 
 @dataclass
@@ -177,30 +168,38 @@ def _draw_layer(layers: PhotoLayers, region: _Region, is_back: bool, angle: floa
     width = layers.coverage.shape[1]
     depth, colours = (layers.back, layers.back_colours) if is_back else (layers.front, layers.front_colours)
     part = (..., region.rows, region.source)
-    depth, coverage, colours = depth[part], layers.coverage[part], colours[part]
-    texture = layers.texture[part] - region.source.start
+    # One pixel more at both ends, or what the photo's own edge cuts off would end in the middle of its last pixel.
+    depth, coverage, colours, texture = (
+        F.pad(whole[part].flatten(0, -2)[None], (1, 1), mode="replicate")[0].unflatten(0, whole[part].shape[:-1])
+        for whole in (depth, layers.coverage, colours, layers.texture)
+    )
+    texture = texture - (region.source.start - 1)
     camera = CAMERA * width / CAMERA_WIDTH
-    x = torch.arange(region.source.start, region.source.stop, device=depth.device) + 0.5 - layers.axis
+    x = torch.arange(region.source.start - 1, region.source.stop + 1, device=depth.device) + 0.5 - layers.axis
+    x = x.expand_as(depth)
     if is_back:  # from behind, the row runs the other way
         x, depth, coverage, colours = (values.flip(-1) for values in (x, depth, coverage, colours))
         texture = depth.shape[1] - 1 - texture.flip(-1)
+    # The soft rim lies in the plane of the outline: turned, it would stand out like a fin, and hide what is behind it.
+    closed = _closed(angle)
+    covered = coverage > CLEAR * closed
+    x = torch.lerp(x, _up_to_the_outline(x, coverage), closed)
     # Back to where the point really is: the photo shows what is near larger than what is far.
     x = x * (1 - depth / camera)  # [R, S]
     turned_depth = depth * math.cos(angle) - x * math.sin(angle)
     place = (x * math.cos(angle) + depth * math.sin(angle)) / (1 - turned_depth / camera)
     place = place + (layers.axis - region.columns.start)  # [R, S], columns of the region
-    covered = coverage > 0
     segments = _nearest_segments(place, turned_depth, covered, region.columns.stop - region.columns.start)
     left, source, found = segments.left, segments.source, segments.found
 
-    jump = (depth[:, 1:] - depth[:, :-1]).abs() > TORN * width / CAMERA_WIDTH
+    jump = (depth[:, 1:] - depth[:, :-1]).abs() > TORN
     clear = coverage > CLEAR
     clear = clear[:, :-1] | clear[:, 1:]
-    torn, clear = jump.gather(1, left), clear.gather(1, left)
-    # Over a tear the farther thing goes on: that is what the nearer one uncovers.
+    jump, clear = jump.gather(1, left), clear.gather(1, left)
+    # Over a tear the farther thing goes on: that is what the nearer one uncovers. Half a pixel at both ends belongs to the photo's own.
+    torn = jump & (torch.minimum(source - left, left + 1 - source) * segments.stretch > 0.5)
     source = torch.where(torn, left + segments.runs_away, source)
-    certain = (found & ~torn) * (STRETCHED / segments.stretch.clamp(min=STRETCHED))
-    closed = min(1.0, max(0.0, (abs(angle) - SOFT) / (HARD - SOFT)))
+    certain = (found & ~torn) * torch.where(jump, 1.0, STRETCHED / segments.stretch.clamp(min=STRETCHED))
     apart = source - left
     shown = torch.lerp(texture.gather(1, left), texture.gather(1, left + 1), apart)
     shown = torch.lerp(source, shown.clamp(0, depth.shape[1] - 1), closed)
@@ -221,6 +220,19 @@ def _draw_layer(layers: PhotoLayers, region: _Region, is_back: bool, angle: floa
         depth=segments.depth.masked_fill(~there, -torch.inf),
         found=found,
     )
+
+
+def _up_to_the_outline(x: torch.Tensor, coverage: torch.Tensor) -> torch.Tensor:
+    """Columns, [R, S], of which the first beyond the outline is moved to the outline: where the coverage, [R, S], is `CLEAR`."""
+    inside = coverage > CLEAR
+    rise = coverage[:, 1:] - coverage[:, :-1]
+    share = ((CLEAR - coverage[:, :-1]) / torch.where(rise == 0, torch.ones_like(rise), rise)).clamp(0, 1)
+    outline = torch.lerp(x[:, :-1], x[:, 1:], share)
+    begins, ends = ~inside[:, :-1] & inside[:, 1:], inside[:, :-1] & ~inside[:, 1:]
+    moved = x.clone()
+    moved[:, :-1] = torch.where(begins, outline, moved[:, :-1])
+    moved[:, 1:] = torch.where(ends, outline, moved[:, 1:])
+    return moved
 
 
 @dataclass
@@ -254,32 +266,40 @@ def _nearest_segments(place: torch.Tensor, depth: torch.Tensor, covered: torch.T
         width: of the frame, N.
     """
     num_rows, length = place.shape
-    start, end = place[:, :-1], place[:, 1:]
-    first = (start - 0.5).ceil()  # of the pixels whose middle is covered
-    usable = (covered[:, :-1] | covered[:, 1:]) & (first + 0.5 < end) & (end > 0.5) & (first < width)
-    # Nearness and number in one whole number, so that the largest wins; 2 ** 19 steps of nearness are some 400 a pixel.
-    middle = (depth[:, :-1] + depth[:, 1:]) / 2
-    nearest, farthest = middle.max(), middle.min()
-    steps = 2**30 // length
-    level = ((middle - farthest) / (nearest - farthest).clamp(min=1e-3) * (steps - 1)).int()
-    number = torch.arange(length - 1, device=place.device, dtype=torch.int32)
-    key = torch.where(usable, level * length + number, EMPTY)
+    # The pixels whose middle a segment covers: neighbours share an end, so none is left out and none is covered twice.
+    first, end = ((place - 0.5).ceil().clamp(0, width).long()[:, part] for part in (slice(-1), slice(1, None)))
+    count = ((end - first).clamp(min=0) * (covered[:, :-1] | covered[:, 1:])).flatten()
+    segment = torch.repeat_interleave(count)  # once for every pixel that it covers
+    earlier = (count.cumsum(0) - count)[segment]
+    column = first.flatten()[segment] + torch.arange(len(segment), device=place.device) - earlier
+    row, left = segment // (length - 1), segment % (length - 1)
+    level = _along(place, depth, row, left, column)[2]
     best = torch.full((num_rows, width), EMPTY, dtype=torch.int32, device=place.device)
-    best.scatter_reduce_(1, first.clamp(0, width - 1).long(), key, "amax")
-    # A segment longer than a pixel covers the pixels that follow, up to its end.
+    if len(segment):
+        # Nearness and number in one whole number, so that the largest wins; 2 ** 19 steps of nearness are some 400 a pixel.
+        level = (level - level.min()) / (level.max() - level.min()).clamp(min=1e-3)
+        steps = 2**30 // length
+        key = (level * (steps - 1)).int() * length + left.int()
+        best.view(-1).scatter_reduce_(0, row * width + column, key, "amax")
+    found = best > EMPTY
+    # What was not found takes what is beside it, for the soft edge.
     columns = torch.arange(width, device=place.device)
-    latest = torch.where(best > EMPTY, columns, EMPTY).cummax(1).values  # [R, N]
-    left = best.gather(1, latest.clamp(min=0)).clamp(min=0).long() % length
-    start, end = place.gather(1, left), place.gather(1, left + 1)
-    found = (latest > EMPTY) & (end > columns + 0.5)
-    # What was not found takes what is beside it, for the soft edge; a single missing pixel between two others is closed.
     before, after = F.pad(found[:, :-1], (1, 0)), F.pad(found[:, 1:], (0, 1))
     beside = torch.where(found, columns, torch.where(before, columns - 1, torch.where(after, columns + 1, columns)))
-    left, start, end = (values.gather(1, beside) for values in (left, start, end))
-    stretch = (end - start).clamp(min=1e-4)
-    source = left + ((beside + 0.5 - start) / stretch).clamp(0, 1)
-    near, far = depth.gather(1, left), depth.gather(1, left + 1)
-    return _Segments(left, source, near, stretch, (far < near).float(), found | (before & after))
+    left = (best.clamp(min=0).long() % length).gather(1, beside)
+    row = torch.arange(num_rows, device=place.device)[:, None]
+    share, stretch, level = _along(place, depth, row, left, columns)
+    return _Segments(left, left + share, level, stretch, (depth[row, left + 1] < depth[row, left]).float(), found)
+
+
+def _along(
+    place: torch.Tensor, depth: torch.Tensor, row: torch.Tensor, left: torch.Tensor, column: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """How far along the segments that begin at `left` the middles of pixels are, in [0, 1], how long these are, and how near there."""
+    start, end = place[row, left], place[row, left + 1]
+    length = (end - start).clamp(min=1e-4)
+    share = ((column + 0.5 - start) / length).clamp(0, 1)
+    return share, length, torch.lerp(depth[row, left], depth[row, left + 1], share)
 
 
 def _look_up(picture: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
@@ -319,11 +339,11 @@ def _walked(parts: torch.Tensor, region: _Region, factor: float, walked: float, 
     y, x = face + (y - face) / factor, layers.axis + (x - layers.axis) / factor  # before it came nearer
 
     phase = walked / STRIDE
-    begun = min(1.0, phase / 0.15)  # the first step begins from standing
+    begun = min(1.0, abs(phase) / 0.15)  # the first step begins from standing
     below = ((y - top) / tall).clamp(0, 1)  # 0 at the head, 1 at the feet
     # Standing feet stay; the body above them moves.
     up = begun * tall * BOB * (math.cos(4 * math.pi * phase) - 1) / 2 * (1 - below)
-    aside = begun * tall * SHIFT * math.sin(2 * math.pi * phase) * (1 - below)
+    aside = -begun * tall * SHIFT * math.sin(2 * math.pi * phase) * (1 - below)
     feet_in_picture = region.rows.stop < height
     if feet_in_picture:
         legs = ((below - CROTCH) / (1 - CROTCH)).clamp(0, 1)
