@@ -70,20 +70,21 @@ def person(hair=BLACK) -> tuple[np.ndarray, np.ndarray]:
 def test_front_and_back_meet_along_the_outline_and_beyond_it():
     coverage = disc(40)
     row, column = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
-    front, back = closed(coverage, 20 + column / 16, -10 - row / 16)
+    front, back = closed(coverage, 20 + column / 8, -10 - row / 8)
     mask = coverage > CLEAR
     np.testing.assert_array_equal(front[~mask], back[~mask])
     inside = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
     thickness = front - back
     assert (thickness >= 0).all()
     deep = inside > CLOSING * WIDTH / CLOSING_WIDTH + 1
-    np.testing.assert_allclose(thickness[deep], (30 + (column + row) / 16)[deep], atol=0.2)
+    np.testing.assert_allclose(thickness[deep], (30 + (column + row) / 8)[deep], atol=0.2)
     rim = (inside > 0) & (inside < 1.2)
     assert thickness[rim].mean() < 0.75 * thickness[deep].mean()
     # What is just outside lies between the two, where they meet.
-    middle = (20 + column / 16 - 10 - row / 16) / 2
+    middle = (20 + column / 8 - 10 - row / 8) / 2
     beside = ~mask & (cv2.dilate(mask.astype(np.uint8), np.ones((3, 3))) > 0)
     assert np.abs(front - middle)[beside].max() < 1
+    assert front[80, 0] == front[80, 20] and front[80, -1] == front[80, -20]  # and goes on as it is there
 
 
 @pytest.mark.parametrize("edge", ["left", "right", "top", "bottom"])
@@ -156,7 +157,7 @@ def test_a_print_does_not_shine_through_the_matte():
     photo = photo_of(truth)
     photo[::2][truth[::2] > 0.99] = GREEN  # rows in the colour of the ground
     found = matte(photo, cv2.GaussianBlur(truth, (0, 0), 1))
-    assert found[disc(54) > 0.99].min() > 0.99
+    assert found[disc(57) > 0.99].min() > 0.99
 
 
 def test_a_photo_taken_apart_has_the_clip_s_size_and_its_depths_in_its_pixels():
@@ -192,11 +193,10 @@ def test_a_figure_keeps_its_own_pixels_up_to_its_rim():
     row, column = np.mgrid[:HEIGHT, :WIDTH]
     mask = np.zeros((HEIGHT, WIDTH), np.float32)
     mask[20:140, 30:90] = 1
-    mask[40:120, 96:99] = 1  # a strap three pixels wide, joined to the rest at its ends
-    mask[40:43, 88:99], mask[117:120, 88:99] = 1, 1
+    mask[40:120, 96:98] = 1  # a strap two pixels wide, joined to the rest at its ends
+    mask[40:43, 88:98], mask[117:120, 88:98] = 1, 1
     photo = photo_of(mask)
-    striped = (mask > 0) & (row % 4 < 2)
-    photo[striped] = (200, 120, 30)
+    photo[(mask > 0) & (column > 92)] = (210, 80, 30)
     layers = take_apart(photo, geometry_of(mask))
     colours = layers.front_colours.permute(1, 2, 0).numpy() * 255
     strap = np.abs(colours - photo)[50:110, 97]

@@ -177,14 +177,17 @@ def test_a_painted_body_looks_as_it_does_when_it_is_really_turned(yaw, axis):
         assert error[:, certain].mean() < 0.5 * (beside - truth.front_colours)[:, certain].abs().mean()
 
 
-def test_a_body_keeps_its_outline_from_every_side_and_shows_no_cracks():
-    layers = ellipsoid()
+@pytest.mark.parametrize("axis", [32.0, 29.3])
+def test_a_body_keeps_its_outline_from_every_side_and_shows_no_cracks(axis):
+    layers = ellipsoid(axis=axis)
     frames = warp(layers, turned(*EVERY_SIDE))
     deep, outside = inside(layers, 2), F.max_pool2d(layers.coverage[None], 5, stride=1, padding=2)[0] == 0
     for outline in frames.outline[:, 0]:
         assert outline[deep].min() > 0.99
         assert outline[outside].max() < 0.01
         assert outline.sum() == pytest.approx(layers.coverage.sum().item(), rel=0.05)
+        middle = (outline.sum(0) * (torch.arange(WIDTH) + 0.5)).sum() / outline.sum()
+        assert middle.item() == pytest.approx(axis, abs=0.2)
 
 
 def test_the_outline_of_the_back_is_that_of_the_front_and_as_smooth():
@@ -222,6 +225,21 @@ def test_what_is_nearer_hides_what_is_behind_it(yaw, slope):
         return
     bar = seen[seen.index("r") : seen.rindex("r") + 1]
     assert set(bar) == {"r"} and len(bar) == pytest.approx(expected, abs=0.12 * expected + 3)
+
+
+@pytest.mark.parametrize("yaw", [70, 80, 100, -75])
+def test_of_two_legs_the_nearer_one_hides_the_other_with_its_front_and_with_its_back(yaw):
+    size = (12, 256)
+    column = torch.arange(256) + 0.5
+    half = [(20**2 - (column - middle) ** 2).clamp(min=0).sqrt().expand(size).contiguous() for middle in (100, 156)]
+    coverage = ((half[0] + half[1]) > 0).float()
+    colours = torch.full((3, *size), 0.1)
+    colours[0, :, :128], colours[2, :, 128:] = 0.9, 0.9
+    depth = half[0] + half[1]
+    frames = warp(layers_of(coverage, depth, -depth, front_colours=colours, back_colours=colours), turned(yaw))
+    seen, near = colours_in(frames, 0, 6), "r" if yaw > 0 else "b"
+    leg = seen[seen.index(near) : seen.rindex(near) + 1]
+    assert set(leg) == {near} and len(leg) == pytest.approx(41, abs=3)
 
 
 def test_the_soft_rim_of_what_is_nearer_does_not_cut_a_line_into_what_is_behind():
@@ -336,6 +354,10 @@ def test_at_the_photo_s_own_edge_a_figure_goes_on(coverage):
     torch.testing.assert_close(frames.outline[0, 0], coverage, atol=1e-3, rtol=0)
     torch.testing.assert_close(frames.known[0, 0], coverage, atol=1e-3, rtol=0)
     torch.testing.assert_close(frames.pixels[0], colours * coverage, atol=1e-3, rtol=0)
+    # Turned, its cut is as green as the rest of it.
+    for yaw in (20, -20):
+        frames = warp(layers_of(coverage, front=0.0, back=-1.0), turned(yaw))
+        assert frames.pixels[0, 1][frames.outline[0, 0] > 0.99].min() > 0.89
 
 
 def person() -> torch.Tensor:
@@ -377,10 +399,24 @@ def test_a_walk_lifts_one_foot_in_turn_and_the_body_goes_over_the_other():
     assert aside[0.3] < -0.5 and aside[0.8] > 0.5
 
 
-def test_a_figure_without_feet_lifts_none_and_a_walk_backwards_is_no_chaos():
-    cut = box(20, 320, 90, 166, (320, 256))
-    outline = warp(layers_of(cut), turned(0, walked=0.3 * STRIDE)).outline[0, 0]
-    assert outline[-1, 100] == 1 and outline[-1, 156] == 1
+def test_a_walk_begins_where_the_figure_stands():
+    layers = layers_of(person(), front_colours=torch.rand(3, 320, 256, generator=torch.Generator().manual_seed(0)))
+    standing, begun = warp(layers, torch.cat([turned(20), turned(20, walked=2e-4)])).pixels
+    assert (standing - begun).abs().mean() < 0.004
+
+
+def test_a_figure_without_feet_lifts_none():
+    coverage = box(20, 320, 90, 166, (320, 256))
+    colours = torch.linspace(0, 1, 320)[None, :, None].expand(3, 320, 256).contiguous()
+    layers = layers_of(coverage, front_colours=colours)
+    pixels = warp(layers, turned(0, walked=0.3 * STRIDE)).pixels[0, 0]
+    assert (pixels[200:, 110] - pixels[200:, 146]).abs().max() < 1e-3
+    layers.coverage[300:] = 0  # now its feet are in the picture
+    pixels = warp(layers, turned(0, walked=0.3 * STRIDE)).pixels[0, 0]
+    assert (pixels[200:280, 110] - pixels[200:280, 146]).abs().max() > 0.01
+
+
+def test_a_walk_backwards_makes_the_figure_smaller():
     coverage = person()
     away = warp(layers_of(coverage), turned(0, walked=-1.5)).outline[0]
     smaller = WALKING_DISTANCE / (WALKING_DISTANCE + 1.5)
