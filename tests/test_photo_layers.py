@@ -14,9 +14,6 @@ from fashionflow.pipelines.photo_layers import (
     beyond,
     closed,
     continued_texture,
-    find_head,
-    guessed_back,
-    is_skin,
     matte,
     smooth_inside,
     take_apart,
@@ -46,25 +43,6 @@ def disc(radius: float, size: tuple[int, int] = (HEIGHT, WIDTH)) -> np.ndarray:
 def photo_of(coverage: np.ndarray, figure=RED, ground=GREEN) -> np.ndarray:
     share = coverage[..., None]
     return (np.array(figure) * share + np.array(ground) * (1 - share)).round().astype(np.uint8)
-
-
-SKIN, BLACK, BROWN, FAIR = (222, 170, 140), (25, 25, 30), (70, 45, 30), (170, 125, 70)
-
-
-def person(hair=BLACK) -> tuple[np.ndarray, np.ndarray]:
-    """A drawn person from the front, uint8, and where it is: hair round a face, a neck, and a blue garment down to the edge."""
-    picture = np.full((HEIGHT, WIDTH, 3), 225, np.uint8)
-    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
-    for colour, draw in (
-        (SKIN, lambda to, value: cv2.rectangle(to, (59, 44), (68, 60), value, -1)),
-        ((40, 70, 150), lambda to, value: cv2.rectangle(to, (30, 57), (97, HEIGHT), value, -1)),
-        (hair, lambda to, value: cv2.ellipse(to, (64, 30), (14, 19), 0, 0, 360, value, -1)),
-        (SKIN, lambda to, value: cv2.ellipse(to, (64, 34), (10, 14), 0, 0, 360, value, -1)),
-    ):
-        draw(picture, colour)
-        draw(mask, 1)
-    picture[28:30, 58:61] = picture[28:30, 67:70] = picture[41:43, 60:68] = (120, 30, 30)  # eyes and a mouth
-    return picture, mask.astype(np.float32)
 
 
 def test_front_and_back_meet_along_the_outline_and_beyond_it():
@@ -252,40 +230,3 @@ def test_a_texture_is_found_without_a_figure():
     np.testing.assert_array_equal(
         continued_texture(np.zeros((24, 16, 3), np.uint8), nothing, nothing)[5], np.arange(16)
     )
-
-
-def test_a_head_is_found_on_a_person():
-    picture, coverage = person()
-    top, bottom, left, right = find_head(picture, coverage)
-    assert top == 11 and 45 <= bottom <= 58
-    assert 48 <= left <= 52 and 77 <= right <= 80
-
-
-def test_no_head_is_found_on_a_garment_laid_flat_nor_where_nothing_is():
-    coverage = np.zeros((HEIGHT, WIDTH), np.float32)
-    cv2.fillPoly(coverage, [np.array([[54, 20], [74, 20], [100, 35], [92, 140], [36, 140], [28, 35]])], 1)
-    assert find_head(photo_of(coverage, (222, 170, 140)), coverage) is None
-    picture, mask = person()
-    mannequin = np.where(is_skin(picture)[..., None], (30, 90, 160), picture).astype(np.uint8)
-    assert find_head(mannequin, mask) is None  # the shape of a person, and no skin
-    assert find_head(picture, np.zeros_like(mask)) is None
-
-
-@pytest.mark.parametrize("hair", [BLACK, BROWN, FAIR], ids=["black", "brown", "fair"])
-def test_the_guessed_back_shows_hair_and_no_face_and_the_garment_as_it_is(hair):
-    picture, coverage = person(hair)
-    back = guessed_back(picture, coverage)
-    upper = back[20:40, 57:72].astype(int)
-    assert np.abs(upper - hair).mean() < 15
-    assert np.abs(upper - SKIN).sum(-1).min() > 60
-    # Nothing is left of the mouth.
-    mouth = back[40:44, 59:69].astype(int)
-    assert np.ptp(mouth, axis=1).max() < 40
-    np.testing.assert_array_equal(back[62:], picture[62:])
-    np.testing.assert_array_equal(back[:, :40], picture[:, :40])
-
-
-def test_the_guessed_back_of_a_garment_is_its_front():
-    coverage = disc(50)
-    photo = photo_of(coverage)
-    np.testing.assert_array_equal(guessed_back(photo, coverage), photo)

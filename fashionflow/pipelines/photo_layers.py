@@ -15,15 +15,13 @@ import torch
 
 from ..foreground import continued
 from ..models.geometry import PhotoGeometry
-from .background_plate import background_plate, filled
+from .background_plate import background_plate
+from .head import CLEAR, OWN_COLOURS, find_head, guessed_back
 
 
 CLOSING = 5.0
 """Along the outline front and back come together over so many pixels of a photo of `CLOSING_WIDTH` pixels across."""
 CLOSING_WIDTH = 256
-
-CLEAR = 0.5
-"""Coverage from which a pixel belongs to the figure."""
 
 SMALLEST_PIECE = 0.03
 """Pieces of the figure that are smaller than this share of its largest piece are taken for mistakes."""
@@ -33,12 +31,6 @@ STEEP = 1.5
 
 OTHER_CLOTH = 22.0
 """Grey levels of difference between two places' mean colours from which they are less and less taken for one cloth."""
-
-OWN_COLOURS = 0.9
-"""Coverage from which a pixel shows the figure's own colours and nothing of the background."""
-
-OTHER_THAN_SKIN = 60.0  # grey levels of difference from the face's colour from which it is hair and no skin
-HEAD_SHARE = 0.75  # of a head's height that hair covers from behind; below is the neck
 
 
 @dataclass
@@ -286,72 +278,3 @@ def guided_filter(guide: np.ndarray, values: np.ndarray, reach: int, smoothness:
     slope = np.linalg.solve(variance + smoothness * np.eye(3, dtype=np.float32), covariance[..., None])[..., 0]
     offset = mean_values - (slope * mean_guide).sum(-1)
     return (mean(slope) * guide).sum(-1) + mean(offset)
-
-
-def guessed_back(front_colours: np.ndarray, coverage: np.ndarray) -> np.ndarray:
-    """What the figure may look like from behind, uint8 [H, W, 3]: the garment's colours of the front, and hair where the face is."""
-    head = find_head(front_colours, coverage)
-    if head is None:
-        return front_colours
-    top, bottom, left, right = head
-    region = (slice(top, bottom), slice(left, right))
-    colours, clear = front_colours[region], coverage[region] > OWN_COLOURS
-    # Hair is what frames the face: along the outline and at the crown, where it is no skin.
-    inside = cv2.distanceTransform(np.pad(clear.astype(np.uint8), ((1, 0), (1, 1))), cv2.DIST_L2, cv2.DIST_MASK_5)[
-        1:, 1:-1
-    ]
-    rows = np.arange(bottom - top)[:, None]
-    around = (
-        clear & ((inside < 0.12 * (right - left)) | (rows < (bottom - top) / 6)) & (rows < HEAD_SHARE * (bottom - top))
-    )
-    skin = is_skin(colours)
-    hair = around & ~skin
-    face = clear & skin & (inside > 0.25 * (right - left))
-    if hair.sum() < 0.02 * clear.sum() and face.any():  # brown and fair hair have the hue of skin
-        usual = np.median(colours[face], axis=0)
-        hair = around & (np.linalg.norm(colours - usual, axis=-1) > OTHER_THAN_SKIN)
-    if hair.sum() < 0.02 * clear.sum():
-        return front_colours
-    soft = cv2.GaussianBlur(filled(colours.astype(np.float32), hair.astype(np.float32)), (0, 0), 1.5)
-    # Below the hair a neck, without a mouth.
-    colours = cv2.GaussianBlur(colours, (0, 0), max(1.0, 0.15 * (right - left)))
-    fade = np.clip((HEAD_SHARE * (bottom - top) - rows) / max(1, 0.2 * (bottom - top)), 0, 1)[..., None]
-    back = front_colours.copy()
-    back[region] = (colours + (soft - colours) * fade).round().clip(0, 255).astype(np.uint8)
-    return back
-
-
-def is_skin(picture: np.ndarray) -> np.ndarray:
-    """Where the colours may be skin's, bool [H, W], of uint8 sRGB [H, W, 3] (a box in YCrCb, Chai and Ngan 1999, a little wider)."""
-    luma, red, blue = np.moveaxis(cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2YCrCb), -1, 0)
-    return (luma > 30) & (red > 133) & (red < 185) & (blue > 75) & (blue < 132)
-
-
-def find_head(picture: np.ndarray, coverage: np.ndarray) -> tuple[int, int, int, int] | None:
-    """The head of the figure as (top, bottom, left, right), or `None` if it shows none, as a garment laid flat.
-
-    A head is the figure's narrow upper end, wide as high, with skin in it, above much wider shoulders.
-    """
-    mask = coverage > CLEAR
-    rows = np.flatnonzero(mask.any(axis=1))
-    if len(rows) < 20:
-        return None
-    top = rows[0]
-    left = mask.argmax(axis=1)
-    right = mask.shape[1] - mask[:, ::-1].argmax(axis=1)
-    widths = np.where(mask.any(axis=1), right - left, 0).astype(np.float32)
-    height = rows[-1] - top
-    shoulders = widths[top : top + height // 2].max()
-    wide = np.flatnonzero(widths[top : top + height // 2] > 0.62 * shoulders)
-    bottom = top + (wide[0] if len(wide) else 0)
-    head_height = bottom - top
-    if head_height < 8:
-        return None
-    head_left, head_right = int(left[top + 2 : bottom].min()), int(right[top + 2 : bottom].max())
-    head_width = np.median(widths[top + head_height // 4 : bottom])
-    if not 0.7 < head_height / max(head_width, 1) < 3 or head_width > 0.6 * shoulders:
-        return None
-    region, clear = picture[top:bottom, head_left:head_right], mask[top:bottom, head_left:head_right]
-    if (clear & is_skin(region)).sum() < 0.12 * clear.sum():
-        return None
-    return int(top), int(bottom), head_left, head_right
