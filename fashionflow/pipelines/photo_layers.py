@@ -17,14 +17,12 @@ from ..foreground import continued
 from ..models.geometry import PhotoGeometry
 from .background_plate import background_plate
 from .head import CLEAR, OWN_COLOURS, find_head, guessed_back
+from .matte import matte, whole
 
 
 CLOSING = 5.0
 """Along the outline front and back come together over so many pixels of a photo of `CLOSING_WIDTH` pixels across."""
 CLOSING_WIDTH = 256
-
-SMALLEST_PIECE = 0.03
-"""Pieces of the figure that are smaller than this share of its largest piece are taken for mistakes."""
 
 STEEP = 1.5
 """Pixels of surface for one of the photo up to which the photo shows a print well."""
@@ -113,7 +111,7 @@ def take_apart(photo: np.ndarray, geometry: PhotoGeometry) -> PhotoLayers:
     )
     predicted = (coverage > CLEAR).astype(np.uint8)
     enlarge = lambda values: cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR)  # noqa: E731
-    coverage = matte(photo, enlarge(coverage))
+    coverage = matte(photo, coverage)
     coverage = np.where(whole(coverage), coverage, 0).astype(np.float32)
     # The matte may reach a little beyond what was predicted; there the depths go on.
     front, back = (enlarge(beyond(depth, predicted)) * scale for depth in (front, back))
@@ -140,16 +138,6 @@ def take_apart(photo: np.ndarray, geometry: PhotoGeometry) -> PhotoLayers:
         texture=torch.from_numpy(continued_texture(front_colours, coverage, front)),
         axis=geometry.axis * scale,
     )
-
-
-def whole(coverage: np.ndarray) -> np.ndarray:
-    """Where the figure is, bool, [H, W]: its pieces without the small ones, which are mistakes, and their soft edges."""
-    touched = (coverage > 0.02).astype(np.uint8)
-    clear = (coverage > CLEAR).astype(np.uint8)
-    _, labels, statistics, _ = cv2.connectedComponentsWithStats(touched)
-    areas = np.bincount(labels.ravel(), weights=clear.ravel(), minlength=len(statistics))
-    areas[0] = 0
-    return (areas > SMALLEST_PIECE * areas.max())[labels] if areas.max() > 0 else np.zeros(coverage.shape, bool)
 
 
 def closed(coverage: np.ndarray, front: np.ndarray, back: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -240,41 +228,3 @@ def beyond(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
     inside = np.zeros(labels.max() + 1, np.float32)
     inside[labels[mask > 0]] = values[mask > 0]
     return inside[labels]
-
-
-def matte(photo: np.ndarray, coverage: np.ndarray) -> np.ndarray:
-    """Coverage that follows the photo's own edges, float32 in [0, 1], [H, W].
-
-    A guided filter (He et al. 2010): in every small window the coverage is a linear function of the photo's colours.
-
-    Args:
-        photo: uint8 sRGB, [H, W, 3].
-        coverage: in [0, 1], float32, [H, W]; its edges may be a few pixels off.
-    """
-    reach = max(2, round(6 * photo.shape[1] / 512))
-    guide = photo.astype(np.float32) / 255
-    soft = guided_filter(guide, coverage, reach, 1e-4)
-    # Away from the edge the prediction is sure of itself, and the photo's prints must not shine through.
-    edge = cv2.GaussianBlur(4 * coverage * (1 - coverage), (0, 0), reach / 2)
-    weight = np.clip(3 * edge, 0, 1)
-    mixed = weight * soft + (1 - weight) * coverage
-    mixed = cv2.GaussianBlur(mixed, (0, 0), 0.8 * photo.shape[1] / 512)
-    return np.clip((mixed - 0.3) / 0.4, 0, 1).astype(np.float32)
-
-
-def guided_filter(guide: np.ndarray, values: np.ndarray, reach: int, smoothness: float) -> np.ndarray:
-    """Values, float32 [H, W], made a local linear function of the colours of `guide`, float32 [H, W, 3].
-
-    Args:
-        reach: half the side of a window, pixels.
-        smoothness: variance of colours below which a window counts as plain.
-    """
-    size = (2 * reach + 1, 2 * reach + 1)
-    mean = lambda picture: cv2.blur(picture, size)  # noqa: E731
-    mean_guide, mean_values = mean(guide), mean(values)
-    covariance = mean(guide * values[..., None]) - mean_guide * mean_values[..., None]  # [H, W, 3]
-    products = mean((guide[..., :, None] * guide[..., None, :]).reshape(*guide.shape[:2], 9))
-    variance = products.reshape(*guide.shape, 3) - mean_guide[..., :, None] * mean_guide[..., None, :]
-    slope = np.linalg.solve(variance + smoothness * np.eye(3, dtype=np.float32), covariance[..., None])[..., 0]
-    offset = mean_values - (slope * mean_guide).sum(-1)
-    return (mean(slope) * guide).sum(-1) + mean(offset)

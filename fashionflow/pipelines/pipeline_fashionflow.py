@@ -20,8 +20,9 @@ from ..photo import Crop, cropped, figure_crop, fit
 from ..schedulers import SAMPLERS, make_scheduler
 from .back_photo import LEAST_MATCH, fit_back, outline_match
 from .guide import ClipGuide, guide_frames
-from .photo_layers import CLEAR, PhotoLayers, take_apart
-from .photo_layers import whole as whole_figure
+from .head import CLEAR
+from .matte import whole as whole_figure
+from .photo_layers import PhotoLayers, take_apart
 
 
 FIGURE = "figure"

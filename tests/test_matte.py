@@ -1,0 +1,88 @@
+"""Coverage that follows the photo's colours and edges."""
+
+import cv2
+import numpy as np
+import pytest
+
+from fashionflow.pipelines.head import CLEAR
+from fashionflow.pipelines.matte import matte, settled, whole
+
+
+RED, GREEN = (190, 40, 30), (60, 160, 70)
+HEIGHT, WIDTH = 160, 128
+
+
+def disc(radius: float, size: tuple[int, int] = (HEIGHT, WIDTH)) -> np.ndarray:
+    """A disc in the middle with a soft edge one pixel wide, float32 in [0, 1]."""
+    row, column = np.mgrid[: size[0], : size[1]] + 0.5
+    away = np.hypot(row - size[0] / 2, column - size[1] / 2)
+    return np.clip(radius - away + 0.5, 0, 1).astype(np.float32)
+
+
+def photo_of(coverage: np.ndarray, figure=RED, ground=GREEN) -> np.ndarray:
+    share = coverage[..., None]
+    return (np.array(figure) * share + np.array(ground) * (1 - share)).round().astype(np.uint8)
+
+
+def test_specks_are_dropped_and_pieces_of_the_figure_kept_with_their_soft_edges():
+    coverage = np.zeros((HEIGHT, WIDTH), np.float32)
+    coverage[20:140, 20:70], coverage[20:140, 19] = 1, 0.1
+    coverage[60:100, 80:100] = 1  # a sleeve that lies apart: 13 per cent
+    coverage[5:13, 110:118] = 1  # a mistake: 1 per cent
+    coverage[150:158, 5:120] = 0.3  # a shadow: never more than half
+    kept = whole(coverage)
+    assert kept[80, 40] and kept[80, 90] and kept[80, 19]
+    assert not kept[8, 112] and not kept[154, 60] and not kept[80, 75]
+    assert not whole(np.zeros((9, 9), np.float32)).any()
+
+
+@pytest.mark.parametrize("off", [-2, 2])
+def test_the_matte_follows_a_clear_edge_that_the_prediction_missed(off):
+    truth = np.zeros((24, 512), np.float32)
+    truth[:, 200:320] = 1
+    predicted = cv2.GaussianBlur(np.roll(truth, off, axis=1), (0, 0), 1.5)
+    found = matte(photo_of(truth), predicted)
+    assert found.min() >= 0 and found.max() <= 1
+    wrong = (found > CLEAR) != (truth > CLEAR)
+    assert wrong.sum(1).max() <= 2 < ((predicted > CLEAR) != (truth > CLEAR)).sum(1).min()
+    assert np.abs(found - truth).sum() < 0.75 * np.abs(predicted - truth).sum()
+
+
+def test_a_print_does_not_shine_through_the_matte():
+    truth = disc(60)
+    photo = photo_of(truth)
+    photo[::2][truth[::2] > 0.99] = GREEN  # rows in the colour of the ground
+    found = matte(photo, cv2.GaussianBlur(truth, (0, 0), 1))
+    assert found[disc(57) > 0.99].min() > 0.99
+
+
+@pytest.mark.parametrize("figure", [RED, (225, 225, 225)])
+def test_what_is_in_doubt_goes_to_what_looks_like_it(figure):
+    """A hole between arm and body that was taken for the figure, and a sleeve that was nearly missed."""
+    truth = disc(60)
+    truth[60:100, 20:32] = 0  # a hole
+    predicted = cv2.GaussianBlur(disc(60), (0, 0), 1.5)
+    predicted[58:102, 18:34] = 0.8  # in doubt, and on the wrong side
+    predicted[60:100, 76:90] = 0.2
+    found = settled(photo_of(truth, figure), predicted)
+    assert found[64:96, 23:29].max() < 0.2 and found[64:96, 79:87].min() > 0.9
+    sure = (predicted > 0.99) | (predicted < 0.03)
+    np.testing.assert_array_equal(found[sure], predicted[sure])
+
+
+def test_where_colours_do_not_tell_the_prediction_stays():
+    truth = disc(60)
+    predicted = cv2.GaussianBlur(truth, (0, 0), 1.5)
+    same = photo_of(truth, GREEN)  # white on white
+    np.testing.assert_allclose(settled(same, predicted), predicted, atol=0.2)
+    predicted[60:100, 40:52] = 0.7
+    # A shoe that looks like nothing near it.
+    other = photo_of(truth)
+    other[60:100, 40:52] = (30, 40, 200)
+    np.testing.assert_allclose(settled(other, predicted)[63:97, 43:49], 0.7, atol=0.02)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+def test_nothing_sure_to_compare_with_leaves_the_prediction(value):
+    predicted = np.full((HEIGHT, WIDTH), value, np.float32)
+    np.testing.assert_array_equal(settled(photo_of(disc(60)), predicted), predicted)
