@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 from PIL import Image, ImageFilter
 
-from .foreground import find_figure, is_certain, shrunk
+from .foreground import covered, find_figure, is_certain, shrunk
 from .framing import MAX_ZOOM, MIN_ZOOM, Crop, crop_box
 from .matting import FIGURE_SIDE, clean_background, matting_in_use
+from .turnable import cannot_see, cannot_turn, piece_in
 
 
 __all__ = ["SENTENCES", "Advice", "advise", "clean_background", "matting_in_use", "remedy"]
@@ -17,6 +18,7 @@ __all__ = ["SENTENCES", "Advice", "advise", "clean_background", "matting_in_use"
 SENTENCES = {
     "no-garment": "There is hardly anything to see in this picture; choose a photo of a garment.",
     "no-figure": "No garment or person was found in the photo, so nothing in it will move; choose another photo, or crop closer.",
+    "drawing": "This looks like a drawing, and its lines will smear when they turn; choose a photo of the garment.",
     "several": "Several people or garments were found, and they would turn about one axis; crop the photo to one of them.",
     "fills": "The garment fills the picture, so its edges are not seen and it can hardly turn; choose a photo that shows all of it.",
     "too-dark": "The photo is very dark, and the clip will be as dark.",
@@ -28,6 +30,10 @@ SENTENCES = {
     "ends-above": "The photo ends before the garment or person does, at its upper edge; what is missing stays missing.",
     "ends-beside": "The garment runs out of the photo at its side; what is missing stays missing when it turns.",
     "busy-background": "The background is busy; the model knows plain ones, and this one will smear when the garment turns.",
+    "unclear": (
+        "Where the garment ends is hard to tell from its surroundings, and its edges will smear when it turns; "
+        "a plain background of another colour helps."
+    ),
     "blurry": "The photo is blurry, and the clip will be as soft.",
     "too-small": (
         "Only {width} x {height} pixels are seen of the photo, fewer than the clip's {clip_width} x {clip_height}; "
@@ -50,9 +56,6 @@ SMALL = 0.8  # pixels seen for each of the clip's, along a side
 HIDDEN = 0.012  # part of the garment that the crop may hide unmentioned
 ENDING = 0.15  # part of an edge along which a garment runs out of the photo
 ENDING_BELOW = 0.07  # the same for the lower edge, where it may be two legs
-LEAST_FIGURE = 0.02  # part of the crop that a figure covers at least
-FILLED, FILLED_EDGE = 0.9, 0.6  # parts of the crop and of its edges beyond which a garment fills the picture
-ANOTHER = 0.35  # of the largest figure's area: from there on a second one is another person or garment
 WIDE = 1.2  # width over height of a photo that may lie on its side
 SHARP_HEIGHT = 320  # pixels, the crop's height at which blur is judged
 MARGIN = 0.04  # of the garment's size, left around it by "show-all"
@@ -98,9 +101,7 @@ def advise(
     # Blocks are averaged first: ten times faster than a good resampling of a phone's photo, and as good after the second.
     photo_small = photo.reduce(max(1, max(photo.size) // (4 * FIGURE_SIDE)))
     whole = np.asarray(shrunk(photo_small, FIGURE_SIDE))
-    scale = np.array([whole.shape[1] / photo.width, whole.shape[0] / photo.height] * 2)
-    left, top, right, bottom = (box * scale).round().astype(int).clip(0, whole.shape[1::-1] * 2)
-    seen = np.s_[top : max(bottom, top + 1), left : max(right, left + 1)]
+    seen = _seen(whole, photo.size, box)
     lab = cv2.cvtColor(whole.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     darkest, lightest = np.quantile(lab[seen].reshape(-1, 3), [0.01, 0.99], axis=0)
     if (lightest - darkest).max() < UNIFORM:
@@ -109,14 +110,17 @@ def advise(
     if np.quantile(lab[seen][..., 0], 0.95) < DARK:
         found.append(Advice("too-dark", "too-dark", {}, "brighten"))
     if coverage is not None:
-        figure = _covered(coverage, whole.shape[:2])
-        found += _shape_of(figure, (left, top, right, bottom))
+        figure = covered(coverage, whole.shape[:2])
+        cannot = cannot_turn(whole, figure, seen) or cannot_see(np.asarray(photo_small), whole, coverage)
+        if cannot is not None:
+            found.append(cannot)
+        figure = piece_in(figure, seen)
         # A model with geometry turns what the photo's edges cut off, and keeps a busy background as it is.
-        cut_off = [advice for advice in _cut_off(figure, (left, top, right, bottom)) if advice.key == "hidden"]
-        busy, certain = False, bool(figure.any())
+        cut_off = [advice for advice in _cut_off(figure, seen) if advice.key == "hidden"]
+        busy, certain = False, cannot is None
     else:
         figure = find_figure(whole)
-        cut_off = [] if figure is None else _cut_off(figure, (left, top, right, bottom))
+        cut_off = [] if figure is None else _cut_off(figure, seen)
         busy = _unevenness(lab, figure, seen) > (BUSY if figure is not None else BUSY_UNKNOWN)
         # Asked only where it matters, because it takes as long as all the rest.
         certain = figure is not None and bool(cut_off or busy) and is_certain(whole, figure)
@@ -139,49 +143,33 @@ def advise(
     return found[:MOST_ADVICE]
 
 
-def _covered(coverage: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The mask of a figure, uint8 0 or 1, of `size`, from its coverage at another size."""
-    return (cv2.resize(coverage.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA) > 0.5).astype(np.uint8)
-
-
-def _shape_of(figure: np.ndarray, box: tuple[int, int, int, int]) -> list[Advice]:
-    """At most one advice about a figure of which a model with geometry can make no good clip; mask and box in the same pixels."""
-    left, top, right, bottom = (max(0, side) for side in box)
-    seen = figure[top : max(bottom, top + 1), left : max(right, left + 1)]
-    if not seen.size or seen.mean() < LEAST_FIGURE:
-        return [Advice("no-garment", "no-figure", {})]
-    edges = (seen[0], seen[-1], seen[:, 0], seen[:, -1])
-    if seen.mean() > FILLED or sum(edge.mean() > FILLED_EDGE for edge in edges) >= 3:
-        return [Advice("cut-off", "fills", {})]
-    _, _, statistics, _ = cv2.connectedComponentsWithStats(np.ascontiguousarray(seen))
-    areas = np.sort(statistics[1:, cv2.CC_STAT_AREA])[::-1]
-    if len(areas) > 1 and areas[1] > ANOTHER * areas[0]:
-        return [Advice("several", "several", {})]
-    return []
-
-
-def remedy(name: str, photo: Image.Image, width: int, height: int, crop: Crop) -> tuple[Image.Image, Crop]:
+def remedy(
+    name: str, photo: Image.Image, width: int, height: int, crop: Crop, coverage: np.ndarray | None = None
+) -> tuple[Image.Image, Crop]:
     """The photo and the crop after a remedy; the one that it does not concern comes back as it was.
 
     Args:
         name: `Advice.remedy`: "show-all" and "zoom-out" change the crop, "clean-background", "sharpen" and "brighten" the
             photo.
-        photo, width, height, crop: as for `advise`.
+        photo, width, height, crop, coverage: as for `advise`.
 
     Raises:
         ValueError: in one sentence, if the background cannot be cleaned, or if there is no such remedy.
     """
     crop.check()
     if name == "show-all":
-        figure = find_figure(
-            np.asarray(shrunk(photo.reduce(max(1, max(photo.size) // (4 * FIGURE_SIDE))), FIGURE_SIDE))
-        )
+        whole = np.asarray(shrunk(photo.reduce(max(1, max(photo.size) // (4 * FIGURE_SIDE))), FIGURE_SIDE))
+        if coverage is None:
+            figure = find_figure(whole)
+        else:
+            seen = _seen(whole, photo.size, crop.box(photo.size, width / height))
+            figure = piece_in(covered(coverage, whole.shape[:2]), seen)
         return photo, crop if figure is None else _whole_figure(figure, photo.size, width / height)
     if name == "zoom-out":
         left, _, right, _ = crop.box(photo.size, width / height)
         return photo, Crop(max(1.0, crop.zoom * min(1.0, (right - left) / width)), crop.across, crop.down)
     if name == "clean-background":
-        return clean_background(photo), crop
+        return clean_background(photo, coverage), crop
     if name == "sharpen":
         _, top, _, bottom = crop.box(photo.size, width / height)
         radius = 1.5 * (bottom - top) / SHARP_HEIGHT
@@ -191,10 +179,22 @@ def remedy(name: str, photo: Image.Image, width: int, height: int, crop: Crop) -
     raise ValueError(f"`name` must be show-all, zoom-out, clean-background, sharpen or brighten, got {name!r}.")
 
 
-def _cut_off(figure: np.ndarray, box: tuple[int, int, int, int]) -> list[Advice]:
-    """At most one advice about a figure that the crop or the photo does not hold; mask and box in the same pixels."""
-    left, top, right, bottom = box
-    inside = figure[top:bottom, left:right].sum()
+def _seen(picture: np.ndarray, size: tuple[int, int], box: tuple[float, float, float, float]) -> tuple[slice, slice]:
+    """The rows and columns of a small picture of a photo that a crop shows.
+
+    Args:
+        picture: [height, width, 3].
+        size: the photo's width and height, pixels.
+        box: the crop's left, top, right and bottom in the photo.
+    """
+    ends = np.array(picture.shape[1::-1] * 2)
+    left, top, right, bottom = (np.array(box) * ends / (size * 2)).round().astype(int).clip(0, ends)
+    return np.s_[top : max(bottom, top + 1), left : max(right, left + 1)]
+
+
+def _cut_off(figure: np.ndarray, seen: tuple[slice, slice]) -> list[Advice]:
+    """At most one advice about a figure that the crop or the photo does not hold: its mask, and the crop's rows and columns in it."""
+    inside = figure[seen].sum()
     if inside < (1 - HIDDEN) * figure.sum():
         return [Advice("cut-off", "hidden", {}, "show-all")]
     beside = max(figure[:, 0].mean(), figure[:, -1].mean())

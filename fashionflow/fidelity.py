@@ -1,4 +1,6 @@
-"""Is the garment of a clip still that of its photo? Its colours and its pattern, frame by frame, without any network.
+"""Is the garment of a clip still that of its photo? Its colours and its pattern, frame by frame.
+
+Where the garment is, the model that made the clip says if it has a geometry; of other clips, before a plain background, colour does.
 
 Colour is compared as two palettes, so that a turn, which shows more of one side, changes little. The pattern is compared patch by
 patch: whether what a frame's garment shows can be found in the photo, and whether as much detail is there.
@@ -6,12 +8,13 @@ patch: whether what a frame's garment shows can be found in the photo, and wheth
 Frames are uint8 RGB, [height, width, 3]. Colours are CIE Lab under D65: L in [0, 100], a and b in about [-100, 100].
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from .figure import NECKLINE, Figure, find_figure, garment_bottom, garment_region
 from .palette import palette, palette_difference, to_lab
@@ -53,6 +56,11 @@ SMALLEST_REGION = 200
 """Pixels of a garment that are enough to judge it."""
 UNSEEN_CONTRAST = 18.0
 """Variance of a patch, in Lab squared, below which its contrast is folds and shading rather than pattern."""
+
+
+def by_colour(picture: Image.Image) -> None:
+    """The `coverage_of` of a model without geometry: it sees no figure, so that colour must tell."""
+    return None
 
 
 @dataclass(frozen=True)
@@ -104,7 +112,12 @@ class Fidelity:
         )
 
 
-def fidelity(frames: np.ndarray | Iterable[np.ndarray], photo: np.ndarray, fps: float | None = None) -> Fidelity:
+def fidelity(
+    frames: np.ndarray | Iterable[np.ndarray],
+    photo: np.ndarray,
+    fps: float | None = None,
+    coverage_of: Callable[[Image.Image], np.ndarray | None] = by_colour,
+) -> Fidelity:
     """Judges a clip by the photo that it was made from.
 
     Args:
@@ -112,6 +125,7 @@ def fidelity(frames: np.ndarray | Iterable[np.ndarray], photo: np.ndarray, fps: 
             them are held at a time.
         photo: the photo as the pipeline fits it, uint8 RGB, [height, width, 3]. Another size is scaled to that of the frames.
         fps: frames a second, for `Fidelity.seconds`.
+        coverage_of: where the figure is in a picture, as `FashionFlowPipeline.coverage_of` says it.
 
     Raises:
         ValueError: for no frames, or frames or a photo of another kind.
@@ -121,7 +135,7 @@ def fidelity(frames: np.ndarray | Iterable[np.ndarray], photo: np.ndarray, fps: 
         if garment is None:
             _check(frame, "frames")
             _check(photo, "photo")
-            garment = Garment(_resized(photo, frame.shape[1::-1]))
+            garment = Garment(_resized(photo, frame.shape[1::-1]), coverage_of)
         if index % stride == 0:
             kept.append(frame)
             indices.append(index)
@@ -140,18 +154,20 @@ class Garment:
 
     Args:
         photo: uint8 RGB, [height, width, 3].
+        coverage_of: as for `fidelity`.
 
     Raises:
         ValueError: if the photo is no such picture.
     """
 
-    def __init__(self, photo: np.ndarray):
+    def __init__(self, photo: np.ndarray, coverage_of: Callable[[Image.Image], np.ndarray | None] = by_colour):
         _check(photo, "photo")
+        self._coverage_of = coverage_of
         shrink = min(1, WORKING_HEIGHT / photo.shape[0])
         self._size = tuple(max(PATCH, round(side * shrink)) for side in photo.shape[1::-1])
         photo = _resized(photo, self._size)
         self._lab = to_lab(photo)
-        self._figure = find_figure(photo)
+        self._figure = find_figure(photo, coverage_of(Image.fromarray(photo)))
         self._bottom = garment_bottom(self._lab, self._figure)
         region = garment_region(photo.shape, self._figure, NECKLINE, self._bottom)
         self.found = bool(region.sum() >= SMALLEST_REGION)
@@ -169,13 +185,14 @@ class Garment:
         """
         _check(frame, "frame")
         frame = _resized(frame, self._size)
-        figure = find_figure(frame) or self._figure
+        coverage = self._coverage_of(Image.fromarray(frame))
+        figure = find_figure(frame, coverage) or self._figure
         shift = 0
         if figure is not None and self._figure is not None:
             scale = self._figure.height / figure.height
             if abs(scale - 1) > 0.03 and 0.5 < scale < 2:  # somebody walks up, and the print grows with them
                 frame = _resized(frame, tuple(round(side * scale) for side in self._size))
-                figure = find_figure(frame) or figure
+                figure = find_figure(frame, coverage) or figure
             shift = self._figure.top - figure.top
         lab = to_lab(frame)
         region = self._region_in(lab, figure)

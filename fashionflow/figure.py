@@ -1,4 +1,4 @@
-"""Where the garment is in a studio picture: the figure before a plain background, and the cloth in the middle of it.
+"""Where the garment is in a picture: the figure, by its coverage or before a plain background, and the cloth in the middle of it.
 
 Frames are uint8 RGB, [height, width, 3]; colours CIE Lab, float32 [height, width, 3].
 """
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+
+from .foreground import covered
 
 
 DIFFERENT = 8
@@ -28,7 +30,7 @@ MIDDLE = 0.6
 @dataclass(frozen=True)
 class Figure:
     """A figure from row `top` to before row `bottom`. `left` and `right` are its ends in every row of the picture, [height], not
-    a number in rows without it; `mask` is where it differs from the background, bool [height, width]."""
+    a number in rows without it; `mask` is what belongs to it, bool [height, width]."""
 
     top: int
     bottom: int
@@ -45,8 +47,28 @@ class Figure:
         return self.top + int(share * self.height)
 
 
-def find_figure(frame: np.ndarray) -> Figure | None:
-    """What stands before the background, which the picture's left and right borders show row by row; `None` if nothing does."""
+def find_figure(frame: np.ndarray, coverage: np.ndarray | None = None) -> Figure | None:
+    """What stands before the background; `None` if nothing does.
+
+    Args:
+        frame: uint8 RGB, [height, width, 3].
+        coverage: where a model with geometry sees the figure, in [0, 1], at any size, [h, w]. Without it the figure is what differs from
+            the background, which the picture's left and right borders show row by row.
+    """
+    if coverage is not None:
+        mask = covered(coverage, frame.shape[:2]) > 0
+        rows = np.flatnonzero(mask.sum(axis=1) > 2)
+    else:
+        mask, rows = _by_colour(frame)
+    if mask.mean() < SMALLEST_SHARE or len(rows) < 10:
+        return None
+    left = np.where(mask.any(axis=1), mask.argmax(axis=1), np.nan)
+    right = np.where(mask.any(axis=1), mask.shape[1] - mask[:, ::-1].argmax(axis=1), np.nan)
+    return Figure(int(rows[0]), int(rows[-1]) + 1, left, right, mask)
+
+
+def _by_colour(frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What differs from the background, bool [height, width], and the rows from its head to its feet, [N]."""
     margin = max(2, frame.shape[1] // 40)
     borders = np.concatenate([frame[:, :margin], frame[:, -margin:]], axis=1)
     background = np.median(borders, axis=1).astype(np.uint8)  # [height, 3]
@@ -57,19 +79,13 @@ def find_figure(frame: np.ndarray) -> Figure | None:
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(mask)
     areas = statistics[:, cv2.CC_STAT_AREA].copy()
     areas[0] = 0  # the background
-    if areas.max() < SMALLEST_SHARE * mask.size:
-        return None
-    mask = (areas >= areas.max() / 10)[labels]
+    mask = (areas >= max(1, areas.max() / 10))[labels]
     rows = np.flatnonzero(mask.sum(axis=1) > 2)
-    if len(rows) < 10:
-        return None
     # Shadows on the floor differ by little; where head and shoes differ by more, they are the ends.
     clear = np.flatnonzero((mask & (difference > VERY_DIFFERENT)).sum(axis=1) > 2)
     if len(clear) and np.ptp(clear) > 0.7 * np.ptp(rows):
         rows = clear
-    left = np.where(mask.any(axis=1), mask.argmax(axis=1), np.nan)
-    right = np.where(mask.any(axis=1), mask.shape[1] - mask[:, ::-1].argmax(axis=1), np.nan)
-    return Figure(int(rows[0]), int(rows[-1]) + 1, left, right, mask)
+    return mask, rows
 
 
 def garment_region(

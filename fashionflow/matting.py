@@ -1,7 +1,8 @@
 """Puts the garment or person of a photo on a plain studio background, as the shipped model saw them in training.
 
-With the optional package rembg and the weights of one of its models on this machine, a matting network finds the figure;
-otherwise OpenCV's GrabCut does, by colour alone. Nothing is fetched from a network.
+With the optional package rembg and the weights of one of its models on this machine, a matting network finds the figure; otherwise the
+geometry of the model at work does, if it has one and is sure; otherwise OpenCV's GrabCut, by colour alone. Nothing is fetched from a
+network.
 """
 
 import threading
@@ -13,11 +14,15 @@ import numpy as np
 from PIL import Image
 
 from .errors import PhotoError
-from .foreground import cleaned, continued, cut, find_figure, is_certain, shrunk
+from .foreground import UNSURE, blurriness, cleaned, continued, cut, find_figure, is_certain, shrunk
+from .pipelines.photo_layers import matte, whole
 
 
 MATTING_MODELS = ("isnet-general-use", "u2net", "silueta", "u2netp")
 """The models of rembg that may be used, best first: free for any use, and under two seconds a photo on a processor."""
+
+GEOMETRY, GRABCUT = "geometry", "OpenCV GrabCut"
+"""What `matting_in_use` says where there is no matting network."""
 
 BACKDROP = 245
 """The studio's backdrop, sRGB grey level: near white, as in most of the shipped model's training clips."""
@@ -27,41 +32,50 @@ DARKER_BACKDROP = 176
 
 FIGURE_SIDE = 112  # pixels, the longer side of the picture in which the figure is looked for
 MASK_SIDE = 384  # pixels, the longer side at which GrabCut draws its outline
-MATTING_SIDE = 1024  # pixels, the longer side of what a matting network gets
+MATTING_SIDE = 1024  # pixels, the longer side of what a matting network gets, and at which coverage gets its outline
 STRIP_ROWS = 256  # rows blended at a time: a phone's photo would take a gigabyte as floats
 
 _MAKING_SESSION = threading.Lock()
 
 
-def clean_background(photo: Image.Image) -> Image.Image:
+def clean_background(photo: Image.Image, coverage: np.ndarray | None = None) -> Image.Image:
     """The photo with its garment or person on a plain, nearly white background (grey behind a white garment).
 
     Args:
         photo: an RGB photo of any size; the result has the same.
+        coverage: where a model with geometry sees the figure in it, in [0, 1], at any size, [h, w].
 
     Raises:
         PhotoError: in one sentence, if what was found is no believable figure; the photo is better left as it is.
     """
-    session = _session()
-    if session is None:
-        picture = np.asarray(shrunk(photo, MASK_SIDE))
-        coverage = _by_colour(picture)
-    else:
+    session, used = _session(), matting_in_use(coverage)
+    small = shrunk(photo, MASK_SIDE if used == GRABCUT else MATTING_SIDE)
+    picture = np.asarray(small)  # [height, width, 3]
+    if session is not None:
         import rembg
 
-        small = shrunk(photo, MATTING_SIDE)
-        picture = np.asarray(small)
         coverage = np.asarray(rembg.remove(small, session=session, only_mask=True), np.float32) / 255
+    elif used == GEOMETRY:
+        coverage = matte(picture, cv2.resize(coverage, small.size, interpolation=cv2.INTER_LINEAR))
+        coverage = np.where(whole(coverage), coverage, 0)
+    else:
+        coverage = _by_colour(picture)
     area = coverage.mean()
     if not 0.05 <= area <= 0.95:
         raise PhotoError("no-figure", part=f"{area:.0%}")
     return _composed(photo, picture, coverage)
 
 
-def matting_in_use() -> str:
-    """What finds the figure: "rembg" and the model's name, or "OpenCV GrabCut"."""
+def matting_in_use(coverage: np.ndarray | None = None) -> str:
+    """What finds the figure: "rembg" and the model's name, `GEOMETRY` or `GRABCUT`.
+
+    Args:
+        coverage: as for `clean_background`. Where it is blurred GrabCut does better, which knows nothing of people but needs no plain ground.
+    """
     session = _session()
-    return "OpenCV GrabCut" if session is None else f"rembg {session.model_name}"
+    if session is not None:
+        return f"rembg {session.model_name}"
+    return GEOMETRY if coverage is not None and blurriness(coverage) < UNSURE else GRABCUT
 
 
 def _session():

@@ -67,7 +67,7 @@ def test_what_is_in_doubt_goes_to_what_looks_like_it(figure):
     found = settled(photo_of(truth, figure), predicted)
     assert found[64:96, 23:29].max() < 0.2 and found[64:96, 79:87].min() > 0.9
     sure = (predicted > 0.99) | (predicted < 0.03)
-    np.testing.assert_array_equal(found[sure], predicted[sure])
+    np.testing.assert_allclose(found[sure], predicted[sure], atol=0.03)
 
 
 def test_where_colours_do_not_tell_the_prediction_stays():

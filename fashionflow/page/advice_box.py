@@ -80,7 +80,7 @@ class AdviceBox:
         pipe = self.desk.studio.pipe
         try:
             photo = read_upload(upload)
-            mended, crop = remedy(names[index], photo, pipe.width, pipe.height, crop)
+            mended, crop = remedy(names[index], photo, pipe.width, pipe.height, crop, pipe.coverage_of(photo))
         except ValueError as error:
             unchanged[4] = gr.update(value=wording.status(words_of(error, words), problem=True), visible=True)
             return unchanged

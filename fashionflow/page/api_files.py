@@ -34,10 +34,11 @@ class FileEndpoints:
             crop = read_crop({"zoom": zoom, "across": across, "down": down})
             first_frame = self.photo_box.fitted(photo, crop.zoom, crop.across, crop.down)
             picture, found = read_upload(photo), []
-            for advice in advise(picture, pipe.width, pipe.height, crop, pipe.coverage_of(picture)):
+            coverage = pipe.coverage_of(picture)
+            for advice in advise(picture, pipe.width, pipe.height, crop, coverage):
                 told = {"kind": advice.kind, "sentence": advice.sentence(), "remedy": advice.remedy}
                 if advice.remedy in ("show-all", "zoom-out"):
-                    _, better = remedy(advice.remedy, picture, pipe.width, pipe.height, crop)
+                    _, better = remedy(advice.remedy, picture, pipe.width, pipe.height, crop, coverage)
                     told["crop"] = {"zoom": better.zoom, "across": better.across, "down": better.down}
                 found.append(told)
             return found, first_frame

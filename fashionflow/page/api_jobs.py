@@ -106,7 +106,8 @@ class JobEndpoints:
         with plain_sentences():
             job, index, finished = self._finished(number, clip)
         with plain_sentences(ENGLISH("viewer.not_judged"), theirs=()):
-            judged = fidelity(read_frames(finished.path), np.asarray(job.photo(index)), finished.fps)
+            frames, photo = read_frames(finished.path), np.asarray(job.photo(index))
+            judged = fidelity(frames, photo, finished.fps, self.studio.pipe.coverage_of)
             names = ("seconds", "colour_difference", "similarity")
             return judged.verdict, judged.sentence, {name: getattr(judged, name).round(3).tolist() for name in names}
 

@@ -90,7 +90,8 @@ class Compare:
         job = self.desk.studio.find(shown["number"])
         try:
             photo = np.asarray(job.photo(shown["clip"]))
-            judged = fidelity(read_frames(path), photo, job.results[shown["clip"]].fps)
+            coverage_of = self.desk.studio.pipe.coverage_of
+            judged = fidelity(read_frames(path), photo, job.results[shown["clip"]].fps, coverage_of)
         except (OSError, ValueError):
             logger.exception("A clip could not be compared with its photo.")
             problem = status(words("viewer.not_judged"), problem=True)
