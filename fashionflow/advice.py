@@ -8,8 +8,8 @@ from PIL import Image, ImageFilter
 
 from .foreground import covered, find_figure, is_certain, shrunk
 from .framing import MAX_ZOOM, MIN_ZOOM, Crop, crop_box
-from .matting import FIGURE_SIDE, clean_background, matting_in_use
-from .turnable import cannot_see, cannot_turn, piece_in
+from .matting import FIGURE_SIDE, GRABCUT, clean_background, matting_in_use
+from .turnable import OBSTACLES, obstacle, piece_in
 
 
 __all__ = ["SENTENCES", "Advice", "advise", "clean_background", "matting_in_use", "remedy"]
@@ -111,13 +111,14 @@ def advise(
         found.append(Advice("too-dark", "too-dark", {}, "brighten"))
     if coverage is not None:
         figure = covered(coverage, whole.shape[:2])
-        cannot = cannot_turn(whole, figure, seen) or cannot_see(np.asarray(photo_small), whole, coverage)
-        if cannot is not None:
-            found.append(cannot)
+        key = obstacle(whole, figure, seen, coverage, np.asarray(photo_small))
+        if key is not None:
+            helps = key == "unclear" and _can_be_cut_out(whole, find_figure(whole))
+            found.append(Advice(OBSTACLES[key], key, {}, "clean-background" if helps else None))
         figure = piece_in(figure, seen)
         # A model with geometry turns what the photo's edges cut off, and keeps a busy background as it is.
         cut_off = [advice for advice in _cut_off(figure, seen) if advice.key == "hidden"]
-        busy, certain = False, cannot is None
+        busy, certain = False, key is None
     else:
         figure = find_figure(whole)
         cut_off = [] if figure is None else _cut_off(figure, seen)
@@ -131,8 +132,7 @@ def advise(
     else:
         found += cut_off
     if busy:
-        # Without a matting network only a figure that stands out from its background can be cut out.
-        helps = certain or not matting_in_use().startswith("OpenCV")
+        helps = certain or _can_be_cut_out(whole, None)
         found.append(Advice("busy-background", "busy-background", {}, "clean-background" if helps else None))
     pixels = round(box[2] - box[0]), round(box[3] - box[1])
     if pixels[0] < SMALL * width:
@@ -141,6 +141,11 @@ def advise(
     elif _sharpness(photo, photo_small, box) < BLURRY:
         found.append(Advice("blurry", "blurry", {}, "sharpen"))
     return found[:MOST_ADVICE]
+
+
+def _can_be_cut_out(picture: np.ndarray, figure: np.ndarray | None) -> bool:
+    """Whether "clean-background" can help: without a matting network only if the figure, as colour finds it, stands out."""
+    return matting_in_use() != GRABCUT or figure is not None and is_certain(picture, figure)
 
 
 def remedy(

@@ -16,6 +16,7 @@ from fashionflow.training.geometry_augmentation import (
     GeometryExample,
     _moved,
     _place,
+    _printed,
     changed,
     colours_continued,
     mirrored,
@@ -271,6 +272,21 @@ def test_a_mirrored_border_shows_no_second_figure():
     moved = _moved(example, matrix, reflected=True)
     reds = moved.photo[..., 0] - moved.photo[..., 1] > 0.3
     assert reds[moved.coverage > 0.9].all() and not reds[moved.coverage < 0.1].any()
+
+
+def test_prints_in_the_colour_of_the_ground_stay_on_the_figure():
+    example = unchanged(ellipse(3))
+    like_the_ground = 0
+    for seed in range(30):
+        printed = _printed(example.photo, example.coverage, np.random.default_rng(seed))
+        assert printed.dtype == np.float32 and printed.min() >= 0 and printed.max() <= 1
+        np.testing.assert_array_equal(printed[example.coverage <= 0.9], example.photo[example.coverage <= 0.9])
+        assert (printed != example.photo).any()
+        like_the_ground += np.abs(printed - np.array(WHITE) / 255)[example.coverage > 0.9].max(-1).min() < 0.08
+    assert 15 < like_the_ground < 30
+    np.testing.assert_array_equal(
+        _printed(example.photo, np.zeros_like(example.coverage), np.random.default_rng(0)), example.photo
+    )
 
 
 def test_another_background_leaves_no_rim_of_the_old_one():

@@ -1,7 +1,7 @@
 """Changes photos and their shapes at random, so that the geometry network meets more photos than were rendered.
 
-Four changes, in this order: the figure gets other colours, the photo is moved in its frame, the figure gets another background, and
-the faults of a camera and of a file format are added. Colours are sRGB in [0, 1], float32; lengths and depths are pixels.
+Five changes, in this order: the figure gets other colours, the photo is moved in its frame, the figure gets another background, a
+print in that background's colour, and the faults of a camera and of a file format. Colours are sRGB in [0, 1], float32; lengths and depths are pixels.
 """
 
 from dataclasses import dataclass, replace
@@ -84,6 +84,8 @@ def changed(
         figure = cv2.warpAffine(figure, matrix, figure.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
         ground = _background(figure, moved.coverage, random, pictures)
         moved = replace(moved, photo=_over(figure, ground, moved.coverage))
+    if random.random() < 0.5:
+        moved = replace(moved, photo=_printed(moved.photo, moved.coverage, random))
     if random.random() < 0.5:
         moved = mirrored(moved)
     return replace(moved, photo=_photographed(moved.photo, random))
@@ -217,6 +219,44 @@ def _background(
         shadow = cv2.GaussianBlur(shadow, (0, 0), random.uniform(2, 12))
         ground = ground * (1 - random.uniform(0.08, 0.5) * shadow[..., None])
     return np.clip(ground, 0, 1).astype(np.float32)
+
+
+def _printed(photo: np.ndarray, coverage: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """The photo with spots, letters, stripes or lines on the figure, mostly in the colour of the ground beside it, [height, width, 3].
+
+    What looks like the ground and lies on the figure is the figure's all the same.
+    """
+    inside, outside = coverage > 0.9, coverage < 0.2
+    beside = outside & (cv2.dilate(coverage, np.ones((25, 25), np.uint8)) > 0.5)
+    if not inside.any() or not outside.any():
+        return photo
+    colour = np.median(photo[beside if beside.any() else outside], axis=0) + random.normal(0, 0.015, 3)
+    if random.random() < 0.25:
+        colour = random.uniform(0, 1, 3)
+    height, width = coverage.shape
+    places = np.argwhere(inside)
+    kind = random.choice(["spots", "letters", "stripes", "lines"], p=[0.4, 0.2, 0.2, 0.2])
+    share = np.zeros(coverage.shape, np.uint8)
+    for _ in range(random.integers(1, 14)):
+        row, column = (int(place) for place in places[random.integers(len(places))])
+        if kind == "spots":
+            axes = tuple(int(length) for length in random.uniform(3, 22, 2))
+            cv2.ellipse(share, (column, row), axes, random.uniform(0, 180), 0, 360, 255, -1)
+        elif kind == "letters":
+            text = "".join(chr(code) for code in random.integers(ord("A"), ord("Z") + 1, random.integers(1, 6)))
+            font, size, thickness = int(random.integers(7)), random.uniform(0.5, 1.8), int(random.integers(1, 6))
+            cv2.putText(share, text, (column - 20, row), font, size, 255, thickness, cv2.LINE_AA)
+        elif kind == "stripes":
+            cv2.line(share, (0, row), (width, int(row + random.normal(0, 10))), 255, int(random.integers(2, 9)))
+        else:
+            end = int(column + random.normal(0, 15)), int(row + random.normal(0, 30))
+            cv2.line(share, (column, row), end, 255, int(random.integers(2, 14)))
+    share = cv2.GaussianBlur(share.astype(np.float32) / 255, (0, 0), random.uniform(0.4, 1.2)) * inside
+    shade = 1.0
+    if random.random() < 0.6:  # folds go on through a print
+        light = cv2.GaussianBlur(photo @ GREY, (0, 0), 4)
+        shade = np.clip(light / max(float(np.median(light[inside])), 0.01), 0.7, 1.1)[..., None]
+    return (photo + (np.clip(colour * shade, 0, 1) - photo) * share[..., None]).astype(np.float32)
 
 
 def _lightest(figure: np.ndarray, coverage: np.ndarray) -> np.ndarray:
