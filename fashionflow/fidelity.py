@@ -60,7 +60,7 @@ UNSEEN_CONTRAST = 18.0
 
 def by_colour(picture: Image.Image) -> None:
     """The `coverage_of` of a model without geometry: it sees no figure, so that colour must tell."""
-    return None
+    return
 
 
 @dataclass(frozen=True)

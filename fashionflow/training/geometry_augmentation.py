@@ -233,24 +233,26 @@ def _printed(photo: np.ndarray, coverage: np.ndarray, random: np.random.Generato
     colour = np.median(photo[beside if beside.any() else outside], axis=0) + random.normal(0, 0.015, 3)
     if random.random() < 0.25:
         colour = random.uniform(0, 1, 3)
-    height, width = coverage.shape
+    width = coverage.shape[1]
+    scale = width / 256
+    lengths = lambda low, high: max(1, round(scale * random.uniform(low, high)))  # noqa: E731
     places = np.argwhere(inside)
     kind = random.choice(["spots", "letters", "stripes", "lines"], p=[0.4, 0.2, 0.2, 0.2])
     share = np.zeros(coverage.shape, np.uint8)
     for _ in range(random.integers(1, 14)):
         row, column = (int(place) for place in places[random.integers(len(places))])
         if kind == "spots":
-            axes = tuple(int(length) for length in random.uniform(3, 22, 2))
+            axes = lengths(3, 22), lengths(3, 22)
             cv2.ellipse(share, (column, row), axes, random.uniform(0, 180), 0, 360, 255, -1)
         elif kind == "letters":
             text = "".join(chr(code) for code in random.integers(ord("A"), ord("Z") + 1, random.integers(1, 6)))
-            font, size, thickness = int(random.integers(7)), random.uniform(0.5, 1.8), int(random.integers(1, 6))
-            cv2.putText(share, text, (column - 20, row), font, size, 255, thickness, cv2.LINE_AA)
+            font, size = int(random.integers(7)), scale * random.uniform(0.5, 1.8)
+            cv2.putText(share, text, (column - round(20 * scale), row), font, size, 255, lengths(1, 5), cv2.LINE_AA)
         elif kind == "stripes":
-            cv2.line(share, (0, row), (width, int(row + random.normal(0, 10))), 255, int(random.integers(2, 9)))
+            cv2.line(share, (0, row), (width, int(row + scale * random.normal(0, 10))), 255, lengths(2, 9))
         else:
-            end = int(column + random.normal(0, 15)), int(row + random.normal(0, 30))
-            cv2.line(share, (column, row), end, 255, int(random.integers(2, 14)))
+            end = int(column + scale * random.normal(0, 15)), int(row + scale * random.normal(0, 30))
+            cv2.line(share, (column, row), end, 255, lengths(2, 14))
     share = cv2.GaussianBlur(share.astype(np.float32) / 255, (0, 0), random.uniform(0.4, 1.2)) * inside
     shade = 1.0
     if random.random() < 0.6:  # folds go on through a print

@@ -1,0 +1,127 @@
+"""Which share of each pixel a figure covers: the geometry network's answer, made to follow the photo's own colours and edges.
+
+Pictures are uint8 sRGB, [H, W, 3]; coverage is float32 in [0, 1].
+
+Shape letters used in this file:
+    H, W pixels   N pixels that are in doubt
+"""
+
+import cv2
+import numpy as np
+
+from .head import CLEAR
+
+
+SURE = (0.04, 0.985)
+"""Coverage up to which a pixel is surely background, and from which it is surely the figure."""
+
+DOUBT_WIDTH = 256
+"""Width of the picture in which doubts are settled, pixels."""
+
+RINGS = ((3, 8), (6, 12), (10, 12), (15, 16), (21, 16), (28, 16), (38, 16))
+"""Where a pixel in doubt looks for others that are sure: pixels away, and in how many directions."""
+
+ALIKE = 7.0
+"""Difference in CIE Lab units, all three added up, from which two colours are not taken for the same."""
+
+FARTHER = 0.15
+"""Units of difference that a pixel away counts for."""
+
+TRUST = 6.0
+"""How much a colour that is the same as the figure's, and not as the background's, adds to the coverage's log-odds."""
+
+SMALLEST_PIECE = 0.03
+"""Pieces of the figure that are smaller than this share of its largest piece are taken for mistakes."""
+
+
+def matte(photo: np.ndarray, coverage: np.ndarray) -> np.ndarray:
+    """Coverage that follows the photo's own edges, [H, W].
+
+    Doubts are settled by colour; then a guided filter (He et al. 2010) finds the edge: in every small window the coverage is a linear
+    function of the photo's colours.
+
+    Args:
+        photo: [H, W, 3].
+        coverage: as predicted, of any size of the same aspect; its edges may be a few pixels off.
+    """
+    height, width = photo.shape[:2]
+    small = (DOUBT_WIDTH, max(1, round(DOUBT_WIDTH * height / width)))
+    coverage = cv2.resize(
+        coverage, small, interpolation=cv2.INTER_AREA if coverage.shape[1] > small[0] else cv2.INTER_LINEAR
+    )
+    coverage = settled(cv2.resize(photo, small, interpolation=cv2.INTER_AREA), coverage)
+    coverage = cv2.resize(coverage, (width, height), interpolation=cv2.INTER_LINEAR)
+    reach = max(2, round(6 * width / 512))
+    guide = photo.astype(np.float32) / 255
+    soft = guided_filter(guide, coverage, reach, 1e-4)
+    # Away from the edge the prediction is sure of itself, and the photo's prints must not shine through.
+    edge = cv2.GaussianBlur(4 * coverage * (1 - coverage), (0, 0), reach / 2)
+    weight = np.clip(3 * edge, 0, 1)
+    mixed = weight * soft + (1 - weight) * coverage
+    mixed = cv2.GaussianBlur(mixed, (0, 0), 0.8 * width / 512)
+    return np.clip((mixed - 0.3) / 0.4, 0, 1).astype(np.float32)
+
+
+def settled(photo: np.ndarray, coverage: np.ndarray) -> np.ndarray:
+    """Coverage in which pixels in doubt went by colour: to the figure if sure pixels of it near by look like them, to the background if
+    its own do, and as predicted if both or neither do, [H, W].
+
+    Args:
+        photo, coverage: of the same size.
+    """
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
+    figure = cv2.erode((coverage > SURE[1]).astype(np.uint8), disc)
+    ground = cv2.erode((coverage < SURE[0]).astype(np.uint8), disc)
+    rows, columns = np.nonzero((figure == 0) & (ground == 0))
+    if not len(rows) or not figure.any() or not ground.any():
+        return coverage
+    lab = cv2.cvtColor(cv2.GaussianBlur(photo, (0, 0), 0.7).astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    own = lab[rows, columns]  # [N, 3]
+    margin = RINGS[-1][0]
+    lab = np.pad(lab, ((margin, margin), (margin, margin), (0, 0)))
+    sure = np.pad(figure, margin) + 2 * np.pad(ground, margin)  # 0 neither, 1 figure, 2 background
+    nearest = np.full((3, len(rows)), np.inf, np.float32)
+    every = np.arange(len(rows))
+    for away, directions in RINGS:
+        for angle in np.arange(directions) * 2 * np.pi / directions:
+            row = rows + round(away * np.sin(angle)) + margin
+            column = columns + round(away * np.cos(angle)) + margin
+            difference = np.abs(lab[row, column] - own).sum(-1) + FARTHER * away
+            kind = sure[row, column]
+            nearest[kind, every] = np.minimum(nearest[kind, every], difference)
+    like_figure, like_ground = np.exp(-((nearest[1:] / ALIKE) ** 2))
+    evidence = np.zeros(coverage.shape, np.float32)
+    evidence[rows, columns] = like_figure - like_ground
+    evidence = cv2.GaussianBlur(evidence, (0, 0), 0.8)[rows, columns]
+    predicted = np.clip(coverage[rows, columns], 1e-3, 1 - 1e-3)
+    result = coverage.copy()
+    result[rows, columns] = 1 / (1 + np.exp(-(np.log(predicted / (1 - predicted)) + TRUST * evidence)))
+    return result
+
+
+def whole(coverage: np.ndarray) -> np.ndarray:
+    """Where the figure is, bool, [H, W]: its pieces without the small ones, which are mistakes, and their soft edges."""
+    touched = (coverage > 0.02).astype(np.uint8)
+    clear = (coverage > CLEAR).astype(np.uint8)
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats(touched)
+    areas = np.bincount(labels.ravel(), weights=clear.ravel(), minlength=len(statistics))
+    areas[0] = 0
+    return (areas > SMALLEST_PIECE * areas.max())[labels] if areas.max() > 0 else np.zeros(coverage.shape, bool)
+
+
+def guided_filter(guide: np.ndarray, values: np.ndarray, reach: int, smoothness: float) -> np.ndarray:
+    """Values, float32 [H, W], made a local linear function of the colours of `guide`, float32 [H, W, 3].
+
+    Args:
+        reach: half the side of a window, pixels.
+        smoothness: variance of colours below which a window counts as plain.
+    """
+    size = (2 * reach + 1, 2 * reach + 1)
+    mean = lambda picture: cv2.blur(picture, size)  # noqa: E731
+    mean_guide, mean_values = mean(guide), mean(values)
+    covariance = mean(guide * values[..., None]) - mean_guide * mean_values[..., None]  # [H, W, 3]
+    products = mean((guide[..., :, None] * guide[..., None, :]).reshape(*guide.shape[:2], 9))
+    variance = products.reshape(*guide.shape, 3) - mean_guide[..., :, None] * mean_guide[..., None, :]
+    slope = np.linalg.solve(variance + smoothness * np.eye(3, dtype=np.float32), covariance[..., None])[..., 0]
+    offset = mean_values - (slope * mean_guide).sum(-1)
+    return (mean(slope) * guide).sum(-1) + mean(offset)
