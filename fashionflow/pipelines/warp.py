@@ -5,7 +5,8 @@ bent and drawn by itself: neighbouring pixels are the two ends of a segment, and
 that covers its middle and faces the viewer. Nothing cracks, and what is hidden stays hidden.
 
 Shape letters used in this file:
-    F frames   H, W pixels   R rows that the figure covers
+    F frames   H, W pixels   R rows that the figure covers   S columns of a layer there   N columns of the frame there
+    P pixels of the frame where something is
 """
 
 import math
@@ -89,8 +90,9 @@ def warp(layers: PhotoLayers, motion: torch.Tensor) -> WarpedFrames:
     figure = torch.zeros(len(angle), 3, height, width, device=device)
     region = _Region.of(layers)
     if region is not None:
+        sheets = [_Sheet.of(layers, region, is_back) for is_back in (False, True)]
         for index, (turn, factor) in enumerate(zip(angle.tolist(), size.tolist(), strict=True)):
-            parts = _draw_figure(layers, region, turn)  # [6, R, N]
+            parts = _draw_figure(sheets, turn)  # [6, R, N]
             if abs(walked[index]) < 1e-4:
                 target = (slice(None), region.rows, region.columns)
             else:
@@ -130,10 +132,68 @@ class _Region:
         return cls(slice(rows[0], rows[-1] + 1), columns, source)
 
 
-def _draw_figure(layers: PhotoLayers, region: _Region, angle: float) -> torch.Tensor:
+@dataclass
+class _Sheet:
+    """The front or the back, row by row as its side sees it, with one pixel more at both ends: without it what the photo's own edge cuts
+    off would end in the middle of its last pixel.
+
+    Args:
+        depth, coverage: [R, S].
+        texture: where the colours are taken from, columns of the sheet, [R, S].
+        x: columns, from the turning axis, pixels, [R, S].
+        closed_x: the same, but the first pixel beyond the outline is moved to the outline, [R, S].
+        colours: with three pixels more in each row, so that every place has four neighbours, [3, R, S + 3].
+        width: of the frame's region, N.
+        axis: column of the turning axis in that region.
+        camera: pixels from the camera to the axis.
+    """
+
+    depth: torch.Tensor
+    coverage: torch.Tensor
+    texture: torch.Tensor
+    x: torch.Tensor
+    closed_x: torch.Tensor
+    colours: torch.Tensor
+    width: int
+    axis: float
+    camera: float
+
+    @classmethod
+    def of(cls, layers: PhotoLayers, region: _Region, is_back: bool) -> "_Sheet":
+        """The front or the back of a photo's layers."""
+        depth, colours = (layers.back, layers.back_colours) if is_back else (layers.front, layers.front_colours)
+        part = (..., region.rows, region.source)
+        depth, coverage, colours, texture = (
+            F.pad(whole[part].flatten(0, -2)[None], (1, 1), mode="replicate")[0].unflatten(0, whole[part].shape[:-1])
+            for whole in (depth, layers.coverage, colours, layers.texture)
+        )
+        texture = texture - (region.source.start - 1)
+        x = torch.arange(region.source.start - 1, region.source.stop + 1, device=depth.device) + 0.5 - layers.axis
+        x = x.expand_as(depth)
+        if is_back:  # from behind, the row runs the other way
+            x, depth, coverage, colours = (values.flip(-1) for values in (x, depth, coverage, colours))
+            texture = depth.shape[1] - 1 - texture.flip(-1)
+        return cls(
+            depth=depth,
+            coverage=coverage,
+            texture=texture,
+            x=x,
+            closed_x=_up_to_the_outline(x, coverage),
+            colours=F.pad(colours, (1, 2), mode="replicate"),
+            width=region.columns.stop - region.columns.start,
+            axis=layers.axis - region.columns.start,
+            camera=CAMERA * layers.coverage.shape[1] / CAMERA_WIDTH,
+        )
+
+
+def _draw_figure(sheets: list[_Sheet], angle: float) -> torch.Tensor:
     """The figure turned by `angle`, radians: its colours multiplied by its share of the pixel, what is certain of its front and of its
-    back, and its share, [3 + 2 + 1, R, N]."""
-    front, back = (_draw_layer(layers, region, is_back, angle) for is_back in (False, True))
+    back, and its share, [3 + 2 + 1, R, N].
+
+    Args:
+        sheets: front and back.
+    """
+    front, back = (_draw_sheet(sheet, angle) for sheet in sheets)
     # Along the outline of the two together the pixels are shared with what is behind; where they meet, nothing shines through.
     drawn = (front.found | back.found).float()[None]
     edge = F.avg_pool2d(F.pad(drawn, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
@@ -163,63 +223,42 @@ class _DrawnLayer:
     found: torch.Tensor
 
 
-def _draw_layer(layers: PhotoLayers, region: _Region, is_back: bool, angle: float) -> _DrawnLayer:
+def _draw_sheet(sheet: _Sheet, angle: float) -> _DrawnLayer:
     """The front or the back, turned by `angle`, radians."""
-    width = layers.coverage.shape[1]
-    depth, colours = (layers.back, layers.back_colours) if is_back else (layers.front, layers.front_colours)
-    part = (..., region.rows, region.source)
-    # One pixel more at both ends, or what the photo's own edge cuts off would end in the middle of its last pixel.
-    depth, coverage, colours, texture = (
-        F.pad(whole[part].flatten(0, -2)[None], (1, 1), mode="replicate")[0].unflatten(0, whole[part].shape[:-1])
-        for whole in (depth, layers.coverage, colours, layers.texture)
-    )
-    texture = texture - (region.source.start - 1)
-    camera = CAMERA * width / CAMERA_WIDTH
-    x = torch.arange(region.source.start - 1, region.source.stop + 1, device=depth.device) + 0.5 - layers.axis
-    x = x.expand_as(depth)
-    if is_back:  # from behind, the row runs the other way
-        x, depth, coverage, colours = (values.flip(-1) for values in (x, depth, coverage, colours))
-        texture = depth.shape[1] - 1 - texture.flip(-1)
     # The soft rim lies in the plane of the outline: turned, it would stand out like a fin, and hide what is behind it.
     closed = _closed(angle)
-    covered = coverage > CLEAR * closed
-    x = torch.lerp(x, _up_to_the_outline(x, coverage), closed)
+    depth, coverage = sheet.depth, sheet.coverage
     # Back to where the point really is: the photo shows what is near larger than what is far.
-    x = x * (1 - depth / camera)  # [R, S]
+    x = torch.lerp(sheet.x, sheet.closed_x, closed) * (1 - depth / sheet.camera)  # [R, S]
     turned_depth = depth * math.cos(angle) - x * math.sin(angle)
-    place = (x * math.cos(angle) + depth * math.sin(angle)) / (1 - turned_depth / camera)
-    place = place + (layers.axis - region.columns.start)  # [R, S], columns of the region
-    segments = _nearest_segments(place, turned_depth, covered, region.columns.stop - region.columns.start)
-    left, source, found = segments.left, segments.source, segments.found
+    place = (x * math.cos(angle) + depth * math.sin(angle)) / (1 - turned_depth / sheet.camera)
+    place = place + sheet.axis  # [R, S], columns of the region
+    segments = _nearest_segments(place, turned_depth, coverage > CLEAR * closed, sheet.width)
 
-    jump = (depth[:, 1:] - depth[:, :-1]).abs() > TORN
-    clear = coverage > CLEAR
-    clear = clear[:, :-1] | clear[:, 1:]
-    jump, clear = jump.gather(1, left), clear.gather(1, left)
+    (num_rows, length), left = depth.shape, segments.left
+    first = segments.row * length + left  # [P], places in the sheet
+    ends_of = lambda line: (line.flatten().index_select(0, first), line.flatten().index_select(0, first + 1))  # noqa: E731
+    depths, coverages = ends_of(depth), ends_of(coverage)
+    jump = (depths[1] - depths[0]).abs() > TORN
+    clear = (coverages[0] > CLEAR) | (coverages[1] > CLEAR)
     # Over a tear the farther thing goes on: that is what the nearer one uncovers. Half a pixel at both ends belongs to the photo's own.
-    torn = jump & (torch.minimum(source - left, left + 1 - source) * segments.stretch > 0.5)
-    source = torch.where(torn, left + segments.runs_away, source)
-    certain = (found & ~torn) * torch.where(jump, 1.0, STRETCHED / segments.stretch.clamp(min=STRETCHED))
-    apart = source - left
-    shown = torch.lerp(texture.gather(1, left), texture.gather(1, left + 1), apart)
-    shown = torch.lerp(source, shown.clamp(0, depth.shape[1] - 1), closed)
-    picture = colours
+    torn = jump & (torch.minimum(segments.share, 1 - segments.share) * segments.stretch > 0.5)
+    share = torch.where(torn, segments.runs_away, segments.share)
+    certain = (segments.found & ~torn) * torch.where(jump, 1.0, STRETCHED / segments.stretch.clamp(min=STRETCHED))
+    shown = torch.lerp(*ends_of(sheet.texture), share).clamp(0, length - 1)
+    shown = torch.lerp(left + share, shown, closed)
     if abs(math.cos(angle)) > SQUEEZED:
-        drawn = _look_up(picture, shown)  # [3, R, N]
+        colours = _look_up(sheet.colours, segments.row, shown)  # [3, P]
     else:  # the mean of two places a half of the pixel apart, or a print that is squeezed would flicker
         half = (0.25 / segments.stretch).clamp(max=2)
-        sides = (_look_up(picture, (shown + side).clamp(0, depth.shape[1] - 1)) for side in (-half, half))
-        drawn = sum(sides) / 2
-    matte = torch.lerp(coverage.gather(1, left), coverage.gather(1, left + 1), apart)
-    matte = torch.lerp(matte, clear.float(), closed)
-    there = F.max_pool1d(found.float(), 3, stride=1, padding=1) > 0
-    return _DrawnLayer(
-        colours=drawn[:3],
-        alpha=(matte * there)[None],
-        certain=certain[None],
-        depth=segments.depth.masked_fill(~there, -torch.inf),
-        found=found,
-    )
+        sides = ((shown + side).clamp(0, length - 1) for side in (-half, half))
+        colours = sum(_look_up(sheet.colours, segments.row, side) for side in sides) / 2
+    matte = torch.lerp(torch.lerp(*coverages, share), clear.float(), closed)
+    drawn = depth.new_zeros(6, num_rows * sheet.width)
+    drawn[5] = -torch.inf
+    drawn[:, segments.places] = torch.cat([colours, torch.stack([matte, certain, segments.depth])])
+    colours, alpha, certain, nearness = drawn.unflatten(1, (num_rows, sheet.width)).split([3, 1, 1, 1])
+    return _DrawnLayer(colours, alpha, certain, nearness[0], segments.everywhere)
 
 
 def _up_to_the_outline(x: torch.Tensor, coverage: torch.Tensor) -> torch.Tensor:
@@ -237,23 +276,29 @@ def _up_to_the_outline(x: torch.Tensor, coverage: torch.Tensor) -> torch.Tensor:
 
 @dataclass
 class _Segments:
-    """What was found for every pixel of the frame, [R, N] each, continued by one pixel beside it.
+    """What was found for the pixels of the frame where there is something, or beside it, [P] each but for the last.
 
     Args:
-        left: number of the segment: that of the photo's pixel at its left end.
-        source: where between the photo's pixels, counted from the first one's middle.
+        places: the pixels, row by row.
+        row: of each.
+        left: number of the segment: that of the sheet's pixel at its left end.
+        share: how far along the segment.
         depth: how near it is, pixels.
         stretch: how long the segment is, pixels.
         runs_away: 1 where the segment's right end is the farther one, else 0.
-        found: whether there is one.
+        found: whether there is one; beside it, where there is none, it goes on.
+        everywhere: the same for every pixel, [R, N].
     """
 
+    places: torch.Tensor
+    row: torch.Tensor
     left: torch.Tensor
-    source: torch.Tensor
+    share: torch.Tensor
     depth: torch.Tensor
     stretch: torch.Tensor
     runs_away: torch.Tensor
     found: torch.Tensor
+    everywhere: torch.Tensor
 
 
 def _nearest_segments(place: torch.Tensor, depth: torch.Tensor, covered: torch.Tensor, width: int) -> _Segments:
@@ -270,10 +315,15 @@ def _nearest_segments(place: torch.Tensor, depth: torch.Tensor, covered: torch.T
     first, end = ((place - 0.5).ceil().clamp(0, width).long()[:, part] for part in (slice(-1), slice(1, None)))
     count = ((end - first).clamp(min=0) * (covered[:, :-1] | covered[:, 1:])).flatten()
     segment = torch.repeat_interleave(count)  # once for every pixel that it covers
-    earlier = (count.cumsum(0) - count)[segment]
-    column = first.flatten()[segment] + torch.arange(len(segment), device=place.device) - earlier
-    row, left = segment // (length - 1), segment % (length - 1)
-    level = _along(place, depth, row, left, column)[2]
+    earlier = count.cumsum(0) - count
+    column = (first.flatten() - earlier).index_select(0, segment) + torch.arange(len(segment), device=place.device)
+    row = segment // (length - 1)
+    left = segment - row * (length - 1)
+    ends = row * length + left
+    ends = [
+        (line.flatten().index_select(0, ends), line.flatten().index_select(0, ends + 1)) for line in (place, depth)
+    ]
+    level = _along(*ends, column)[2]
     best = torch.full((num_rows, width), EMPTY, dtype=torch.int32, device=place.device)
     if len(segment):
         # Nearness and number in one whole number, so that the largest wins; 2 ** 19 steps of nearness are some 400 a pixel.
@@ -283,43 +333,57 @@ def _nearest_segments(place: torch.Tensor, depth: torch.Tensor, covered: torch.T
         best.view(-1).scatter_reduce_(0, row * width + column, key, "amax")
     found = best > EMPTY
     # What was not found takes what is beside it, for the soft edge.
-    columns = torch.arange(width, device=place.device)
     before, after = F.pad(found[:, :-1], (1, 0)), F.pad(found[:, 1:], (0, 1))
-    beside = torch.where(found, columns, torch.where(before, columns - 1, torch.where(after, columns + 1, columns)))
-    left = (best.clamp(min=0).long() % length).gather(1, beside)
-    row = torch.arange(num_rows, device=place.device)[:, None]
-    share, stretch, level = _along(place, depth, row, left, columns)
-    return _Segments(left, left + share, level, stretch, (depth[row, left + 1] < depth[row, left]).float(), found)
+    places = torch.nonzero((found | before | after).flatten())[:, 0]
+    found_here, before = (part.flatten().index_select(0, places) for part in (found, before))
+    beside = torch.where(found_here, 0, torch.where(before, -1, 1))
+    left = best.flatten().index_select(0, places + beside).long() % length
+    row = places // width
+    ends = row * length + left
+    ends = [
+        (line.flatten().index_select(0, ends), line.flatten().index_select(0, ends + 1)) for line in (place, depth)
+    ]
+    share, stretch, level = _along(*ends, places - row * width)
+    runs_away = (ends[1][1] < ends[1][0]).float()
+    return _Segments(places, row, left, share, level, stretch, runs_away, found_here, found)
 
 
 def _along(
-    place: torch.Tensor, depth: torch.Tensor, row: torch.Tensor, left: torch.Tensor, column: torch.Tensor
+    place: tuple[torch.Tensor, torch.Tensor], depth: tuple[torch.Tensor, torch.Tensor], column: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """How far along the segments that begin at `left` the middles of pixels are, in [0, 1], how long these are, and how near there."""
-    start, end = place[row, left], place[row, left + 1]
+    """How far along segments the middles of pixels are, in [0, 1], how long these are, and how near there.
+
+    Args:
+        place, depth: of the segments' left and right ends.
+        column: of the pixel in each.
+    """
+    start, end = place
     length = (end - start).clamp(min=1e-4)
     share = ((column + 0.5 - start) / length).clamp(0, 1)
-    return share, length, torch.lerp(depth[row, left], depth[row, left + 1], share)
+    return share, length, torch.lerp(*depth, share)
 
 
-def _look_up(picture: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
-    """Rows of a picture, [C, R, S], at places along them, [R, N], by cubic interpolation (Catmull-Rom); [C, R, N]."""
-    channels, num_rows, length = picture.shape
+def _look_up(picture: torch.Tensor, row: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+    """A picture's colours at places along its rows, by cubic interpolation (Catmull-Rom), [C, P].
+
+    Args:
+        picture: with one pixel more on the left and two on the right, [C, R, S + 3].
+        row, source: of each place, [P]; columns are counted from the middle of the first pixel, without the one more.
+    """
     left = source.floor()
-    t = (source - left)[..., None]
+    t = source - left
     weights = (
         ((-0.5 * t + 1) * t - 0.5) * t,
         (1.5 * t - 2.5) * t * t + 1,
         ((-1.5 * t + 2) * t + 0.5) * t,
         (0.5 * t - 0.5) * t * t,
     )
-    # With its edges repeated, so that every place has four neighbours.
-    padded = F.pad(picture, (1, 2), mode="replicate").permute(1, 2, 0).reshape(-1, channels)  # [R * (S + 3), C]
-    index = left.long() + torch.arange(num_rows, device=source.device)[:, None] * (length + 3)
-    total = weights[0] * padded[index]
+    index = row * picture.shape[2] + left.long()
+    picture = picture.flatten(1)
+    total = weights[0] * picture.index_select(1, index)
     for offset in (1, 2, 3):
-        total.addcmul_(weights[offset], padded[index + offset])
-    return total.permute(2, 0, 1).clamp(0, 1)
+        total.addcmul_(weights[offset], picture.index_select(1, index + offset))
+    return total.clamp_(0, 1)
 
 
 def _walked(parts: torch.Tensor, region: _Region, factor: float, walked: float, layers: PhotoLayers) -> torch.Tensor:
