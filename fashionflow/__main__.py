@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from .advice import advise
 from .animation import (
     DEFAULT_QUALITY,
     DEFAULT_STEPS,
@@ -127,6 +128,9 @@ def animate(arguments: argparse.Namespace) -> Path:
         back_photo=back_photo and pipe.fit_photo(back_photo),
     )
     request.check(pipe)
+    if pipe.has_geometry:
+        for advice in advise(photo, pipe.width, pipe.height, pipe.crop_of(photo), pipe.coverage_of(photo)):
+            print(advice.sentence(), file=sys.stderr)
     if arguments.seed is None:
         print(f"Seed {request.seed}", file=sys.stderr)
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from .errors import PhotoError
 from .foreground import UNSURE, blurriness, cleaned, continued, cut, find_figure, is_certain, shrunk
-from .pipelines.photo_layers import matte, whole
+from .pipelines.matte import matte, whole
 
 
 MATTING_MODELS = ("isnet-general-use", "u2net", "silueta", "u2netp")

@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -10,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from fashionflow import FashionFlowPipeline, matting
 from fashionflow.advice import SENTENCES, Advice, advise, clean_background, matting_in_use, remedy
-from fashionflow.photo import Crop, cropped
+from fashionflow.photo import Crop, cropped, read_photo
 
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "assets" / "examples").glob("*.jpg"))
@@ -104,6 +105,99 @@ def test_a_model_with_geometry_says_what_it_cannot_turn(boxes, key):
     photo = Image.effect_noise((512, 640), 80).convert("RGB")
     found = advise(photo, WIDTH, HEIGHT, Crop(), covered(*boxes))
     assert [advice.key for advice in found] == ([key] if key else [])
+
+
+def seen_in(photo: Image.Image) -> np.ndarray:
+    """The coverage of what differs from a plain ground."""
+    ground = np.asarray(photo)[:, :1].astype(int)
+    return (np.abs(np.asarray(photo) - ground).max(axis=-1) > 30).astype(np.float32)
+
+
+def with_geometry(photo: Image.Image, coverage: np.ndarray, crop: Crop = Crop()) -> list[str]:  # noqa: B008
+    return [advice.key for advice in advise(photo, WIDTH, HEIGHT, crop, coverage)]
+
+
+def test_a_garment_that_fills_the_picture_is_not_to_be_shown_whole():
+    """One zoomed into has parts outside of the crop, and showing them would not help."""
+    photo = Image.effect_noise((512, 640), 80).convert("RGB")
+    assert with_geometry(photo, covered((0, 0, 512, 640)), Crop(2)) == ["fills"]
+    assert with_geometry(photo, covered((40, 10, 470, 640))) == [], "its sides are seen"
+
+
+def drawing(line: int) -> Image.Image:
+    """The outline of a dress with pleats, on paper."""
+    paper = studio()
+    draw = ImageDraw.Draw(paper)
+    draw.line([(210, 100), (310, 100), (290, 260), (370, 560), (150, 560), (230, 260), (210, 100)], (30, 30, 30), line)
+    for x in range(180, 350, 14):
+        draw.line([(256 + (x - 256) // 3, 260), (x, 560)], (30, 30, 30), line)
+    return paper
+
+
+def filled() -> np.ndarray:
+    """What a model sees that takes `drawing` for a dress."""
+    dress = Image.new("L", (512, 640))
+    ImageDraw.Draw(dress).polygon([(210, 100), (310, 100), (290, 260), (370, 560), (150, 560), (230, 260)], fill=255)
+    return np.asarray(dress, np.float32) / 255
+
+
+@pytest.mark.parametrize("line", [2, 5])
+def test_a_drawing_is_told_from_a_photo(line):
+    assert with_geometry(drawing(line), filled()) == ["drawing"]
+    # Pale cloth with the same pleats, before the same ground, is none.
+    dress = np.asarray(drawing(line)) - (12 * (filled() > 0)).astype(np.uint8)[..., None]
+    assert with_geometry(Image.fromarray(dress), filled()) == []
+
+
+def test_people_who_stand_close_are_several():
+    pair = person(person(studio(), at=(190, 60)), at=(320, 70), dress=(150, 40, 60))
+    assert with_geometry(pair, seen_in(pair)) == ["several"]
+    assert with_geometry(person(studio()), seen_in(person(studio()))) == []
+    straps = studio()
+    draw = ImageDraw.Draw(straps)
+    draw.polygon([(180, 180), (330, 180), (380, 560), (130, 560)], fill=SKIN)
+    for x in (200, 310):
+        draw.line([(x, 90), (x, 180)], fill=SKIN, width=24)
+    assert with_geometry(straps, seen_in(straps)) == [], "a dress of skin's colour on two straps"
+
+
+def test_whoever_was_cropped_away_is_not_missed():
+    photo = Image.effect_noise((1024, 640), 80).convert("RGB")
+    two = np.concatenate([covered((180, 60, 330, 600))] * 2, axis=1)  # [640, 1024]
+    assert with_geometry(photo, two, Crop(0.5)) == ["several"]
+    left = Crop(1, -1, 0)
+    assert with_geometry(photo, two, left) == []
+    assert with_geometry(photo, two, Crop(2, -0.5, 0)) == ["hidden"]
+    _, crop = remedy("show-all", photo, WIDTH, HEIGHT, Crop(2, -0.5, 0), two)
+    assert with_geometry(photo, two, crop) == [], "all of that one, and nobody else"
+
+
+def soft(coverage: np.ndarray) -> np.ndarray:
+    return cv2.GaussianBlur(coverage, (0, 0), 60)
+
+
+def test_a_model_that_does_not_see_the_edges_says_so():
+    dressed, coverage = person(carpet()), soft(seen_in(person(studio())))
+    (advice,) = advise(dressed, WIDTH, HEIGHT, Crop(), coverage)
+    assert (advice.key, advice.remedy) == ("unclear", "clean-background")
+    clean, _ = remedy("clean-background", dressed, WIDTH, HEIGHT, Crop(), coverage)
+    assert matting_in_use(coverage) == "OpenCV GrabCut" and keys(clean) == []
+    advice, *_ = advise(carpet(), WIDTH, HEIGHT, Crop(), coverage)
+    assert (advice.key, advice.remedy) == ("unclear", None)
+
+
+def test_a_cut_out_is_a_good_photo(shipped, tmp_path):
+    """Behind the transparent parts black is hidden, as many programs leave it."""
+    photo = Image.open(EXAMPLES[0]).convert("RGB")
+    alpha = cv2.resize(shipped.coverage_of(photo), photo.size)
+    colours = np.where(alpha[..., None] > 0, np.asarray(photo), 0)
+    cut_out = tmp_path / "cut-out.png"
+    Image.fromarray(np.dstack([colours, alpha * 255]).astype(np.uint8)).save(cut_out)
+    photo = read_photo(cut_out)
+    crop = shipped.crop_of(photo)
+    assert advise(photo, shipped.width, shipped.height, crop, shipped.coverage_of(photo)) == []
+    frame = np.asarray(shipped.fit_photo(photo))
+    assert frame[:, [0, -1]].min() > 240
 
 
 def test_a_good_photo_gets_no_advice():
@@ -235,6 +329,22 @@ def test_the_old_background_leaves_no_seam():
     light = skirt.sum(axis=-1)
     assert ((light > 400) & (light < 700)).mean() > 0.06, "the edge is soft"
     assert clean.getpixel((256, 520)) == (matting.BACKDROP,) * 3
+
+
+def test_what_a_model_with_geometry_sees_is_cut_out():
+    """White before near white: colour alone would leave arms and legs."""
+    shirt = person(studio(), dress=(252, 252, 250))
+    mask = seen_in(person(studio()))
+    with pytest.raises(ValueError, match="The background was left as it is"):
+        clean_background(shirt)
+    clean = clean_background(shirt, cv2.resize(mask, (128, 160), interpolation=cv2.INTER_AREA))
+    assert matting_in_use(mask) == "geometry"
+    pixels, inside = np.asarray(clean).astype(int), cv2.erode(mask, np.ones((13, 13))) > 0
+    np.testing.assert_allclose(pixels[inside], np.asarray(shirt)[inside], atol=1)
+    outside = cv2.dilate(mask, np.ones((25, 25))) == 0
+    assert np.ptp(pixels[outside]) == 0
+    with pytest.raises(ValueError, match="covers 2% of the photo"):
+        clean_background(shirt, covered((200, 200, 280, 280)))
 
 
 def test_a_white_garment_stands_before_grey():

@@ -251,6 +251,14 @@ def test_a_back_that_cannot_be_used_gets_one_sentence(run, tmp_path):
     assert printed.err.count("\n") == 1 and not clip.exists()
 
 
+def test_what_will_make_a_bad_clip_is_said_before_it_is_made(run, model_with_geometry):
+    options = ("--model", model_with_geometry, "--motion", "sway", "--frames", 4, "--seed", 3)
+    status, printed, _ = run(*options)
+    assert status == 0
+    assert printed.err.startswith("Only 85 x 128 pixels are seen of the photo"), printed.err
+    assert printed.err.index("seen of the photo") < printed.err.index("Denoising")
+
+
 def test_help_tells_the_defaults(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])

@@ -242,3 +242,40 @@ def test_a_frame_without_any_garment_is_judged_too():
     photo[20:90, 20:44] = (180, 30, 40)
     judged = fidelity(np.stack([photo, np.full_like(photo, 245)]), photo, 8)
     assert judged.similarity[0] > 0.9 > judged.similarity[1]
+
+
+def before_a_carpet(dress: tuple[int, int, int]) -> np.ndarray:
+    """A striped dress before a pattern that is as different from row to row as from column to column."""
+    carpet = np.random.default_rng(0).integers(0, 256, (20, 16, 3), np.uint8)
+    photo = cv2.resize(carpet, (256, 320), interpolation=cv2.INTER_NEAREST)
+    photo[40:300, 106:150] = dress
+    photo[60:300:20, 106:150] //= 2
+    return photo
+
+
+def seen_by_a_model(picture) -> np.ndarray:
+    """The coverage of the dress, at another size than the picture's."""
+    coverage = np.zeros((160, 128), np.float32)
+    coverage[20:150, 53:75] = 1
+    return coverage
+
+
+def test_where_a_model_sees_the_garment_other_colours_around_it_do_not_hide_a_change():
+    photo, other = before_a_carpet((180, 40, 60)), before_a_carpet((180, 40, 100))
+    assert fidelity(other[None], photo).sentence_key == "kept"
+    assert fidelity(other[None], photo, coverage_of=seen_by_a_model).sentence_key == "colour lost"
+    assert fidelity(photo[None], photo, coverage_of=seen_by_a_model).colour_difference[0] == 0
+
+
+def test_what_lies_around_the_garment_is_no_garment():
+    photo = before_a_carpet((180, 40, 60))
+    other = photo[::-1, ::-1].copy()
+    other[40:300, 106:150] = photo[40:300, 106:150]
+    result = fidelity(np.stack([other]), photo, coverage_of=seen_by_a_model)
+    assert result.colour_difference[0] < 0.5 and result.similarity[0] > 0.95
+
+
+def test_a_model_that_sees_nothing_compares_everything():
+    photo = before_a_carpet((180, 40, 60))
+    result = fidelity(photo[None], photo, coverage_of=lambda picture: np.zeros((160, 128), np.float32))
+    assert not result.found and result.similarity[0] > 0.99

@@ -176,6 +176,7 @@ def test_training_with_guides_learns_and_its_pipeline_runs(guided):
     pipe = FashionFlowPipeline.from_pretrained(guided / "pipeline")
     pipe.set_progress_bar_config(disable=True)
     assert pipe.has_geometry and pipe.config.clip_scale == 2 and pipe.unet.config.guide_channels == 20
+    assert pipe.config.photo_fit == "figure"
     before, after = tiny.geometry().state_dict(), pipe.geometry.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items()), "the geometry is as it was"
     frames = pipe(tiny.photo(), num_inference_steps=2, motion="turn-left", output_type="pt").frames

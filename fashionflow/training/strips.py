@@ -12,6 +12,7 @@ from transformers import CLIPImageProcessorPil
 from ..framing import fit
 from ..models import GarmentGeometry
 from ..pipelines import FashionFlowPipeline
+from ..pipelines.pipeline_fashionflow import FIGURE
 from ..schedulers import make_scheduler
 from .latents import LatentFormat
 from .modules import GarmentDenoiser
@@ -82,7 +83,8 @@ def make_pipeline(
         frame_rate=(config.frame_rate or form.frame_rate) / max(config.strides),
         default_num_frames=config.num_frames,
         signed_pixels=form.signed_pixels,
-        photo_fit=form.photo_fit,
+        # A figure that the geometry sees is framed by it, wherever it stands in a photo.
+        photo_fit=FIGURE if geometry is not None else form.photo_fit,
         noise_scale=config.noise_scale,
         geometry=geometry,
         clip_scale=config.clip_scale if geometry is not None else 1,
