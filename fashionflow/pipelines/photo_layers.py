@@ -111,6 +111,7 @@ def take_apart(photo: np.ndarray, geometry: PhotoGeometry) -> PhotoLayers:
     )
     predicted = (coverage > CLEAR).astype(np.uint8)
     enlarge = lambda values: cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR)  # noqa: E731
+    doubtful = enlarge(np.where(whole(coverage), coverage, 0))
     coverage = matte(photo, coverage)
     coverage = np.where(whole(coverage), coverage, 0).astype(np.float32)
     # The matte may reach a little beyond what was predicted; there the depths go on.
@@ -121,7 +122,8 @@ def take_apart(photo: np.ndarray, geometry: PhotoGeometry) -> PhotoLayers:
     if not own.any():
         own = np.ones_like(own)
     front_colours = continued(photo, own)
-    background, background_known = background_plate(photo, coverage)
+    # Where a wisp of hair or a loose thread may be, the background is filled in too, or it would hang in the air.
+    background, background_known = background_plate(photo, np.maximum(coverage, doubtful))
     # Of the rim the photo's own colours stay where they are much more like the figure's than like the background's.
     unlike = lambda other: np.abs(photo.astype(np.int16) - other).sum(-1)  # noqa: E731
     rim = (coverage > OWN_COLOURS) & (2.5 * unlike(front_colours) < unlike(background))
