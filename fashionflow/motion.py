@@ -40,13 +40,14 @@ class Preset:
     walks: bool = False
 
 
+# The turns stop where one photo still shows most of what comes into view; another angle is for the visitor to ask for.
 PRESETS: dict[str, Preset] = {
-    "turn-left": Preset("Turn left", ease, -80),
-    "turn-right": Preset("Turn right", ease, 80),
-    "turn-and-back": Preset("Turn and back", lambda progress: np.sin(math.pi * progress), 60),
+    "turn-left": Preset("Turn left", ease, -60),
+    "turn-right": Preset("Turn right", ease, 60),
+    "turn-and-back": Preset("Turn and back", lambda progress: np.sin(math.pi * progress), 45),
     "show-the-back": Preset("Show the back", ease, 180),
     "spin": Preset("Spin", ease, 360),
-    "sway": Preset("Sway", lambda progress: np.sin(2 * math.pi * progress), 15),
+    "sway": Preset("Sway", lambda progress: np.sin(2 * math.pi * progress), 20),
     "walk": Preset("Walk", ease, 0, walks=True),
 }
 SURPRISE = "surprise-me"

@@ -29,6 +29,15 @@ def test_kept_moments_are_whole_and_hold_both_ends():
     assert kept_moments(24, 6).tolist() == [0, 8, 15, 23] and kept_moments(6, 99).tolist() == [0, 5]
 
 
+def test_an_asked_angle_is_that_of_the_turns_and_of_no_other_motion():
+    pipe = tiny.guided_pipeline()
+    photo, motions = pipe.fit_photo(tiny.photo()), ["turn-left", "turn-right", "sway", "walk"]
+    asked, own = (list(tasks_of(pipe, "red", photo, motions, tiny.FRAMES, 1, angle)) for angle in (80.0, None))
+    turned = [asked_of(task).turn[-1] for task in asked]
+    assert turned == pytest.approx([-80, 80, 0, 0], abs=0.1)
+    assert all(torch.equal(one.rows, other.rows) for one, other in zip(asked[2:], own[2:], strict=True))
+
+
 def test_the_geometry_row_is_the_guide_through_the_decoder():
     pipe = tiny.guided_pipeline()
     task = next(tasks_of(pipe, "red", pipe.fit_photo(tiny.photo()), ["turn-right"], tiny.FRAMES, 1))
@@ -163,5 +172,6 @@ def test_mistakes_are_one_sentence(model, photos, tmp_path, capsys):
     assert "'warp' is taken" in said(photos, "--clips", f"warp={tmp_path}")
     assert "there is none at 'nowhere'" in said(photos, "--clips", "before=nowhere")
     assert "`--frame-step` must be at least 1, got 0" in said(photos, "--frame-step", "0")
+    assert "`--turn-angle` must be above 0 and at most 360, got -80" in said(photos, "--turn-angle", "-80")
     assert "invalid choice: 'flow'" in said(photos, "--rows", "flow")
     assert not (tmp_path / "out").exists()

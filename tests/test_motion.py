@@ -21,9 +21,9 @@ def test_rows_count_from_frame_0():
 @pytest.mark.parametrize(
     ("name", "last", "furthest"),
     [
-        ("turn-left", -80, -80),
-        ("turn-right", 80, 80),
-        ("turn-and-back", 0, 60),
+        ("turn-left", -60, -60),
+        ("turn-right", 60, 60),
+        ("turn-and-back", 0, 45),
         ("show-the-back", 180, 180),
         ("spin", 360, 360),
         ("walk", 0, 0),
@@ -37,7 +37,7 @@ def test_presets_turn_as_they_say(name, last, furthest):
 
 def test_sway_goes_to_both_sides():
     turned = angles(motion_rows("sway", 49))
-    assert abs(turned.max() - 15) < 0.5 and abs(turned.min() + 15) < 0.5
+    assert abs(turned.max() - 20) < 0.5 and abs(turned.min() + 20) < 0.5
 
 
 def test_only_walk_walks():

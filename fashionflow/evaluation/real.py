@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from ..animation import DEFAULT_STEPS
 from ..hub import load_pipeline, model_name
-from ..motion import MOTIONS
+from ..motion import LARGEST_TURN, MOTIONS
 from ..pipelines import FashionFlowPipeline
 from ..video import read_frames, write_clip
 from .clips import read_settings
@@ -217,6 +217,7 @@ def main(argv: list[str] | None = None) -> None:
         "--motions", nargs="+", default=REAL_MOTIONS, choices=MOTIONS, metavar="NAME", help=f"of {', '.join(MOTIONS)}"
     )
     parser.add_argument("--rows", nargs="+", default=OWN_ROWS, choices=OWN_ROWS, help="what to make; all by default")
+    parser.add_argument("--turn-angle", type=float, help="degrees of turn-left and turn-right; their own by default")
     parser.add_argument("--steps", type=int, default=DEFAULT_STEPS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
@@ -230,6 +231,8 @@ def main(argv: list[str] | None = None) -> None:
         photos, others = find_photos(args.photos), named_folders(args.clips)
         if args.frame_step < 1:
             raise ValueError(f"`--frame-step` must be at least 1, got {args.frame_step}.")
+        if args.turn_angle is not None and not 0 < args.turn_angle <= LARGEST_TURN:
+            raise ValueError(f"`--turn-angle` must be above 0 and at most {LARGEST_TURN:.0f}, got {args.turn_angle}.")
         if args.limit < 0:
             raise ValueError(f"`--limit` must be 0, for all, or above, got {args.limit}.")
         pipe = load_pipeline(args.model, args.device)
@@ -240,6 +243,7 @@ def main(argv: list[str] | None = None) -> None:
             "guide_hash": guide_pipe.model_hash,
         }
         settings |= {"steps": args.steps, "seed": args.seed, "frame_step": args.frame_step}
+        settings |= {"turn_angle": args.turn_angle} if args.turn_angle is not None else {}
         start_folder(args.out, settings)
     except ValueError as error:
         parser.error(str(error))
@@ -256,7 +260,7 @@ def main(argv: list[str] | None = None) -> None:
             for stem, photo in framed_photos(pipe, photos, run.remarks):
                 photo.save(args.out / PHOTOS / f"{stem}.png")
                 for task in tasks_of(
-                    guide_pipe, stem, photo, motions, pipe.config.default_num_frames, args.frame_step
+                    guide_pipe, stem, photo, motions, pipe.config.default_num_frames, args.frame_step, args.turn_angle
                 ):
                     run.do(task)
                     bar.update()

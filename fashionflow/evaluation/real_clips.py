@@ -1,5 +1,6 @@
 """Clips of real photos: what makes them, where their figure should be, and other systems' clips beside them."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..motion import motion_rows
+from ..motion import PRESETS, motion_rows
 from ..photo import PhotoError, fit, read_photo
 from ..pipelines import ClipGuide, FashionFlowPipeline
 from ..pipelines.warp import turn_and_size
@@ -18,6 +19,7 @@ from .real_measures import Asked
 
 
 OWN_ROWS = ("model", "still", "warp", "geometry")
+TURNS = ("turn-left", "turn-right")
 
 
 @dataclass
@@ -101,12 +103,15 @@ def tasks_of(
     motions: list[str],
     num_frames: int,
     frame_step: int,
+    turn_angle: float | None = None,
 ) -> Iterator[Task]:
-    """Every motion of a framed photo; `guide_pipe` says where its figure is."""
+    """Every motion of a framed photo; `guide_pipe` says where its figure is. `turn_angle`, degrees, is that of turn-left and
+    turn-right; their own by default."""
     layers = guide_pipe.take_apart(photo.resize((guide_pipe.width, guide_pipe.height)))
     moments = kept_moments(num_frames, frame_step)
     for motion in motions:
-        rows = motion_rows(motion, num_frames)
+        turned = turn_angle is not None and motion in TURNS
+        rows = motion_rows(motion, num_frames, math.copysign(turn_angle, PRESETS[motion].angle) if turned else None)
         yield Task(stem, motion, photo, rows, moments, ClipGuide(layers, rows[moments]))
 
 
