@@ -18,6 +18,7 @@ from ..models.geometry import PhotoGeometry
 from .background_plate import background_plate
 from .head import CLEAR, OWN_COLOURS, find_head, guessed_back
 from .matte import matte, whole
+from .prints import without_prints
 
 
 CLOSING = 5.0
@@ -131,7 +132,7 @@ def take_apart(photo: np.ndarray, geometry: PhotoGeometry) -> PhotoLayers:
     picture = lambda pixels: torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float() / 255  # noqa: E731
     return PhotoLayers(
         front_colours=picture(front_colours),
-        back_colours=picture(guessed_back(front_colours, coverage)),
+        back_colours=picture(guessed_back(without_prints(front_colours, coverage), coverage)),
         coverage=torch.from_numpy(coverage),
         front=torch.from_numpy(front),
         back=torch.from_numpy(back),
