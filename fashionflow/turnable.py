@@ -30,6 +30,7 @@ HEAD_SKIN = 0.5  # of it; hair has colours of skin, too
 PAPER = 6.0  # CIE Lab units within which a figure has the ground's colour
 PAPER_SHARE = 0.8  # of a figure: a drawing has all of it, no photo more than half
 LINE = 9  # pixels, broader than a drawing's lines in a picture of 450 to 900
+LEAST_LINES = 0.01  # of a figure and what is close to it: pale cloth before a pale ground has none
 
 
 def obstacle(
@@ -93,6 +94,8 @@ def _is_drawn(picture: np.ndarray, figure: np.ndarray) -> bool:
         cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
         for pixels in (picture, cv2.morphologyEx(picture, cv2.MORPH_CLOSE, disc))
     )
+    if (np.linalg.norm(with_lines - without, axis=-1) > PAPER)[~ground].mean() < LEAST_LINES:
+        return False
     paper = np.median(without[ground], axis=0)
     return all(
         (np.linalg.norm(colours - paper, axis=-1) < PAPER).mean() > PAPER_SHARE

@@ -149,6 +149,11 @@ def test_a_drawing_is_told_from_a_photo(line):
     assert with_geometry(Image.fromarray(dress), filled()) == []
 
 
+def test_pale_cloth_before_a_pale_ground_is_no_drawing():
+    dress = np.asarray(studio()) - (8 * (filled() > 0)).astype(np.uint8)[..., None]
+    assert with_geometry(Image.fromarray(dress), filled()) == []
+
+
 def test_people_who_stand_close_are_several():
     pair = person(person(studio(), at=(190, 60)), at=(320, 70), dress=(150, 40, 60))
     assert with_geometry(pair, seen_in(pair)) == ["several"]

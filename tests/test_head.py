@@ -34,6 +34,13 @@ def test_a_head_is_found_on_a_person():
     assert 48 <= left <= 52 and 77 <= right <= 80
 
 
+def test_a_head_is_no_wider_for_a_neck_that_was_missed():
+    picture, coverage = person()
+    ends = find_head(picture, coverage)[2:]
+    coverage[50:53] = 0
+    assert find_head(picture, coverage)[2:] == ends
+
+
 def test_no_head_is_found_on_a_garment_laid_flat_nor_where_nothing_is():
     coverage = np.zeros((HEIGHT, WIDTH), np.float32)
     cv2.fillPoly(coverage, [np.array([[54, 20], [74, 20], [100, 35], [92, 140], [36, 140], [28, 35]])], 1)
@@ -64,6 +71,19 @@ def test_hair_that_hangs_on_both_sides_covers_the_neck_from_behind_and_short_hai
     long = guessed_back(picture, coverage)
     assert np.abs(long[48:60, 61:68].astype(int) - BLACK).max() < 40
     assert np.abs(short[52:56, 61:67].astype(int) - SKIN).max() < 40
+
+
+def test_shoulders_that_slope_up_to_the_neck_belong_to_no_head():
+    picture, coverage = person()
+    slope = np.array([[59, 50], [68, 50], [97, 62], [97, 70], [30, 70], [30, 62]])
+    for drawn, value in ((picture, (40, 70, 150)), (coverage, 1)):
+        cv2.fillPoly(drawn, [slope], value)
+    top, bottom, left, right = find_head(picture, coverage)
+    assert bottom > 52 and 48 <= left <= 52 and 77 <= right <= 80
+    back = guessed_back(picture, coverage)
+    garment = (np.abs(picture.astype(int) - (40, 70, 150)).max(-1) == 0) & (coverage > 0)
+    garment[:, 47:82] = False
+    np.testing.assert_array_equal(back[garment], picture[garment])
 
 
 def test_a_bald_head_has_no_hair():

@@ -1,5 +1,7 @@
 """Coverage that follows the photo's colours and edges."""
 
+import time
+
 import cv2
 import numpy as np
 import pytest
@@ -54,6 +56,16 @@ def test_a_print_does_not_shine_through_the_matte():
     photo[::2][truth[::2] > 0.99] = GREEN  # rows in the colour of the ground
     found = matte(photo, cv2.GaussianBlur(truth, (0, 0), 1))
     assert found[disc(57) > 0.99].min() > 0.99
+
+
+def test_a_strip_many_times_as_high_as_wide_is_no_more_work():
+    """Enlarged to a width that suits other pictures, this one would have 26 million pixels."""
+    truth = np.zeros((1024, 10), np.float32)
+    truth[300:700, 2:8] = 1
+    start = time.perf_counter()
+    found = matte(photo_of(truth), truth)
+    assert time.perf_counter() - start < 2
+    assert found[320:680, 4:6].min() > 0.9 and found[:280].max() < 0.1
 
 
 @pytest.mark.parametrize("figure", [RED, (225, 225, 225)])

@@ -56,7 +56,7 @@ def guessed_back(front_colours: np.ndarray, coverage: np.ndarray) -> np.ndarray:
     skin[region] = is_skin(front_colours[region]) & ~hair[region] & (coverage[region] > OWN_COLOURS)
     back = front_colours.astype(np.float32)
     if skin.sum() > 0.02 * height * width:
-        neck = cv2.GaussianBlur(filled(back, skin), (0, 0), 0.15 * width)
+        neck = cv2.GaussianBlur(filled(back, skin), (0, 0), 0.3 * width)
         # Down to the shoulders, and there into what is on them.
         share = np.clip((bottom - rows) / (0.15 * height), 0, 1) * (inside & (rows >= top) & ~hair)
         back += (neck - back) * cv2.GaussianBlur(share.astype(np.float32), (0, 0), 0.01 * width + 0.5)[..., None]
@@ -195,10 +195,12 @@ def find_head(picture: np.ndarray, coverage: np.ndarray) -> tuple[int, int, int,
     head_height = bottom - top
     if head_height < 8:
         return None
-    head_left, head_right = int(left[top + 2 : bottom].min()), int(right[top + 2 : bottom].max())
     head_width = np.median(widths[top + head_height // 4 : bottom])
     if not 0.7 < head_height / max(head_width, 1) < 3 or head_width > 0.6 * shoulders:
         return None
+    # Lower down the shoulders begin; a row in which nothing is seen has no ends.
+    seen = rows[(rows >= top + 2) & (rows < top + 2 + 0.6 * head_height)]
+    head_left, head_right = int(left[seen].min()), int(right[seen].max())
     region, clear = picture[top:bottom, head_left:head_right], mask[top:bottom, head_left:head_right]
     if (clear & is_skin(region)).sum() < 0.12 * clear.sum():
         return None

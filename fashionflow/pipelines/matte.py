@@ -15,8 +15,8 @@ from .head import CLEAR
 SURE = (0.04, 0.985)
 """Coverage up to which a pixel is surely background, and from which it is surely the figure."""
 
-DOUBT_WIDTH = 256
-"""Width of the picture in which doubts are settled, pixels."""
+DOUBT_WIDTH, DOUBT_HEIGHT = 256, 640
+"""Width of the picture in which doubts are settled, pixels, and its height at most."""
 
 RINGS = ((3, 8), (6, 12), (10, 12), (15, 16), (21, 16), (28, 16), (38, 16))
 """Where a pixel in doubt looks for others that are sure: pixels away, and in how many directions."""
@@ -45,7 +45,8 @@ def matte(photo: np.ndarray, coverage: np.ndarray) -> np.ndarray:
         coverage: as predicted, of any size of the same aspect; its edges may be a few pixels off.
     """
     height, width = photo.shape[:2]
-    small = (DOUBT_WIDTH, max(1, round(DOUBT_WIDTH * height / width)))
+    scale = min(DOUBT_WIDTH / width, DOUBT_HEIGHT / height)
+    small = (max(1, round(scale * width)), max(1, round(scale * height)))
     coverage = cv2.resize(
         coverage, small, interpolation=cv2.INTER_AREA if coverage.shape[1] > small[0] else cv2.INTER_LINEAR
     )
