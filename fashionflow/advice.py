@@ -194,6 +194,8 @@ def _seen(picture: np.ndarray, size: tuple[int, int], box: tuple[float, float, f
     """
     ends = np.array(picture.shape[1::-1] * 2)
     left, top, right, bottom = (np.array(box) * ends / (size * 2)).round().astype(int).clip(0, ends)
+    # Of a thin strip a crop may show less than a pixel.
+    left, top = min(left, ends[0] - 1), min(top, ends[1] - 1)
     return np.s_[top : max(bottom, top + 1), left : max(right, left + 1)]
 
 

@@ -134,7 +134,7 @@ def figure_crop(size: tuple[int, int], aspect: float, figure: tuple[float, float
     left, right = max(0.0, left - room), min(float(width), right + room)
     crop = crop_box(size, aspect)
     crop_width, crop_height = crop[2] - crop[0], crop[3] - crop[1]
-    zoom = min(1.0, crop_height / (bottom - top), crop_width / (right - left))
+    zoom = min(1.0, crop_height / max(1.0, bottom - top), crop_width / max(1.0, right - left))
     # Beyond the photo's edge a figure goes on that is cut off there, and nothing could be put in its place.
     if (crop_width == width and cut_left and cut_right) or (crop_height == height and cut_top and cut_bottom):
         zoom = 1.0

@@ -56,7 +56,7 @@ def clean_background(photo: Image.Image, coverage: np.ndarray | None = None) -> 
 
         coverage = np.asarray(rembg.remove(small, session=session, only_mask=True), np.float32) / 255
     elif used == GEOMETRY:
-        coverage = matte(picture, cv2.resize(coverage, small.size, interpolation=cv2.INTER_LINEAR))
+        coverage = matte(picture, coverage)
         coverage = np.where(whole(coverage), coverage, 0)
     else:
         coverage = _by_colour(picture)

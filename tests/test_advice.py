@@ -445,3 +445,9 @@ def test_a_matting_network_is_used_if_it_is_here(tmp_path, monkeypatch):
     clean = clean_background(photo)
     assert min(clean.getpixel((10, 10))) > 235
     np.testing.assert_allclose(clean.getpixel((150, 200)), (200, 40, 40), atol=25)
+
+
+def test_a_strip_of_which_the_crop_shows_less_than_a_pixel_is_judged_all_the_same():
+    strip = Image.fromarray(np.random.default_rng(0).integers(0, 255, (8, 2400, 3)).astype(np.uint8))
+    for photo, crop in ((strip, Crop(4, 1, 1)), (strip.rotate(90, expand=True), Crop(4, 1, 1))):
+        assert isinstance(advise(photo, 512, 640, crop), list)

@@ -395,7 +395,7 @@ class FashionFlowPipeline(DiffusionPipeline):
             warped = guide.frames(chunk)
             small = guide_frames(warped)
             if shrink:
-                small.pixels, small.known = (shrunk(part, self.code_size) for part in (small.pixels, small.known))
+                small.pixels, small.known = (mean_shrunk(part, self.code_size) for part in (small.pixels, small.known))
             frames = latents_at(latents, chunk) / self.vae.config.scaling_factor  # [f, C, H, W]
             small.pixels, small.known = (part.to(self.vae.dtype) for part in (small.pixels, small.known))
             drawn, belief = (part.float() for part in self.vae.decode_guided(frames.to(self.vae.dtype), small))
@@ -558,7 +558,7 @@ def latents_at(latents: torch.Tensor, moments: torch.Tensor) -> torch.Tensor:
     return torch.lerp(latents[:, :, before], latents[:, :, after], share)[0].transpose(0, 1)
 
 
-def shrunk(pictures: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+def mean_shrunk(pictures: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """Pictures, [N, C, H, W], at a smaller size: each pixel is the mean of those that it stands for."""
     down, across = (length // new for length, new in zip(pictures.shape[2:], size, strict=True))
     if (down * size[0], across * size[1]) == tuple(pictures.shape[2:]):

@@ -97,6 +97,7 @@ def warp(layers: PhotoLayers, motion: torch.Tensor) -> WarpedFrames:
                 target = (slice(None), region.rows, region.columns)
             else:
                 parts, target = _walked(parts, region, factor, walked[index], layers), (slice(None),) * 3
+            parts[3:5] /= (parts[3:5].sum(0) / parts[5].clamp(min=1e-6)).clamp(min=1)  # no more is known than there is
             for whole, part in zip((figure, known_figure, outline), parts.split([3, 2, 1]), strict=True):
                 whole[index][target] = part
     uncovered = 1 - outline

@@ -227,14 +227,14 @@ def _printed(photo: np.ndarray, coverage: np.ndarray, random: np.random.Generato
     What looks like the ground and lies on the figure is the figure's all the same.
     """
     inside, outside = coverage > 0.9, coverage < 0.2
-    beside = outside & (cv2.dilate(coverage, np.ones((25, 25), np.uint8)) > 0.5)
+    width = coverage.shape[1]
+    scale = width / 256
+    beside = outside & (cv2.dilate(coverage, np.ones((2 * round(12 * scale) + 1,) * 2, np.uint8)) > 0.5)
     if not inside.any() or not outside.any():
         return photo
     colour = np.median(photo[beside if beside.any() else outside], axis=0) + random.normal(0, 0.015, 3)
     if random.random() < 0.25:
         colour = random.uniform(0, 1, 3)
-    width = coverage.shape[1]
-    scale = width / 256
     lengths = lambda low, high: max(1, round(scale * random.uniform(low, high)))  # noqa: E731
     places = np.argwhere(inside)
     kind = random.choice(["spots", "letters", "stripes", "lines"], p=[0.4, 0.2, 0.2, 0.2])
