@@ -42,12 +42,12 @@ def test_only_the_certain_pixels_of_a_frame_are():
     with torch.no_grad():
         shown = vae.decode(latents, guide=GuideFrames(guide.pixels, known)).sample
     assert torch.equal(shown[..., :16], guide.pixels[..., :16])
-    assert (shown[..., 16:] - guide.pixels[..., 16:]).abs().mean() > 0.05
+    assert (shown[..., 16:] - guide.pixels[..., 16:]).abs().mean() > 0.02
 
 
 def test_an_untrained_fusion_takes_most_of_a_guess_and_little_of_what_is_unknown():
     vae = tiny.autoencoder(guided=True)
-    for known, share in (([0.0, 1.0, 0.0, 0.0], 0.88), ([0.0, 0.0, 0.0, 1.0], 0.88), ([0.0, 0.0, 0.0, 0.0], 0.12)):
+    for known, share in (([0.0, 1.0, 0.0, 0.0], 0.953), ([0.0, 0.0, 0.0, 1.0], 0.953), ([0.0, 0.0, 0.0, 0.0], 0.047)):
         latents, guide = inputs(known)
         with torch.no_grad():
             drawn, belief = vae.decode_guided(latents, guide)

@@ -98,5 +98,5 @@ class GuideFusion(nn.Module):
         """
         seen = [fine, F.pixel_unshuffle(guide.pixels, PATCH), F.avg_pool2d(guide.known, PATCH)]
         belief, change = self.fuse(torch.cat(seen, dim=1)).split([1, 3], dim=1)
-        prior = 4 * guide.known.sum(1, keepdim=True) - 2
+        prior = 6 * guide.known.sum(1, keepdim=True) - 3
         return drawn + change, (belief + prior).sigmoid()
