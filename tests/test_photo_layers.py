@@ -13,7 +13,6 @@ from fashionflow.pipelines.photo_layers import (
     CLOSING_WIDTH,
     beyond,
     closed,
-    continued_texture,
     smooth_inside,
     take_apart,
 )
@@ -109,7 +108,7 @@ def test_a_photo_taken_apart_has_the_clip_s_size_and_its_depths_in_its_pixels():
     photo = photo_of(disc(40))
     layers = take_apart(photo, geometry_of(small, depth=7.0, axis=30.25))
     assert layers.axis == 60.5 and not layers.back_known
-    for name in ("coverage", "front", "back", "background_known", "texture"):
+    for name in ("coverage", "front", "back", "background_known"):
         assert getattr(layers, name).shape == (HEIGHT, WIDTH) and getattr(layers, name).dtype == torch.float32, name
     for name in ("front_colours", "back_colours", "background"):
         part = getattr(layers, name)
@@ -172,27 +171,4 @@ def test_another_size_has_the_same_shape_in_its_own_pixels():
     assert small.axis == 30 and small.coverage.shape == (HEIGHT // 2, WIDTH // 2)
     assert small.front[40, 32].item() == pytest.approx(layers.front[80, 64].item() / 2, abs=0.1)
     assert small.coverage.sum() == pytest.approx(layers.coverage.sum().item() / 4, rel=0.01)
-    torch.testing.assert_close(small.texture[40, 20:44], torch.arange(20.0, 44.0), atol=0.01, rtol=0)
     assert small.back_known == layers.back_known
-
-
-def test_a_print_goes_on_round_the_sides_and_stays_where_it_is_in_the_middle():
-    coverage = disc(50)
-    row, column = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
-    front, _ = closed(coverage, np.full(coverage.shape, 20, np.float32), np.full(coverage.shape, -20, np.float32))
-    colours = photo_of(np.ones_like(coverage))
-    texture = continued_texture(colours, coverage, front)
-    assert texture.min() >= 0 and texture.max() <= WIDTH - 1
-    np.testing.assert_allclose(texture[80, 40:88], column[80, 40:88], atol=0.01)
-    assert texture[80, 14] > 14 + 2 and texture[80, 113] < 113 - 2  # at both sides from farther inside
-    np.testing.assert_allclose(texture[80, ::-1], WIDTH - 1 - texture[80], atol=0.3)
-    # Another cloth farther inside is left alone.
-    colours[:, 24:104] = (20, 30, 160)
-    np.testing.assert_allclose(continued_texture(colours, coverage, front)[80], column[80], atol=0.05)
-
-
-def test_a_texture_is_found_without_a_figure():
-    nothing = np.zeros((24, 16), np.float32)
-    np.testing.assert_array_equal(
-        continued_texture(np.zeros((24, 16, 3), np.uint8), nothing, nothing)[5], np.arange(16)
-    )

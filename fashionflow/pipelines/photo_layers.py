@@ -16,7 +16,7 @@ import torch
 from ..foreground import continued
 from ..models.geometry import PhotoGeometry
 from .background_plate import background_plate
-from .head import CLEAR, OWN_COLOURS, find_head, guessed_back
+from .head import CLEAR, OWN_COLOURS, guessed_back
 from .matte import matte, whole
 from .prints import without_prints
 
@@ -24,12 +24,6 @@ from .prints import without_prints
 CLOSING = 5.0
 """Along the outline front and back come together over so many pixels of a photo of `CLOSING_WIDTH` pixels across."""
 CLOSING_WIDTH = 256
-
-STEEP = 1.5
-"""Pixels of surface for one of the photo up to which the photo shows a print well."""
-
-OTHER_CLOTH = 22.0
-"""Grey levels of difference between two places' mean colours from which they are less and less taken for one cloth."""
 
 
 @dataclass
@@ -45,8 +39,6 @@ class PhotoLayers:
         background_known: 1 where the photo shows the background, 0 where it was filled in, [H, W].
         axis: column of the turning axis, pixels from the left edge.
         back_known: whether `back_colours` come from a photo of the back rather than from a guess.
-        texture: where along its row each pixel's colour is taken from once the figure is turned, columns from the first pixel's middle,
-            [H, W]; on the sides, of which the photo shows next to nothing, the print of the front goes on, mirrored. Each pixel itself by default.
     """
 
     front_colours: torch.Tensor
@@ -58,13 +50,6 @@ class PhotoLayers:
     background_known: torch.Tensor
     axis: float
     back_known: bool = False
-    texture: torch.Tensor | None = None
-
-    def __post_init__(self):
-        if self.texture is None:
-            self.texture = (
-                torch.arange(self.coverage.shape[1], device=self.coverage.device).float().expand_as(self.coverage)
-            )
 
     def to(self, device: torch.device | str) -> "PhotoLayers":
         """The same layers on another device."""
@@ -92,7 +77,6 @@ class PhotoLayers:
             back=maps(self.back) * scale,
             background=maps(self.background),
             background_known=maps(self.background_known),
-            texture=(maps(self.texture) + 0.5) * scale - 0.5,
             axis=self.axis * scale,
             back_known=self.back_known,
         )
@@ -138,7 +122,6 @@ def take_apart(photo: np.ndarray, geometry: PhotoGeometry) -> PhotoLayers:
         back=torch.from_numpy(back),
         background=picture(background),
         background_known=torch.from_numpy(background_known),
-        texture=torch.from_numpy(continued_texture(front_colours, coverage, front)),
         axis=geometry.axis * scale,
     )
 
@@ -161,57 +144,6 @@ def closed(coverage: np.ndarray, front: np.ndarray, back: np.ndarray) -> tuple[n
     # The first pixel outside is where the two meet: from it on they are one.
     outside = beyond(middle, mask)
     return tuple(np.where(mask > 0, depth, outside).astype(np.float32) for depth in (front, np.minimum(front, back)))
-
-
-def continued_texture(colours: np.ndarray, coverage: np.ndarray, front: np.ndarray) -> np.ndarray:
-    """`PhotoLayers.texture`: in a band along the outline colours are taken from so much farther inside as the surface there is longer
-    than its picture, so that a print keeps its size round the body instead of being stretched into streaks. That is done only where it is
-    the same cloth farther inside: of about the same colours, and not on the head.
-
-    Args:
-        colours: of the front, uint8 [H, W, 3].
-        coverage: in [0, 1], float32 [H, W].
-        front: its closed depth, pixels, float32 [H, W].
-    """
-    mask = (coverage > CLEAR).astype(np.uint8)
-    columns = np.broadcast_to(np.arange(mask.shape[1], dtype=np.float32), mask.shape)
-    if not mask.any():
-        return columns.copy()
-    scale = mask.shape[1] / CLOSING_WIDTH
-    inside = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_5).clip(max=sum(mask.shape))
-    band = (mask > 0) & (inside < 1.6 * CLOSING * scale)
-    slope = np.abs(np.gradient(front, axis=1))
-    excess = np.where(band, np.clip(np.sqrt(1 + slope**2) - STEEP, 0, None), 0).astype(np.float32)
-    to_right = cv2.Sobel(inside, cv2.CV_32F, 1, 0, ksize=3)  # above 0 where the inside lies to the right
-    reach = 2 * round(2 * CLOSING * scale) + 1
-    deepest = cv2.dilate(inside, np.ones((1, reach), np.uint8))  # half the width of an arm, or the whole band
-    shift = np.zeros_like(front)
-    for flipped in (False, True):
-        on_this_side = to_right > 0 if flipped else to_right < 0
-        rate = np.where(on_this_side, excess, 0)
-        rate = rate[:, ::-1] if flipped else rate
-        # Added up from the band's inner end to the outline, each band by itself.
-        total = np.cumsum(rate, axis=1)
-        before = np.maximum.accumulate(np.where(rate == 0, total, 0), axis=1)
-        own = (total - before)[:, ::-1] if flipped else total - before
-        shift += own if flipped else -own
-    limit = 1.5 * deepest
-    shift = np.clip(shift, -limit, limit)
-    mean = cv2.GaussianBlur(colours, (0, 0), 4 * scale).astype(np.float32)
-    rows = np.broadcast_to(np.arange(mask.shape[0], dtype=np.float32)[:, None], mask.shape)
-    inner = cv2.remap(
-        mean, (columns + shift).astype(np.float32), rows.copy(), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    same = np.clip(2 - np.linalg.norm(mean - inner, axis=-1) / OTHER_CLOTH, 0, 1)
-    # The whole way there must be of that cloth, and so must the neighbourhood.
-    same = cv2.erode(same.astype(np.float32), np.ones((3, reach), np.uint8))
-    head = find_head(colours, coverage)
-    if head is not None:
-        top, bottom, left, right = head
-        same[max(0, top - reach) : bottom + reach, max(0, left - reach) : right + reach] = 0
-    # The first pixels outside go on like the last ones inside.
-    shift = beyond(shift * cv2.GaussianBlur(same, (0, 0), scale), mask)
-    return (columns + shift).clip(0, mask.shape[1] - 1).astype(np.float32)
 
 
 def smooth_inside(values: np.ndarray, mask: np.ndarray, sigma: float) -> np.ndarray:

@@ -140,7 +140,6 @@ class _Sheet:
 
     Args:
         depth, coverage: [R, S].
-        texture: where the colours are taken from, columns of the sheet, [R, S].
         x: columns, from the turning axis, pixels, [R, S].
         closed_x: the same, but the first pixel beyond the outline is moved to the outline, [R, S].
         colours: with three pixels more in each row, so that every place has four neighbours, [3, R, S + 3].
@@ -151,7 +150,6 @@ class _Sheet:
 
     depth: torch.Tensor
     coverage: torch.Tensor
-    texture: torch.Tensor
     x: torch.Tensor
     closed_x: torch.Tensor
     colours: torch.Tensor
@@ -164,20 +162,17 @@ class _Sheet:
         """The front or the back of a photo's layers."""
         depth, colours = (layers.back, layers.back_colours) if is_back else (layers.front, layers.front_colours)
         part = (..., region.rows, region.source)
-        depth, coverage, colours, texture = (
+        depth, coverage, colours = (
             F.pad(whole[part].flatten(0, -2)[None], (1, 1), mode="replicate")[0].unflatten(0, whole[part].shape[:-1])
-            for whole in (depth, layers.coverage, colours, layers.texture)
+            for whole in (depth, layers.coverage, colours)
         )
-        texture = texture - (region.source.start - 1)
         x = torch.arange(region.source.start - 1, region.source.stop + 1, device=depth.device) + 0.5 - layers.axis
         x = x.expand_as(depth)
         if is_back:  # from behind, the row runs the other way
             x, depth, coverage, colours = (values.flip(-1) for values in (x, depth, coverage, colours))
-            texture = depth.shape[1] - 1 - texture.flip(-1)
         return cls(
             depth=depth,
             coverage=coverage,
-            texture=texture,
             x=x,
             closed_x=_up_to_the_outline(x, coverage),
             colours=F.pad(colours, (1, 2), mode="replicate"),
@@ -246,8 +241,7 @@ def _draw_sheet(sheet: _Sheet, angle: float) -> _DrawnLayer:
     torn = jump & (torch.minimum(segments.share, 1 - segments.share) * segments.stretch > 0.5)
     share = torch.where(torn, segments.runs_away, segments.share)
     certain = (segments.found & ~torn) * torch.where(jump, 1.0, STRETCHED / segments.stretch.clamp(min=STRETCHED))
-    shown = torch.lerp(*ends_of(sheet.texture), share).clamp(0, length - 1)
-    shown = torch.lerp(left + share, shown, closed)
+    shown = left + share
     if abs(math.cos(angle)) > SQUEEZED:
         colours = _look_up(sheet.colours, segments.row, shown)  # [3, P]
     else:  # the mean of two places a half of the pixel apart, or a print that is squeezed would flicker
