@@ -9,21 +9,7 @@ import pytest
 from fashionflow.pipelines.head import CLEAR
 from fashionflow.pipelines.matte import matte, settled, whole
 
-
-RED, GREEN = (190, 40, 30), (60, 160, 70)
-HEIGHT, WIDTH = 160, 128
-
-
-def disc(radius: float, size: tuple[int, int] = (HEIGHT, WIDTH)) -> np.ndarray:
-    """A disc in the middle with a soft edge one pixel wide, float32 in [0, 1]."""
-    row, column = np.mgrid[: size[0], : size[1]] + 0.5
-    away = np.hypot(row - size[0] / 2, column - size[1] / 2)
-    return np.clip(radius - away + 0.5, 0, 1).astype(np.float32)
-
-
-def photo_of(coverage: np.ndarray, figure=RED, ground=GREEN) -> np.ndarray:
-    share = coverage[..., None]
-    return (np.array(figure) * share + np.array(ground) * (1 - share)).round().astype(np.uint8)
+from .discs import GREEN, HEIGHT, RED, WIDTH, disc, photo_of
 
 
 def test_specks_are_dropped_and_pieces_of_the_figure_kept_with_their_soft_edges():

@@ -18,9 +18,7 @@ from fashionflow.pipelines.photo_layers import (
 )
 from fashionflow.pipelines.warp import warp
 
-
-RED, GREEN = (190, 40, 30), (60, 160, 70)
-HEIGHT, WIDTH = 160, 128
+from .discs import GREEN, HEIGHT, WIDTH, disc, photo_of
 
 
 def geometry_of(coverage: np.ndarray, depth: float = 12.0, axis: float | None = None) -> PhotoGeometry:
@@ -28,18 +26,6 @@ def geometry_of(coverage: np.ndarray, depth: float = 12.0, axis: float | None = 
     coverage = torch.from_numpy(coverage.astype(np.float32))[None, None]
     axis = coverage.shape[3] / 2 if axis is None else axis
     return PhotoGeometry(coverage, torch.full_like(coverage, depth), torch.full_like(coverage, -depth), axis)
-
-
-def disc(radius: float, size: tuple[int, int] = (HEIGHT, WIDTH)) -> np.ndarray:
-    """A disc in the middle with a soft edge one pixel wide, float32 in [0, 1]."""
-    row, column = np.mgrid[: size[0], : size[1]] + 0.5
-    away = np.hypot(row - size[0] / 2, column - size[1] / 2)
-    return np.clip(radius - away + 0.5, 0, 1).astype(np.float32)
-
-
-def photo_of(coverage: np.ndarray, figure=RED, ground=GREEN) -> np.ndarray:
-    share = coverage[..., None]
-    return (np.array(figure) * share + np.array(ground) * (1 - share)).round().astype(np.uint8)
 
 
 def test_front_and_back_meet_along_the_outline_and_beyond_it():
