@@ -99,7 +99,7 @@ def test_the_program_writes_clips_sheets_scores_and_a_page(out):
     photo = clips["still"][0].astype(int)
     assert all(np.abs(clips[row][0] - photo).mean() < 3 for row in ("model", "geometry"))
     assert np.abs(clips["still"][-1] - photo).mean() < 1 < np.abs(clips["warp"][-1] - photo).mean()
-    assert np.abs(clips["model"][-1].astype(int) - clips["geometry"][-1]).mean() > 0.3  # the denoiser did something
+    assert np.abs(clips["model"][-1].astype(int) - clips["geometry"][-1]).mean() > 0.1  # the denoiser did something
     written = json.loads((out / "scores.json").read_text())
     assert list(written["rows"]) == ["model", "still", "warp", "geometry", "before"]
     of_still = written["scores"]["still"]["red"]["turn-right"]
