@@ -129,7 +129,8 @@ def animate(arguments: argparse.Namespace) -> Path:
     )
     request.check(pipe)
     if pipe.has_geometry:
-        for advice in advise(photo, pipe.width, pipe.height, pipe.crop_of(photo), pipe.coverage_of(photo)):
+        coverage = pipe.coverage_of(photo)
+        for advice in advise(photo, pipe.width, pipe.height, pipe.crop_of(photo, coverage), coverage):
             print(advice.sentence(), file=sys.stderr)
     if arguments.seed is None:
         print(f"Seed {request.seed}", file=sys.stderr)

@@ -121,13 +121,20 @@ def _difference(picture: np.ndarray, ground: list, softness: float) -> np.ndarra
     lab = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     lab = cv2.GaussianBlur(lab, (0, 0), softness)
     samples = np.concatenate([lab[part].reshape(-1, 3) for part in ground])
-    criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 0.5)
-    cv2.setRNGSeed(0)
-    _, labels, centres = cv2.kmeans(samples, min(5, len(samples)), None, criteria, 1, cv2.KMEANS_PP_CENTERS)
-    common = np.bincount(labels.ravel(), minlength=len(centres)) > 0.08 * len(samples)
     # Lightness counts half: shadows on the ground are no garment.
     weights = np.array([0.5, 1, 1], np.float32)
-    return np.min([np.linalg.norm((lab - centre) * weights, axis=-1) for centre in centres[common]], axis=0)
+    return np.min(
+        [np.linalg.norm((lab - centre) * weights, axis=-1) for centre in common_colours(samples, 5, 0.08)], axis=0
+    )
+
+
+def common_colours(samples: np.ndarray, most: int, least_share: float = 0.0) -> np.ndarray:
+    """The colours that many of some samples, float32 [N, 3], are near to (k-means): at most `most`, and only those with more than
+    `least_share` of the samples, float32 [K, 3]."""
+    criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 0.5)
+    cv2.setRNGSeed(0)
+    _, labels, centres = cv2.kmeans(samples, min(most, len(samples)), None, criteria, 1, cv2.KMEANS_PP_CENTERS)
+    return centres[np.bincount(labels.ravel(), minlength=len(centres)) > least_share * len(samples)]
 
 
 def outline_contrast(picture: np.ndarray, mask: np.ndarray, distance: int) -> np.ndarray:

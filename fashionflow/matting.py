@@ -15,7 +15,7 @@ from PIL import Image
 
 from .errors import PhotoError
 from .foreground import UNSURE, blurriness, cleaned, continued, cut, find_figure, is_certain, shrunk
-from .pipelines.matte import matte, whole
+from .pipelines.matte import matte, without_small_pieces
 
 
 MATTING_MODELS = ("isnet-general-use", "u2net", "silueta", "u2netp")
@@ -56,8 +56,7 @@ def clean_background(photo: Image.Image, coverage: np.ndarray | None = None) -> 
 
         coverage = np.asarray(rembg.remove(small, session=session, only_mask=True), np.float32) / 255
     elif used == GEOMETRY:
-        coverage = matte(picture, coverage)
-        coverage = np.where(whole(coverage), coverage, 0)
+        coverage = without_small_pieces(matte(picture, coverage))
     else:
         coverage = _by_colour(picture)
     area = coverage.mean()

@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fashionflow.pipelines.head import CLEAR
-from fashionflow.pipelines.matte import matte, settled, whole
+from fashionflow.pipelines.matte import CLEAR, matte, settled, whole
 
 from .discs import GREEN, HEIGHT, RED, WIDTH, disc, photo_of
 

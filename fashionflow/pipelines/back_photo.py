@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 import torch
 
-from .photo_layers import CLEAR, PhotoLayers
+from .matte import CLEAR
+from .photo_layers import PhotoLayers
 
 
 LARGEST_STRETCH = 1.6

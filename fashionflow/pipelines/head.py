@@ -9,17 +9,16 @@ Shape letters used in this file:
 import cv2
 import numpy as np
 
+from ..foreground import common_colours
 from .background_plate import filled
+from .matte import CLEAR, OWN_COLOURS
 
-
-CLEAR = 0.5
-"""Coverage from which a pixel belongs to the figure."""
-
-OWN_COLOURS = 0.9
-"""Coverage from which a pixel shows the figure's own colours and nothing of the background."""
 
 NUM_COLOURS = 4
 """Colours by which hair, and by which a face, is told from the other."""
+
+LEAST_OF_A_COLOUR = 0.1
+"""Of the pixels of hair or of a face: a colour that is less often there belongs to something else, such as an ear."""
 
 LIKE_HAIR = 55.0
 """Grey levels of difference from every colour of the hair from which a pixel is none of it."""
@@ -88,8 +87,8 @@ def find_hair(picture: np.ndarray, coverage: np.ndarray, head: tuple[int, int, i
         return np.zeros(coverage.shape, bool)
     if face.any() and np.linalg.norm(np.median(picture[crown], 0) - np.median(picture[face], 0)) < BALD:
         return np.zeros(coverage.shape, bool)
-    from_hair = _difference(picture, _common_colours(picture[crown]))
-    from_face = _difference(picture, _common_colours(picture[face])) if face.any() else np.full_like(from_hair, np.inf)
+    from_hair = _difference(picture, picture[crown])
+    from_face = _difference(picture, picture[face]) if face.any() else np.full_like(from_hair, np.inf)
     probable = clear & (down >= 0) & (down < 1 + LONG_HAIR) & (np.abs(across) <= 0.6) & ~face
     like = probable & (from_hair < np.minimum(from_face, LIKE_HAIR))
     # Strands catch the light: what counts is how much of a neighbourhood is like hair.
@@ -106,18 +105,10 @@ def find_hair(picture: np.ndarray, coverage: np.ndarray, head: tuple[int, int, i
     return found & np.isin(labels, np.unique(labels[crown & found]))
 
 
-def _common_colours(colours: np.ndarray) -> np.ndarray:
-    """The most common of some colours, float32 [`NUM_COLOURS`, 3], of uint8 [N, 3]."""
-    colours = colours[:: max(1, len(colours) // 2000)].astype(np.float32)
-    criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 0.5)
-    cv2.setRNGSeed(0)
-    _, labels, centres = cv2.kmeans(colours, min(NUM_COLOURS, len(colours)), None, criteria, 1, cv2.KMEANS_PP_CENTERS)
-    # A colour that is seldom there belongs to something else, such as an ear.
-    return centres[np.bincount(labels.ravel(), minlength=len(centres)) > 0.1 * len(colours)]
-
-
-def _difference(picture: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """How far each pixel is from the nearest of some colours, grey levels, float32 [H, W]."""
+def _difference(picture: np.ndarray, samples: np.ndarray) -> np.ndarray:
+    """How far each pixel is from the nearest of the colours that are common among samples, uint8 [N, 3]; grey levels, float32 [H, W]."""
+    samples = samples[:: max(1, len(samples) // 2000)].astype(np.float32)
+    colours = common_colours(samples, NUM_COLOURS, LEAST_OF_A_COLOUR)
     picture = cv2.GaussianBlur(picture, (0, 0), 0.8).astype(np.float32)
     return np.min([np.linalg.norm(picture - colour, axis=-1) for colour in colours], axis=0)
 

@@ -9,8 +9,12 @@ Shape letters used in this file:
 import cv2
 import numpy as np
 
-from .head import CLEAR
 
+CLEAR = 0.5
+"""Coverage from which a pixel belongs to the figure."""
+
+OWN_COLOURS = 0.9
+"""Coverage from which a pixel shows the figure's own colours and nothing of the background."""
 
 SURE = (0.04, 0.985)
 """Coverage up to which a pixel is surely background, and from which it is surely the figure."""
@@ -108,6 +112,11 @@ def whole(coverage: np.ndarray) -> np.ndarray:
     areas = np.bincount(labels.ravel(), weights=clear.ravel(), minlength=len(statistics))
     areas[0] = 0
     return (areas > SMALLEST_PIECE * areas.max())[labels] if areas.max() > 0 else np.zeros(coverage.shape, bool)
+
+
+def without_small_pieces(coverage: np.ndarray) -> np.ndarray:
+    """The coverage of the figure's `whole` pieces alone, [H, W]."""
+    return np.where(whole(coverage), coverage, 0).astype(np.float32)
 
 
 def guided_filter(guide: np.ndarray, values: np.ndarray, reach: int, smoothness: float) -> np.ndarray:

@@ -16,8 +16,8 @@ import torch
 from ..foreground import continued
 from ..models.geometry import PhotoGeometry
 from .background_plate import background_plate
-from .head import CLEAR, OWN_COLOURS, guessed_back
-from .matte import matte, whole
+from .head import guessed_back
+from .matte import CLEAR, OWN_COLOURS, matte, without_small_pieces
 from .prints import without_prints
 
 
@@ -96,9 +96,8 @@ def take_apart(photo: np.ndarray, geometry: PhotoGeometry) -> PhotoLayers:
     )
     predicted = (coverage > CLEAR).astype(np.uint8)
     enlarge = lambda values: cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR)  # noqa: E731
-    doubtful = enlarge(np.where(whole(coverage), coverage, 0))
-    coverage = matte(photo, coverage)
-    coverage = np.where(whole(coverage), coverage, 0).astype(np.float32)
+    doubtful = enlarge(without_small_pieces(coverage))
+    coverage = without_small_pieces(matte(photo, coverage))
     # The matte may reach a little beyond what was predicted; there the depths go on.
     front, back = (enlarge(beyond(depth, predicted)) * scale for depth in (front, back))
     front, back = closed(coverage, front, np.minimum(front, back))

@@ -20,8 +20,7 @@ from ..photo import Crop, cropped, figure_crop, fit
 from ..schedulers import SAMPLERS, make_scheduler
 from .back_photo import LEAST_MATCH, fit_back, outline_match
 from .guide import ClipGuide, guide_frames
-from .head import CLEAR
-from .matte import whole as whole_figure
+from .matte import CLEAR, without_small_pieces
 from .photo_layers import PhotoLayers, take_apart
 
 
@@ -223,17 +222,22 @@ class FashionFlowPipeline(DiffusionPipeline):
         frame = fit(image.convert("RGB"), width, height, "pad")
         pixels = torch.from_numpy(np.array(frame)).permute(2, 0, 1)[None].float() / 127.5 - 1
         coverage = self.geometry.predict(pixels.to(self._execution_device)).coverage[0, 0].cpu().numpy()
-        coverage = np.where(whole_figure(coverage), coverage, 0)
+        coverage = without_small_pieces(coverage)
         scale = min(width / image.width, height / image.height)
         rows, columns = max(1, round(image.height * scale)), max(1, round(image.width * scale))
         top, left = (height - rows) // 2, (width - columns) // 2
         return coverage[top : top + rows, left : left + columns]
 
-    def crop_of(self, image: Image.Image) -> Crop:
-        """The crop that this model takes of a photo by itself: round the figure that it sees, or else the centre."""
+    def crop_of(self, image: Image.Image, coverage: np.ndarray | None = None) -> Crop:
+        """The crop that this model takes of a photo by itself: round the figure that it sees, or else the centre.
+
+        Args:
+            image: the photo.
+            coverage: what `coverage_of` says of it, where that is known already.
+        """
         if self.config.photo_fit != FIGURE or image.size == (self.width, self.height):
             return Crop()
-        coverage = self.coverage_of(image)
+        coverage = self.coverage_of(image) if coverage is None else coverage
         figure = np.argwhere(coverage > CLEAR)
         if len(figure) < SMALLEST_FIGURE * coverage.size:
             return Crop()

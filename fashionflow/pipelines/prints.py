@@ -7,8 +7,9 @@ Shape letters used in this file:
 import cv2
 import numpy as np
 
+from ..foreground import common_colours
 from .background_plate import background_plate, filled
-from .head import CLEAR
+from .matte import CLEAR
 
 
 NUM_COLOURS = 6
@@ -70,10 +71,7 @@ def _sorted_by_colour(colours: np.ndarray, figure: np.ndarray) -> tuple[np.ndarr
     lab *= np.array([0.6, 1, 1], np.float32)  # folds are lighter and darker
     samples = lab[figure]
     samples = samples[:: max(1, len(samples) // 5000)]
-    criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 0.5)
-    cv2.setRNGSeed(0)
-    _, _, centres = cv2.kmeans(samples, min(NUM_COLOURS, len(samples)), None, criteria, 1, cv2.KMEANS_PP_CENTERS)
-    centres = _merged(centres)
+    centres = _merged(common_colours(samples, NUM_COLOURS))
     distances = np.stack([np.linalg.norm(lab - centre, axis=-1) for centre in centres])  # [K, H, W]
     return np.where(figure, distances.argmin(0), -1), len(centres)
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from .photo_layers import CLEAR, PhotoLayers
+from .matte import CLEAR
+from .photo_layers import PhotoLayers
 
 
 CAMERA = 900.0
@@ -97,7 +98,6 @@ def warp(layers: PhotoLayers, motion: torch.Tensor) -> WarpedFrames:
                 target = (slice(None), region.rows, region.columns)
             else:
                 parts, target = _walked(parts, region, factor, walked[index], layers), (slice(None),) * 3
-            parts[3:5] /= (parts[3:5].sum(0) / parts[5].clamp(min=1e-6)).clamp(min=1)  # no more is known than there is
             for whole, part in zip((figure, known_figure, outline), parts.split([3, 2, 1]), strict=True):
                 whole[index][target] = part
     uncovered = 1 - outline
@@ -414,4 +414,7 @@ def _walked(parts: torch.Tensor, region: _Region, factor: float, walked: float, 
                 up = up + begun * tall * LIFT * math.sin(math.pi * swing) * legs * side
     y, x = torch.broadcast_tensors(y + up, x - aside)
     grid = torch.stack([2 * x / width - 1, 2 * y / height - 1], dim=-1)[None].float()
-    return F.grid_sample(whole, grid, align_corners=False, mode="bicubic")[0].clamp(0, 1)
+    moved = F.grid_sample(whole, grid, align_corners=False, mode="bicubic")[0].clamp(0, 1)
+    # Cubic interpolation overshoots, and no more is known than there is.
+    moved[3:5] /= (moved[3:5].sum(0) / moved[5].clamp(min=1e-6)).clamp(min=1)
+    return moved
