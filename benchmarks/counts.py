@@ -35,12 +35,11 @@ def count_encode(pipe: FashionFlowPipeline) -> Count:
         pipe.vae.encode(_pictures(pipe))
         tokens = pipe.image_encoder(torch.empty(1, 3, side, side, device=META)).last_hidden_state
         pipe.conditioner(tokens, torch.empty(1, latent_channels, *size, device=META))
-        if pipe.has_geometry:  # it sees the photo and its mirror image
-            pipe.geometry(torch.empty(2, 3, *pipe.geometry.config.sample_size, device=META))
         if pipe.unet.config.guide_channels:
             pipe.vae.encode(_pictures(pipe, pipe.config.default_num_frames))
 
-    return count(work, *networks(pipe))
+    encoded = count(work, *networks(pipe))
+    return together((encoded, 1), (count_shape(pipe), 1)) if pipe.has_geometry else encoded
 
 
 def count_decode(pipe: FashionFlowPipeline, frames: int = 1) -> Count:
@@ -53,6 +52,12 @@ def count_decode(pipe: FashionFlowPipeline, frames: int = 1) -> Count:
     return count(lambda: pipe.vae.decode(latents, **guide), pipe.vae)
 
 
+def count_shape(pipe: FashionFlowPipeline) -> Count:
+    """The photo's shape predicted, from the photo and its mirror image; `pipe` is on `META`."""
+    photos = torch.empty(2, 3, *pipe.geometry.config.sample_size, device=META)
+    return count(lambda: pipe.geometry(photos), pipe.geometry)
+
+
 def networks(pipe: FashionFlowPipeline) -> list[torch.nn.Module]:
     """All parts of a pipeline that have weights, but the denoiser."""
     parts = [pipe.vae, pipe.image_encoder, pipe.conditioner]
@@ -62,7 +67,8 @@ def networks(pipe: FashionFlowPipeline) -> list[torch.nn.Module]:
 def count_rows(session: Session, names: list[str]) -> dict[str, Count]:
     """The counts of those rows among `names` that have one, by name.
 
-    A preview counts as the photo encoded, a step, and the preview's frames decoded; a clip as the photo encoded, its steps,
+    A preview counts as the photo's shape predicted for a model with geometry, and for another as the photo encoded, a step, and the
+    preview's frames decoded; a clip as the photo encoded, its steps,
     and its frames decoded: those that are shown for a model with geometry, and those of the denoiser for another, whose others are
     interpolated. Warping, interpolation and writing, which no network does, are left out.
     """
@@ -80,6 +86,11 @@ def count_rows(session: Session, names: list[str]) -> dict[str, Count]:
     def step(**changes) -> Count:
         return count_step(pipe.unet, parts.unet_inputs(pipe, **changes))
 
+    def preview() -> Count:
+        if pipe.has_geometry:
+            return count_shape(pipe)
+        return together((count_encode(pipe), 1), (step(), 1), (count_decode(pipe, MOMENTS), 1))
+
     counts: dict[str, Callable[[], Count]] = {
         "step-full": lambda: count_step(full_unet, parts.full_inputs()),
         "step": step,
@@ -88,7 +99,7 @@ def count_rows(session: Session, names: list[str]) -> dict[str, Count]:
         "sd-encode": lambda: count(lambda: sd.encode(full_photo), sd),
         "sd-decode": lambda: count(lambda: sd.decode(full_latents), sd),
         "tiny-decode": lambda: count(lambda: tiny.decode(full_latents), tiny),
-        "preview": lambda: together((count_encode(pipe), 1), (step(), 1), (count_decode(pipe, MOMENTS), 1)),
+        "preview": preview,
         "clip": lambda: together((count_encode(pipe), 1), (step(), DEFAULT_STEPS), (count_decode(pipe), decoded)),
         "clip-full": lambda: together(
             (counts["sd-encode"](), 1),

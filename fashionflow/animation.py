@@ -200,8 +200,8 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Step:
-    """Step `index` of `total` of clip `clip` is done. `elapsed` and `remaining` are seconds from its start and to its end;
-    `preview` is the clip as it looks now."""
+    """Step `index` of `total` of clip `clip` is done; 0 says that none is, and comes first for a model with geometry. `elapsed` and
+    `remaining` are seconds from its start and to its end; `preview` is the clip as it looks now."""
 
     index: int
     total: int

@@ -1,4 +1,4 @@
-"""One clip in the making: denoising with a preview after every step, then decoding, interpolation and writing at once."""
+"""One clip in the making: denoising with a preview before the first step and after every one, then decoding, interpolation and writing at once."""
 
 import logging
 import threading
@@ -64,6 +64,9 @@ class Making:
         request, pipe = self._request, self._pipe
         guide = request.guide(pipe)
         with Preview(pipe, guide) as preview:
+            if guide is not None:  # the photo's own pixels, moved: to be seen long before the first step is done
+                left = max(0.0, self._promise.seconds(request) - self._elapsed())
+                self._job.tell(Step(0, request.steps, self._elapsed(), left, preview.picture(), self._clip))
             try:
                 latents = self._ladder.make(lambda: self._denoise(preview, guide))
             except Stopped:

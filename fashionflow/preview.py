@@ -1,4 +1,5 @@
-"""What the denoiser has in mind, as a small picture after every step."""
+"""What the clip looks like so far, as a small picture: before the first step as the guide shows it, and after every step as the denoiser
+has it in mind."""
 
 from collections.abc import Iterator
 
@@ -26,7 +27,8 @@ COLOURS_OF_STABLE_DIFFUSION = (
 
 
 class Preview:
-    """Listens to a pipeline's denoiser while it is open, and shows the clean clip that its last answer means.
+    """Listens to a pipeline's denoiser while it is open, and shows the clean clip that its last answer means. Before the first answer
+    it shows the guide alone, where there is one: the photo's own pixels where the motion takes them.
 
     Use it as a context manager, on the thread that runs the pipeline.
 
@@ -56,7 +58,8 @@ class Preview:
     @torch.no_grad()
     def picture(self) -> Image.Image:
         """`MOMENTS` frames, evenly spaced in time, the photo first, left to right and top to bottom."""
-        moments = torch.linspace(0, self._last_answer[0].shape[2] - 1, MOMENTS).round().long().tolist()
+        num_frames = self._last_answer[0].shape[2] if self.has_seen else len(self.guide.motion)
+        moments = torch.linspace(0, num_frames - 1, MOMENTS).round().long().tolist()
         frames = self._frames(moments)  # [MOMENTS, height, width, 3]
         picture = Image.fromarray(np.concatenate([np.concatenate(list(row), 1) for row in np.split(frames, 2)], 0))
         return picture if picture.height >= self.pipe.height else picture.resize((self.pipe.width, self.pipe.height))
@@ -79,6 +82,9 @@ class Preview:
 
     def _frames(self, moments: list[int]) -> np.ndarray:
         """The frames of these numbers, uint8 RGB, [f, height, width, 3]; smaller ones where pixels are estimated."""
+        if not self.has_seen:
+            frames = self.guide.frames(torch.tensor(moments), self.pipe.code_size).pixels.permute(0, 2, 3, 1)
+            return (frames * 255).round().byte().cpu().numpy()
         clean = self._clean_latents()[:, :, moments]  # [1, C, f, H, W]
         if self.guide is not None:
             guide = ClipGuide(self.guide.layers, self.guide.motion[moments])

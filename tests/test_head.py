@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from fashionflow.pipelines.head import find_hair, find_head, guessed_back, is_skin
+from fashionflow.foreground import continued
+from fashionflow.pipelines.head import find_hair, find_head, guessed_back, is_skin, seen_through_hair
 
 
 HEIGHT, WIDTH = 160, 128
@@ -84,6 +85,23 @@ def test_shoulders_that_slope_up_to_the_neck_belong_to_no_head():
     garment = (np.abs(picture.astype(int) - (40, 70, 150)).max(-1) == 0) & (coverage > 0)
     garment[:, 47:82] = False
     np.testing.assert_array_equal(back[garment], picture[garment])
+
+
+def test_the_background_shines_through_hair_and_not_through_what_is_beside_it():
+    picture, coverage = person()
+    for side in (slice(46, 57), slice(71, 82)):
+        picture[24:66, side], coverage[24:66, side] = BLACK, 1
+    ground = np.full_like(picture, 225)
+    colours = continued(picture, coverage > 0.5)
+    assert not seen_through_hair(colours, coverage, ground).any()
+    picture[34:42, 46:49] = 225
+    picture[80:88, 30:33] = 225  # a white stripe of the garment
+    picture[44:47, 60:63] = 225  # teeth
+    colours = continued(picture, coverage > 0.5)
+    through = seen_through_hair(colours, coverage, ground)
+    assert through[34:42, 46:49].all()
+    through[32:44, 44:51] = False
+    assert not through.any()
 
 
 def test_a_bald_head_has_no_hair():

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from fashionflow.animation import AnimationRequest, Finished, Segment, Step, Waiting
 from fashionflow.jobs import NUMBER_LETTERS, plain_number, spoken_number
@@ -96,6 +97,32 @@ def test_previews_have_the_shape_of_the_clip(make, sampler):
     for step in steps:
         assert step.preview.width / step.preview.height == pipe.width / pipe.height
         assert step.preview.width >= pipe.width
+
+
+def test_the_photos_own_pixels_move_in_a_preview_before_the_first_step():
+    """Denoising the first step takes most of the time until something else can be shown."""
+    pipe = tiny.guided_pipeline()
+    submitted, told = threading.Event(), []
+
+    def before_a_step(*_) -> None:
+        submitted.wait()
+        told.append([event for _, event in job._events if isinstance(event, Step)])
+
+    hook = pipe.unet.register_forward_pre_hook(before_a_step)
+    asked = request(motion="turn-right")
+    job = Studio(pipe).submit(asked)
+    submitted.set()
+    list(job.follow())
+    hook.remove()
+    (first,) = told[0]
+    assert first.index == 0 and first.remaining > 0
+    shown = np.asarray(first.preview).astype(float)
+    guide = asked.guide(pipe).frames(torch.tensor([0, tiny.FRAMES - 1]), pipe.code_size).pixels * 255
+    start, end = guide.permute(0, 2, 3, 1).numpy()
+    height, width = pipe.code_size
+    np.testing.assert_allclose(shown[:height, :width], start, atol=1)
+    np.testing.assert_allclose(shown[height:, width:], end, atol=1)
+    assert np.abs(start - end).max() > 30
 
 
 @pytest.mark.parametrize("prediction_type", ["sample", "epsilon", "v_prediction"])

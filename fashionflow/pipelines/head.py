@@ -35,6 +35,12 @@ LONG_HAIR = 0.8
 STRAND_STRENGTH = 0.6
 """Of the contrast of the hair that is seen: how strong the strands are that are made up."""
 
+RIM = 0.12
+"""Of a head's width: how far into its hair the background may shine through."""
+
+SEEN_THROUGH = 0.3
+"""Of the way from the hair's colours to the background's from which a pixel shows too much of the latter."""
+
 LEAST_SHARE = 0.4
 """Of a neighbourhood whose pixels are like hair, from which it is hair."""
 
@@ -44,6 +50,25 @@ def guessed_back(front_colours: np.ndarray, coverage: np.ndarray) -> np.ndarray:
     head = find_head(front_colours, coverage)
     if head is None:
         return front_colours
+    region, head = _around(head, coverage.shape)
+    back = front_colours.copy()
+    back[region] = _back_of_head(front_colours[region], coverage[region], head)
+    return back
+
+
+def _around(
+    head: tuple[int, int, int, int], shape: tuple[int, int]
+) -> tuple[tuple[slice, slice], tuple[int, int, int, int]]:
+    """The part of a picture of `shape` where a head and long hair are, and where the head is in it."""
+    top, bottom, left, right = head
+    height, width = bottom - top, right - left
+    above, beside = max(0, top - round(0.2 * height)), max(0, left - round(0.3 * width))
+    region = (slice(above, round(top + (1.2 + LONG_HAIR) * height)), slice(beside, round(right + 0.3 * width)))
+    return region, (top - above, bottom - above, left - beside, right - beside)
+
+
+def _back_of_head(front_colours: np.ndarray, coverage: np.ndarray, head: tuple[int, int, int, int]) -> np.ndarray:
+    """The same as `guessed_back`, of the part of a picture round a head."""
     hair = find_hair(front_colours, coverage, head)
     top, bottom, left, right = head
     height, width = bottom - top, right - left
@@ -66,6 +91,39 @@ def guessed_back(front_colours: np.ndarray, coverage: np.ndarray) -> np.ndarray:
         covered = cv2.GaussianBlur(covered, (0, 0), 0.8)[..., None]
         back += (_continued_hair(front_colours, hair, height) - back) * covered
     return back.round().clip(0, 255).astype(np.uint8)
+
+
+def seen_through_hair(colours: np.ndarray, coverage: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """Where the background shines through the outer strands of a figure's hair, bool [H, W].
+
+    Args:
+        colours: of the figure, uint8 sRGB, [H, W, 3].
+        background: the photo without the figure, uint8 sRGB, [H, W, 3].
+    """
+    through = np.zeros(coverage.shape, bool)
+    head = find_head(colours, coverage)
+    if head is None:
+        return through
+    region, head = _around(head, coverage.shape)
+    colours, coverage, background = colours[region], coverage[region], background[region]
+    hair = find_hair(colours, coverage, head)
+    top, bottom, left, right = head
+    reach = RIM * (right - left)
+    inside = cv2.distanceTransform((coverage > CLEAR).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    dense = hair & (inside > reach)
+    if dense.sum() < 0.02 * (bottom - top) * (right - left):
+        return through
+    # What is beside hair rather than beside a face, a neck or a garment.
+    from_hair, from_others = (
+        cv2.distanceTransform((~part).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+        for part in (dense, (inside > reach) & ~hair)
+    )
+    rim = (inside > 0) & (inside <= reach) & (from_hair < np.minimum(2 * reach, from_others))
+    unlike_hair = _difference(colours, colours[dense])
+    unlike_background = np.linalg.norm(colours.astype(np.float32) - background, axis=-1)
+    found = rim & (unlike_hair > SEEN_THROUGH * (unlike_hair + unlike_background))
+    through[region] = cv2.dilate(found.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return through
 
 
 def find_hair(picture: np.ndarray, coverage: np.ndarray, head: tuple[int, int, int, int]) -> np.ndarray:

@@ -129,9 +129,20 @@ def guided_filter(guide: np.ndarray, values: np.ndarray, reach: int, smoothness:
     size = (2 * reach + 1, 2 * reach + 1)
     mean = lambda picture: cv2.blur(picture, size)  # noqa: E731
     mean_guide, mean_values = mean(guide), mean(values)
-    covariance = mean(guide * values[..., None]) - mean_guide * mean_values[..., None]  # [H, W, 3]
-    products = mean((guide[..., :, None] * guide[..., None, :]).reshape(*guide.shape[:2], 9))
-    variance = products.reshape(*guide.shape, 3) - mean_guide[..., :, None] * mean_guide[..., None, :]
-    slope = np.linalg.solve(variance + smoothness * np.eye(3, dtype=np.float32), covariance[..., None])[..., 0]
+    x, y, z = np.moveaxis(mean(guide * values[..., None]) - mean_guide * mean_values[..., None], -1, 0)
+    # The covariance of the colours in each window, [[a, b, c], [b, d, e], [c, e, f]].
+    a, b, c, d, e, f = (
+        mean(guide[..., i] * guide[..., j]) - mean_guide[..., i] * mean_guide[..., j] + smoothness * (i == j)
+        for i, j in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+    )
+    # Elimination for all pixels at once, several times as quick as a general solver for each.
+    to_second, to_third = b / a, c / a
+    y, z = y - to_second * x, z - to_third * x
+    d, e, f = d - to_second * b, e - to_second * c, f - to_third * c
+    to_third = e / d
+    z = (z - to_third * y) / (f - to_third * e)
+    y = (y - e * z) / d
+    x = (x - b * y - c * z) / a
+    slope = np.stack([x, y, z], axis=-1)  # [H, W, 3]
     offset = mean_values - (slope * mean_guide).sum(-1)
     return (mean(slope) * guide).sum(-1) + mean(offset)

@@ -16,7 +16,7 @@ import torch
 from ..foreground import continued
 from ..models.geometry import PhotoGeometry
 from .background_plate import background_plate
-from .head import guessed_back
+from .head import guessed_back, seen_through_hair
 from .matte import CLEAR, OWN_COLOURS, matte, without_small_pieces
 from .prints import without_prints
 
@@ -112,6 +112,9 @@ def take_apart(photo: np.ndarray, geometry: PhotoGeometry) -> PhotoLayers:
     unlike = lambda other: np.abs(photo.astype(np.int16) - other).sum(-1)  # noqa: E731
     rim = (coverage > OWN_COLOURS) & (2.5 * unlike(front_colours) < unlike(background))
     front_colours = np.where(rim[..., None], photo, front_colours)
+    through = seen_through_hair(front_colours, coverage, background)
+    if through.any():
+        front_colours = continued(front_colours, (own | rim) & ~through)
     picture = lambda pixels: torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float() / 255  # noqa: E731
     return PhotoLayers(
         front_colours=picture(front_colours),
