@@ -123,9 +123,7 @@ def _difference(picture: np.ndarray, ground: list, softness: float) -> np.ndarra
     samples = np.concatenate([lab[part].reshape(-1, 3) for part in ground])
     # Lightness counts half: shadows on the ground are no garment.
     weights = np.array([0.5, 1, 1], np.float32)
-    return np.min(
-        [np.linalg.norm((lab - centre) * weights, axis=-1) for centre in common_colours(samples, 5, 0.08)], axis=0
-    )
+    return np.sqrt(squared_distances(lab * weights, common_colours(samples, 5, 0.08) * weights).min(-1))
 
 
 def common_colours(samples: np.ndarray, most: int, least_share: float = 0.0) -> np.ndarray:
@@ -135,6 +133,14 @@ def common_colours(samples: np.ndarray, most: int, least_share: float = 0.0) -> 
     cv2.setRNGSeed(0)
     _, labels, centres = cv2.kmeans(samples, min(most, len(samples)), None, criteria, 1, cv2.KMEANS_PP_CENTERS)
     return centres[np.bincount(labels.ravel(), minlength=len(centres)) > least_share * len(samples)]
+
+
+def squared_distances(picture: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    """The squared difference between every pixel of a picture, float32 [height, width, 3], and each of some colours, float32 [K, 3];
+    float32 [height, width, K]."""
+    products = picture @ colours.T
+    distances = (picture**2).sum(-1, keepdims=True) - 2 * products + (colours**2).sum(-1)
+    return np.maximum(distances, 0)  # rounding may leave a little less than nothing
 
 
 def outline_contrast(picture: np.ndarray, mask: np.ndarray, distance: int) -> np.ndarray:

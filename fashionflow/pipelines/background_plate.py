@@ -9,7 +9,9 @@ MARGIN = 4.0
 MARGIN_WIDTH = 256
 
 
-def background_plate(photo: np.ndarray, coverage: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def background_plate(
+    photo: np.ndarray, coverage: np.ndarray, whole_width: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """The photo without its figure.
 
     What is missing gets its brightness and colour from all around, smoothly, and its fine detail from the mirror image of what lies
@@ -18,11 +20,12 @@ def background_plate(photo: np.ndarray, coverage: np.ndarray) -> tuple[np.ndarra
     Args:
         photo: uint8 sRGB, [H, W, 3].
         coverage: share of each pixel that the figure covers, float32 in [0, 1], [H, W].
+        whole_width: of the photo that this is a part of; it is whole by default.
 
     Returns:
         uint8 [H, W, 3], and 1 where the photo shows it, 0 where it was filled in, float32 [H, W].
     """
-    scale = photo.shape[1] / MARGIN_WIDTH
+    scale = (whole_width or photo.shape[1]) / MARGIN_WIDTH
     reach = max(1, round(MARGIN * scale))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     missing = cv2.dilate((coverage > 0.05).astype(np.uint8), disc)

@@ -9,7 +9,7 @@ Shape letters used in this file:
 import cv2
 import numpy as np
 
-from ..foreground import common_colours
+from ..foreground import common_colours, squared_distances
 from .background_plate import filled
 from .matte import CLEAR, OWN_COLOURS
 
@@ -168,7 +168,7 @@ def _difference(picture: np.ndarray, samples: np.ndarray) -> np.ndarray:
     samples = samples[:: max(1, len(samples) // 2000)].astype(np.float32)
     colours = common_colours(samples, NUM_COLOURS, LEAST_OF_A_COLOUR)
     picture = cv2.GaussianBlur(picture, (0, 0), 0.8).astype(np.float32)
-    return np.min([np.linalg.norm(picture - colour, axis=-1) for colour in colours], axis=0)
+    return np.sqrt(squared_distances(picture, colours).min(-1))
 
 
 def _end_of_hair(hair: np.ndarray, head: tuple[int, int, int, int]) -> np.ndarray:

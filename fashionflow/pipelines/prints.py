@@ -7,7 +7,7 @@ Shape letters used in this file:
 import cv2
 import numpy as np
 
-from ..foreground import common_colours
+from ..foreground import common_colours, squared_distances
 from .background_plate import background_plate, filled
 from .matte import CLEAR
 
@@ -23,6 +23,10 @@ LARGEST_PRINT = 0.35
 
 GRAIN = 8.0
 """Grey levels up to which the cloth's detail goes on where a print was."""
+
+
+SURROUNDINGS = 24.0
+"""How much of the cloth around the prints is looked at, pixels of a photo 256 wide."""
 
 
 def without_prints(colours: np.ndarray, coverage: np.ndarray) -> np.ndarray:
@@ -57,11 +61,21 @@ def without_prints(colours: np.ndarray, coverage: np.ndarray) -> np.ndarray:
             enclosed |= holes | (near & cloth & ~own)
     if not enclosed.any():
         return colours
-    plain, known = background_plate(colours, enclosed.astype(np.float32))
+    rows, columns = (np.flatnonzero(enclosed.any(axis)) for axis in (1, 0))
+    margin = round(SURROUNDINGS * scale)
+    region = tuple(slice(max(0, places[0] - margin), places[-1] + margin + 1) for places in (rows, columns))
+    result = colours.copy()
+    result[region] = _taken_off(colours[region], enclosed[region], figure[region], colours.shape[1])
+    return result
+
+
+def _taken_off(colours: np.ndarray, enclosed: np.ndarray, figure: np.ndarray, whole_width: int) -> np.ndarray:
+    """Colours in which what is enclosed, uint8 [H, W], looks like the cloth around it."""
+    plain, known = background_plate(colours, enclosed.astype(np.float32), whole_width)
     # Grain goes on, and the rest of a letter's edge does not.
     smooth = filled(colours.astype(np.float32), known * figure)
     plain = smooth + np.clip(plain - smooth, -GRAIN, GRAIN)
-    taken = cv2.dilate(enclosed, np.ones((2 * round(scale) + 1,) * 2, np.uint8))[..., None] > 0
+    taken = cv2.dilate(enclosed, np.ones((2 * round(whole_width / 256) + 1,) * 2, np.uint8))[..., None] > 0
     return np.where(taken, plain.round().clip(0, 255), colours).astype(np.uint8)
 
 
@@ -72,8 +86,7 @@ def _sorted_by_colour(colours: np.ndarray, figure: np.ndarray) -> tuple[np.ndarr
     samples = lab[figure]
     samples = samples[:: max(1, len(samples) // 5000)]
     centres = _merged(common_colours(samples, NUM_COLOURS))
-    distances = np.stack([np.linalg.norm(lab - centre, axis=-1) for centre in centres])  # [K, H, W]
-    return np.where(figure, distances.argmin(0), -1), len(centres)
+    return np.where(figure, squared_distances(lab, centres).argmin(-1), -1), len(centres)
 
 
 def _merged(centres: np.ndarray, nearest: float = 12.0) -> np.ndarray:
