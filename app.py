@@ -7,11 +7,11 @@ import signal
 import sys
 from dataclasses import replace
 
-from fashionflow.hub import load_pipeline, running_report
+from fashionflow.generation.queue import Studio
 from fashionflow.page import LAUNCH_SETTINGS, QUEUE_SETTINGS, build_page
-from fashionflow.provenance import check_signing
-from fashionflow.speed import DEFAULTS
-from fashionflow.studio import Studio
+from fashionflow.runtime.acceleration import DEFAULTS
+from fashionflow.runtime.loading import load_pipeline, running_report
+from fashionflow.video.metadata import check_signing
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

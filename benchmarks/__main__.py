@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from fashionflow.hub import choose_device
+from fashionflow.runtime.loading import choose_device
 
 from .columns import choose_columns
 from .plot import write_plot

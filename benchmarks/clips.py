@@ -4,10 +4,10 @@ import time
 from dataclasses import replace
 
 from fashionflow import FashionFlowPipeline
-from fashionflow.animation import DEFAULT_STEPS, AnimationRequest, Finished, Segment, Step
-from fashionflow.motion import MOTIONS
-from fashionflow.photo import read_photo
-from fashionflow.studio import Studio
+from fashionflow.generation.queue import Studio
+from fashionflow.generation.request import DEFAULT_STEPS, AnimationRequest, Finished, Segment, Step
+from fashionflow.photo.reading import read_photo
+from fashionflow.pipelines.motions import MOTIONS
 
 from . import subjects
 from .machine import peak_memory

@@ -5,8 +5,8 @@ from dataclasses import dataclass, fields, replace
 
 import torch
 
-from fashionflow.hub import choose_device
-from fashionflow.speed import PLAIN, Switches, number_format
+from fashionflow.runtime.acceleration import PLAIN, Switches, number_format
+from fashionflow.runtime.loading import choose_device
 
 from .rows import ALL, FORMATS, TWO, Row
 

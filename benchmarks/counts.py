@@ -6,10 +6,10 @@ import torch
 from diffusers import AutoencoderKL, AutoencoderTiny
 
 from fashionflow import FashionFlowPipeline, SpaceTimeUNet
-from fashionflow.animation import DEFAULT_STEPS
+from fashionflow.generation.request import DEFAULT_STEPS
 from fashionflow.models.guide_fusion import KNOWN_CHANNELS, GuideFrames
-from fashionflow.playback import playing_rate
-from fashionflow.preview import MOMENTS
+from fashionflow.video.decoding import playing_rate
+from fashionflow.video.preview import MOMENTS
 
 from . import parts, subjects
 from .clips import FULL_STEPS

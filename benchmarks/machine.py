@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from fashionflow.speed import usable_cores
+from fashionflow.runtime.acceleration import usable_cores
 
 
 MEGABYTE = 1_000_000

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import torch
 
-from fashionflow.hub import choose_device
-from fashionflow.speed import usable_cores
+from fashionflow.runtime.acceleration import usable_cores
+from fashionflow.runtime.loading import choose_device
 
 from . import clips, parts, starts
 from .columns import BASELINE, columns_of, short_format

@@ -7,9 +7,9 @@ import torch
 from PIL import Image
 
 from fashionflow import FashionFlowPipeline
-from fashionflow.motion import MOTIONS, motion_rows
-from fashionflow.photo import read_photo
+from fashionflow.photo.reading import read_photo
 from fashionflow.pipelines import ClipGuide
+from fashionflow.pipelines.motions import MOTIONS, motion_rows
 
 from . import subjects
 from .machine import peak_memory

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from fashionflow import FashionFlowPipeline
-from fashionflow.speed import PLAIN
+from fashionflow.runtime.acceleration import PLAIN
 
 from . import subjects
 from .columns import BASELINE, Column

@@ -5,9 +5,9 @@ from diffusers import AutoencoderKL, AutoencoderTiny
 from transformers import CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionModel
 
 from fashionflow import FashionFlowPipeline, GarmentConditioner, SpaceTimeUNet
-from fashionflow.hub import attention_choice, load_pipeline
-from fashionflow.schedulers import training_scheduler
-from fashionflow.speed import number_format, prepare
+from fashionflow.pipelines.schedulers import training_scheduler
+from fashionflow.runtime.acceleration import number_format, prepare
+from fashionflow.runtime.loading import attention_choice, load_pipeline
 
 from .baseline import PlainUNet
 from .columns import BASELINE, Column

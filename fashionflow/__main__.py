@@ -15,8 +15,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from .advice import advise
-from .animation import (
+from .generation.request import (
     DEFAULT_QUALITY,
     DEFAULT_STEPS,
     LARGEST_GUIDANCE,
@@ -26,14 +25,15 @@ from .animation import (
     MOST_STEPS,
     AnimationRequest,
 )
-from .hub import MODEL_VARIABLE, device_report, load_pipeline
-from .memory import AUTOMATIC, MEMORY_CHOICES, Ladder, OutOfMemory
-from .motion import MOTIONS
-from .photo import PhotoError, read_photo
-from .provenance import check_signing, describe, sign
-from .schedulers import SAMPLERS
-from .speed import DEFAULTS
-from .video import write_clip
+from .photo.checks import advise
+from .photo.reading import PhotoError, read_photo
+from .pipelines.motions import MOTIONS
+from .pipelines.schedulers import SAMPLERS
+from .runtime.acceleration import DEFAULTS
+from .runtime.loading import MODEL_VARIABLE, device_report, load_pipeline
+from .runtime.memory import AUTOMATIC, MEMORY_CHOICES, Ladder, OutOfMemory
+from .video.io import write_clip
+from .video.metadata import check_signing, describe, sign
 
 
 class _Parser(argparse.ArgumentParser):

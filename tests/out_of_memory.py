@@ -20,16 +20,16 @@ import torch
 
 import fashionflow.__main__ as command
 from fashionflow import GarmentConditioner
-from fashionflow.animation import AnimationRequest, Event, Segment, Step, SteppedDown
-from fashionflow.free_memory import free_bytes
-from fashionflow.jobs import Job
-from fashionflow.making import Making
-from fashionflow.memory import choose, is_out_of_memory
-from fashionflow.page.desk import Desk, Visit
+from fashionflow.generation.job import Job
+from fashionflow.generation.queue import Studio
+from fashionflow.generation.renderer import Making
+from fashionflow.generation.request import AnimationRequest, Event, Segment, Step, SteppedDown
+from fashionflow.page.context import Desk, Visit
 from fashionflow.page.languages import words_for
 from fashionflow.page.run import OUTPUTS, Run
-from fashionflow.studio import Studio
-from fashionflow.video import read_frames
+from fashionflow.runtime.free_memory import free_bytes
+from fashionflow.runtime.memory import choose, is_out_of_memory
+from fashionflow.video.io import read_frames
 
 from . import tiny
 

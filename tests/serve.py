@@ -5,8 +5,8 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from fashionflow.generation.queue import Studio
 from fashionflow.page import LAUNCH_SETTINGS, QUEUE_SETTINGS, build_page
-from fashionflow.studio import Studio
 
 
 def free_port() -> int:

@@ -121,8 +121,8 @@ def serve() -> None:
     """The page on the toy model. For every line on standard input it prints figures of this process, as JSON."""
     import psutil
 
+    from fashionflow.generation.queue import Studio
     from fashionflow.page import LAUNCH_SETTINGS, QUEUE_SETTINGS, build_page
-    from fashionflow.studio import Studio
 
     from . import tiny
 

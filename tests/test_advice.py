@@ -9,9 +9,10 @@ import pytest
 import torch
 from PIL import Image, ImageDraw, ImageFilter
 
-from fashionflow import FashionFlowPipeline, matting
-from fashionflow.advice import SENTENCES, Advice, advise, clean_background, matting_in_use, remedy
-from fashionflow.photo import Crop, cropped, read_photo
+from fashionflow import FashionFlowPipeline
+from fashionflow.photo import background as matting
+from fashionflow.photo.checks import SENTENCES, Advice, advise, clean_background, matting_in_use, remedy
+from fashionflow.photo.reading import Crop, cropped, read_photo
 
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "assets" / "examples").glob("*.jpg"))

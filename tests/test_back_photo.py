@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from fashionflow.models.geometry import PhotoGeometry
-from fashionflow.motion import rows
 from fashionflow.pipelines.back_photo import LEAST_MATCH, fit_back, outline_match
+from fashionflow.pipelines.motions import rows
 from fashionflow.pipelines.photo_layers import PhotoLayers, take_apart
 from fashionflow.pipelines.warp import warp
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fashionflow.pipelines.background_plate import MARGIN, MARGIN_WIDTH, background_plate, filled, reflected
+from fashionflow.photo.background_plate import MARGIN, MARGIN_WIDTH, background_plate, filled, reflected
 
 
 HEIGHT, WIDTH = 96, 64

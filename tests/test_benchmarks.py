@@ -20,8 +20,8 @@ from benchmarks.rows import ALL, ROWS, Row
 from benchmarks.run import add_ratios
 from benchmarks.session import Session
 from benchmarks.timing import difference, repeat
-from fashionflow.speed import PLAIN
-from fashionflow.studio import Studio
+from fashionflow.generation.queue import Studio
+from fashionflow.runtime.acceleration import PLAIN
 
 from . import tiny
 

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from fashionflow.studio import Studio
-from fashionflow.video import read_settings
+from fashionflow.generation.queue import Studio
+from fashionflow.video.io import read_settings
 
 from . import tiny
 from .browser import DRAWN_PIXELS, PHONE, animate, choose, set_slider, wait_for_status

@@ -11,9 +11,9 @@ from moviepy.config import FFMPEG_BINARY
 from PIL import Image
 
 from fashionflow.__main__ import main
-from fashionflow.animation import DEFAULT_STEPS, AnimationRequest
-from fashionflow.playback import playing_rate
-from fashionflow.video import read_frames, read_rate, read_settings
+from fashionflow.generation.request import DEFAULT_STEPS, AnimationRequest
+from fashionflow.video.decoding import playing_rate
+from fashionflow.video.io import read_frames, read_rate, read_settings
 
 from . import tiny
 

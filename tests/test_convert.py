@@ -10,7 +10,7 @@ from diffusers import AutoencoderKL
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPVisionModel
 
 from fashionflow import FashionFlowPipeline
-from fashionflow.convert import convert, main, unet_and_conditioner
+from fashionflow.pipelines.convert_checkpoint import convert, main, unet_and_conditioner
 
 from . import released
 
@@ -205,7 +205,13 @@ def test_unfit_parts_are_refused_before_anything_is_written(tmp_path, capsys, so
 
 
 def test_python_m_prints_one_sentence_and_no_traceback(tmp_path):
-    command = [sys.executable, "-m", "fashionflow.convert", str(tmp_path / "absent.pth"), str(tmp_path / "out")]
+    command = [
+        sys.executable,
+        "-m",
+        "fashionflow.pipelines.convert_checkpoint",
+        str(tmp_path / "absent.pth"),
+        str(tmp_path / "out"),
+    ]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 2
     assert result.stderr == f"There is no checkpoint at '{tmp_path / 'absent.pth'}'.\n"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fashionflow.photo import Crop, crop_box, cropped, fit
+from fashionflow.photo.reading import Crop, crop_box, cropped, fit
 
 
 WIDTH, HEIGHT = 64, 80

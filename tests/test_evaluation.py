@@ -5,16 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fashionflow.evaluation.colour import (
-    colour_difference,
-    colour_drift,
-    garment_region,
-    pixel_colour_difference,
-)
+from fashionflow.evaluation.colour import colour_difference, colour_drift, garment_region, pixel_colour_difference
 from fashionflow.evaluation.metrics import METRICS, View, psnr_of
 from fashionflow.evaluation.movement import first_step, movement
 from fashionflow.evaluation.turn import is_turning, turn_error
-from fashionflow.video import read_frames
+from fashionflow.video.io import read_frames
 
 
 CLIPS = Path(__file__).parent / "data" / "clips"

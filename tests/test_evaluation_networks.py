@@ -9,12 +9,12 @@ from PIL import Image
 from scipy.linalg import sqrtm
 
 from fashionflow.evaluation import frechet
+from fashionflow.evaluation.clip_labels import read_labels
 from fashionflow.evaluation.i3d import InflatedInception, pad_same
 from fashionflow.evaluation.lpips import LearnedPerceptualDistance
 from fashionflow.evaluation.turn import BodyAngle, turn_error
 from fashionflow.evaluation.weights import COMMAND, cached_file
-from fashionflow.training.prepare import read_labels
-from fashionflow.video import read_frames
+from fashionflow.video.io import read_frames
 
 
 CLIPS = Path(__file__).parent / "data" / "clips"

@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
+from fashionflow.evaluation.clip_labels import read_labels
 from fashionflow.evaluation.people import FACE_SEEN, FaceFinder, FigureFinder
 from fashionflow.evaluation.real_judge import MEASURES, Judge, summarise
 from fashionflow.evaluation.real_measures import AROUND, Asked, colour, ghosts, haze, missed, sharpness
-from fashionflow.training.prepare import read_labels
-from fashionflow.video import read_frames
+from fashionflow.video.io import read_frames
 
 from .test_evaluation_networks import needs
 

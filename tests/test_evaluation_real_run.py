@@ -11,7 +11,7 @@ import torch
 from fashionflow.evaluation import real
 from fashionflow.evaluation.real_clips import asked_of, kept_moments, make_frames, tasks_of
 from fashionflow.evaluation.real_page import sheet_frames
-from fashionflow.video import read_frames, write_clip
+from fashionflow.video.io import read_frames, write_clip
 
 from . import tiny
 

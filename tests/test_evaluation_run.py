@@ -16,7 +16,7 @@ from fashionflow.evaluation.plots import RIGHT, WIDTH, curves
 from fashionflow.evaluation.quick import evaluate_clip
 from fashionflow.evaluation.report import write_whole
 from fashionflow.evaluation.scoring import check_names, score
-from fashionflow.video import read_frames, write_clip
+from fashionflow.video.io import read_frames, write_clip
 
 from . import tiny
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fashionflow import exports
-from fashionflow.exports import FORMATS, PLAYS, SHAPES, Export, arrange, export, reshape
-from fashionflow.provenance import SOURCE_TYPE
-from fashionflow.restore import first_frame, read_provenance
-from fashionflow.video import read_frames, read_rate, read_settings, write_clip
+from fashionflow.generation.saved_settings import first_frame, read_provenance
+from fashionflow.video import export as exports
+from fashionflow.video.export import FORMATS, PLAYS, SHAPES, Export, arrange, export, reshape
+from fashionflow.video.io import read_frames, read_rate, read_settings, write_clip
+from fashionflow.video.metadata import SOURCE_TYPE
 
 
 CLIPS = Path(__file__).parent / "data" / "clips"

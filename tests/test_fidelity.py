@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from fashionflow.fidelity import MOST_FRAMES, SENTENCES, Fidelity, Garment, fidelity
-from fashionflow.figure import find_figure, garment_bottom
-from fashionflow.palette import delta_e_2000, palette, palette_difference, to_lab
-from fashionflow.video import read_frames
+from fashionflow.evaluation.colour_difference import delta_e_2000, palette, palette_difference, to_lab
+from fashionflow.evaluation.fidelity import MOST_FRAMES, SENTENCES, Fidelity, Garment, fidelity
+from fashionflow.evaluation.garment_region import find_figure, garment_bottom
+from fashionflow.video.io import read_frames
 
 
 CLIPS = Path(__file__).parent / "data" / "clips"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fashionflow.framing import ROOM, Crop, cropped, figure_crop
+from fashionflow.photo.cropping import ROOM, Crop, cropped, figure_crop
 
 from . import tiny
 

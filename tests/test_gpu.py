@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from fashionflow import hub, memory
-from fashionflow.graphs import WARMING_UP
 from fashionflow.models import SpaceTimeUNet
-from fashionflow.speed import Switches, prepare
+from fashionflow.runtime import loading as hub
+from fashionflow.runtime import memory
+from fashionflow.runtime.acceleration import Switches, prepare
+from fashionflow.runtime.cuda_graphs import WARMING_UP
 
 from . import tiny
 

@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 
 from fashionflow import FashionFlowPipeline
-from fashionflow.motion import motion_rows, rows
 from fashionflow.pipelines import ClipGuide
 from fashionflow.pipelines.guide import catmull_rom, guide_frames, motion_at
+from fashionflow.pipelines.motions import motion_rows, rows
 from fashionflow.pipelines.pipeline_fashionflow import latents_at
 from fashionflow.pipelines.warp import warp
-from fashionflow.playback import playing_frames
+from fashionflow.video.decoding import playing_frames
 
 from . import tiny
 

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from fashionflow.foreground import continued
-from fashionflow.pipelines.head import find_hair, find_head, guessed_back, is_skin, seen_through_hair
+from fashionflow.photo.head import find_hair, find_head, guessed_back, is_skin, seen_through_hair
+from fashionflow.photo.segmentation import continued
 
 
 HEIGHT, WIDTH = 160, 128

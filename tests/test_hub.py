@@ -12,11 +12,12 @@ from diffusers import AutoencoderTiny
 from diffusers.utils import logging as diffusers_logging
 from safetensors.torch import load_file, save_file
 
-from fashionflow import FashionFlowPipeline, hub
-from fashionflow.hub import ModelError, choose_device, device_report, load_pipeline, running_report
+from fashionflow import FashionFlowPipeline
 from fashionflow.models.unet_space_time import SpaceTimeAttention
-from fashionflow.preview import Preview
-from fashionflow.speed import PLAIN, Switches, number_format
+from fashionflow.runtime import loading as hub
+from fashionflow.runtime.acceleration import PLAIN, Switches, number_format
+from fashionflow.runtime.loading import ModelError, choose_device, device_report, load_pipeline, running_report
+from fashionflow.video.preview import Preview
 
 from . import tiny
 
@@ -234,7 +235,7 @@ def test_on_cuda_the_model_runs_in_half_precision_with_the_attention_reported(sa
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="with CUDA, xFormers may speak")
 def test_importing_says_nothing():
-    command = [sys.executable, "-W", "error::FutureWarning", "-c", "import fashionflow.hub"]
+    command = [sys.executable, "-W", "error::FutureWarning", "-c", "import fashionflow.runtime.loading"]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert (result.stdout, result.stderr) == ("", "")
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fashionflow.flow import trust_in
-from fashionflow.interpolation import _origin, between, interpolate
-from fashionflow.video import read_frames
+from fashionflow.video.interpolation import _origin, between, interpolate
+from fashionflow.video.io import read_frames
+from fashionflow.video.optical_flow import trust_in
 
 
 CLIPS = Path(__file__).parent / "data" / "clips"

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fashionflow.pipelines.matte import CLEAR, matte, settled, whole
+from fashionflow.photo.matte import CLEAR, matte, settled, whole
 
 from .discs import GREEN, HEIGHT, RED, WIDTH, disc, photo_of
 

@@ -13,9 +13,12 @@ import pytest
 import torch
 
 from fashionflow import GarmentConditioner
-from fashionflow.animation import AnimationRequest
-from fashionflow.free_memory import NO_LIMIT, _left_in_container
-from fashionflow.memory import (
+from fashionflow.generation.queue import Studio
+from fashionflow.generation.request import AnimationRequest
+from fashionflow.page.context import Desk
+from fashionflow.page.settings import Settings
+from fashionflow.runtime.free_memory import NO_LIMIT, _left_in_container
+from fashionflow.runtime.memory import (
     DECODED_AT_ONCE,
     LEANEST,
     TILED_PIXELS,
@@ -25,9 +28,6 @@ from fashionflow.memory import (
     is_out_of_memory,
     peak_bytes,
 )
-from fashionflow.page.desk import Desk
-from fashionflow.page.settings import Settings
-from fashionflow.studio import Studio
 
 from . import tiny
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from fashionflow.motion import MOTIONS, PRESETS, motion_rows, rows, surprise, turns_past_the_side
+from fashionflow.pipelines.motions import MOTIONS, PRESETS, motion_rows, rows, surprise, turns_past_the_side
 
 
 def angles(motion: torch.Tensor) -> torch.Tensor:

@@ -21,14 +21,14 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 import app
-from fashionflow.hub import MODEL_VARIABLE
-from fashionflow.page import desk
-from fashionflow.page.desk import MOST_AT_ONCE, Desk
+from fashionflow.generation.queue import Studio
+from fashionflow.page import context as desk
+from fashionflow.page.context import MOST_AT_ONCE, Desk
 from fashionflow.page.languages import ENGLISH
 from fashionflow.page.photo_box import PhotoBox
 from fashionflow.page.streams import sweep_streams
-from fashionflow.studio import Studio
-from fashionflow.video import read_frames, read_settings
+from fashionflow.runtime.loading import MODEL_VARIABLE
+from fashionflow.video.io import read_frames, read_settings
 
 from . import tiny
 from .serve import serve

@@ -21,10 +21,12 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 from PIL import Image
 
-from fashionflow.animation import SETTINGS
-from fashionflow.page import LAUNCH_SETTINGS, assistants, desk
-from fashionflow.studio import AVAILABLE_SECONDS, Studio
-from fashionflow.video import read_frames, read_settings
+from fashionflow.generation.queue import AVAILABLE_SECONDS, Studio
+from fashionflow.generation.request import SETTINGS
+from fashionflow.page import LAUNCH_SETTINGS
+from fashionflow.page import context as desk
+from fashionflow.page import mcp_server as assistants
+from fashionflow.video.io import read_frames, read_settings
 
 from . import tiny
 from .serve import serve

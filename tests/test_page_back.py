@@ -11,17 +11,17 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from fashionflow.motion import surprise
+from fashionflow.generation.queue import Studio
 from fashionflow.page import privacy
-from fashionflow.page.desk import Desk
-from fashionflow.page.history import History
-from fashionflow.page.history_entries import PHOTO_BYTES, data_uri
+from fashionflow.page.context import Desk
+from fashionflow.page.history.entries import PHOTO_BYTES, data_uri
+from fashionflow.page.history.list import History
 from fashionflow.page.languages import ENGLISH, texts
 from fashionflow.page.photo_box import PhotoBox
 from fashionflow.page.run import Run
 from fashionflow.page.settings import Settings
-from fashionflow.studio import Studio
-from fashionflow.video import read_frames, read_settings
+from fashionflow.pipelines.motions import surprise
+from fashionflow.video.io import read_frames, read_settings
 
 from . import tiny
 from .browser import PHONE, choose, set_slider, wait_for_status

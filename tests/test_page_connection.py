@@ -8,7 +8,7 @@ from urllib.parse import urlparse
 
 import pytest
 
-from fashionflow.studio import Studio
+from fashionflow.generation.queue import Studio
 
 from . import tiny
 from .browser import animate, wait_for_status

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fashionflow.studio import Studio
+from fashionflow.generation.queue import Studio
 
 from . import tiny
 from .browser import PHONE, choose, set_slider, wait_for_status

@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fashionflow.animation import AnimationRequest
-from fashionflow.jobs import Job, spoken_number
+from fashionflow.generation.job import Job, spoken_number
+from fashionflow.generation.queue import Studio
+from fashionflow.generation.request import AnimationRequest
 from fashionflow.page import privacy
-from fashionflow.page.desk import Desk, Visit
-from fashionflow.page.history import History
-from fashionflow.page.history_entries import PHOTO_BYTES, data_uri
+from fashionflow.page.context import Desk, Visit
+from fashionflow.page.history.entries import PHOTO_BYTES, data_uri
+from fashionflow.page.history.list import History
 from fashionflow.page.languages import ENGLISH
 from fashionflow.page.photo_box import PhotoBox
 from fashionflow.page.run import OUTPUTS, Run
 from fashionflow.page.settings import Settings
-from fashionflow.studio import Studio
-from fashionflow.video import write_clip
+from fashionflow.video.io import write_clip
 
 from . import tiny
 from .browser import PHONE, animate, wait_for_status

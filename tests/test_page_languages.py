@@ -8,15 +8,16 @@ from types import SimpleNamespace
 import pytest
 
 import fashionflow.page
-from fashionflow import errors, fidelity
-from fashionflow.exports import FORMATS, PLAYS, SHAPES
-from fashionflow.memory import MEMORY_CHOICES
-from fashionflow.motion import MOTIONS
+from fashionflow import errors
+from fashionflow.evaluation import fidelity
+from fashionflow.generation.queue import Studio
 from fashionflow.page.languages import ENGLISH, FALLBACK, texts, words_for, words_of
 from fashionflow.page.settings import Settings
 from fashionflow.page.stage import KEYS
-from fashionflow.photo import PhotoError, read_photo
-from fashionflow.studio import Studio
+from fashionflow.photo.reading import PhotoError, read_photo
+from fashionflow.pipelines.motions import MOTIONS
+from fashionflow.runtime.memory import MEMORY_CHOICES
+from fashionflow.video.export import FORMATS, PLAYS, SHAPES
 
 from . import tiny
 from .browser import choose

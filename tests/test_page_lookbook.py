@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fashionflow.studio import MOST_CLIPS, Studio
-from fashionflow.video import read_frames, read_settings
+from fashionflow.generation.queue import MOST_CLIPS, Studio
+from fashionflow.video.io import read_frames, read_settings
 
 from . import tiny
 from .browser import PHONE, animate, choose, set_slider, wait_for_status

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fashionflow.studio import Studio
+from fashionflow.generation.queue import Studio
 
 from . import tiny
 from .browser import animate, choose, set_slider, wait_for_status

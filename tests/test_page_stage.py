@@ -8,10 +8,10 @@ import httpx
 import numpy as np
 import pytest
 
+from fashionflow.generation.queue import Studio
 from fashionflow.page import build_page
 from fashionflow.page.address import DarkFromTheStart, public_address
 from fashionflow.page.stage import RECORDED
-from fashionflow.studio import Studio
 
 from . import tiny
 from .browser import PHONE, animate, wait_for_status

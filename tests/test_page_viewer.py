@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from fashionflow.__main__ import make_parser
-from fashionflow.animation import AnimationRequest
-from fashionflow.fidelity import SENTENCES, Fidelity
+from fashionflow.evaluation.fidelity import SENTENCES, Fidelity
+from fashionflow.generation.queue import Studio
+from fashionflow.generation.request import AnimationRequest
 from fashionflow.page.compare import verdict
 from fashionflow.page.downloads import file_size
 from fashionflow.page.languages import ENGLISH
 from fashionflow.page.viewer import command, table
-from fashionflow.studio import Studio
-from fashionflow.video import read_settings
+from fashionflow.video.io import read_settings
 
 from . import tiny
 from .browser import PHONE, choose, set_slider, wait_for_status

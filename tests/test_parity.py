@@ -9,9 +9,9 @@ from safetensors.torch import load_file
 from transformers import CLIPImageProcessorPil
 
 from fashionflow import FashionFlowPipeline
-from fashionflow.convert import RELEASED_RESCALE_FACTOR, unet_and_conditioner
 from fashionflow.models.unet_space_time import PseudoConv3d
-from fashionflow.schedulers import make_scheduler, training_betas, training_scheduler
+from fashionflow.pipelines.convert_checkpoint import RELEASED_RESCALE_FACTOR, unet_and_conditioner
+from fashionflow.pipelines.schedulers import make_scheduler, training_betas, training_scheduler
 
 from . import released
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from fashionflow.photo import MAX_PIXELS, MIN_SIDE, PhotoError, crop_box, fit, read_photo
+from fashionflow.photo.reading import MAX_PIXELS, MIN_SIDE, PhotoError, crop_box, fit, read_photo
 
 
 CLIP = Path(__file__).parent / "data" / "clips" / "001007.mp4"

@@ -6,16 +6,8 @@ import pytest
 import torch
 
 from fashionflow.models.geometry import PhotoGeometry
-from fashionflow.motion import rows
-from fashionflow.pipelines.photo_layers import (
-    CLEAR,
-    CLOSING,
-    CLOSING_WIDTH,
-    beyond,
-    closed,
-    smooth_inside,
-    take_apart,
-)
+from fashionflow.pipelines.motions import rows
+from fashionflow.pipelines.photo_layers import CLEAR, CLOSING, CLOSING_WIDTH, beyond, closed, smooth_inside, take_apart
 from fashionflow.pipelines.warp import warp
 
 from .discs import GREEN, HEIGHT, WIDTH, disc, photo_of

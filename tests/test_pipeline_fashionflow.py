@@ -6,8 +6,8 @@ from diffusers import AutoencoderKL
 from PIL import Image
 
 from fashionflow import FashionFlowPipeline
-from fashionflow.motion import motion_rows
-from fashionflow.schedulers import SAMPLERS
+from fashionflow.pipelines.motions import motion_rows
+from fashionflow.pipelines.schedulers import SAMPLERS
 
 from . import tiny
 

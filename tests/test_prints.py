@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fashionflow.pipelines.prints import without_prints
+from fashionflow.photo.prints import without_prints
 
 
 HEIGHT, WIDTH = 320, 256

@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fashionflow import calibration
-from fashionflow.animation import AnimationRequest
-from fashionflow.calibration import SHIPPED_RATES, Rates, measure
-from fashionflow.promise import UNKNOWN_DURATION, Promise
+from fashionflow.generation import profiler as calibration
+from fashionflow.generation.profiler import SHIPPED_RATES, Rates, measure
+from fashionflow.generation.request import AnimationRequest
+from fashionflow.generation.time_estimator import UNKNOWN_DURATION, Promise
 
 from . import tiny
 

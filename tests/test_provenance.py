@@ -16,9 +16,11 @@ import pytest
 from moviepy.config import FFMPEG_BINARY
 from PIL import Image
 
-from fashionflow.exports import Export, export
-from fashionflow.hub import SHIPPED_MODEL
-from fashionflow.provenance import (
+from fashionflow.generation.saved_settings import NOT_OURS, first_frame, read_provenance
+from fashionflow.runtime.loading import SHIPPED_MODEL
+from fashionflow.video.export import Export, export
+from fashionflow.video.io import write_clip
+from fashionflow.video.metadata import (
     CERTIFICATE_VARIABLE,
     KEY_VARIABLE,
     SOURCE_TYPE,
@@ -28,8 +30,6 @@ from fashionflow.provenance import (
     model_hash,
     sign,
 )
-from fashionflow.restore import NOT_OURS, first_frame, read_provenance
-from fashionflow.video import write_clip
 
 
 SETTINGS = {

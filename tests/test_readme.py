@@ -12,13 +12,13 @@ import pytest
 from transformers import HfArgumentParser
 
 from fashionflow import __main__ as command
-from fashionflow.synthesis import __main__ as synthesis
 from fashionflow.training.autoencoder import AutoencoderConfig
 from fashionflow.training.decoder import DecoderConfig
 from fashionflow.training.denoiser import DenoiserConfig
 from fashionflow.training.geometry import GeometryConfig
 from fashionflow.training.recipes import parse_config
-from fashionflow.video import read_frames
+from fashionflow.training.synthesis import __main__ as synthesis
+from fashionflow.video.io import read_frames
 
 
 ROOT = Path(__file__).parents[1]
@@ -68,13 +68,13 @@ def test_training_examples_parse(program, config, tmp_path, monkeypatch):
 
 def test_every_program_named_is_there():
     programs = {words[words.index("-m") + 1] for words in COMMANDS if "-m" in words}
-    assert {"fashionflow.synthesis", "fashionflow.evaluation", "fashionflow.evaluation.sample"} <= programs
+    assert {"fashionflow.training.synthesis", "fashionflow.evaluation", "fashionflow.evaluation.sample"} <= programs
     for program in programs:
         assert find_spec(program), program
 
 
 def test_synthesis_example_parses():
-    examples = [words[3:] for words in COMMANDS if words[2:3] == ["fashionflow.synthesis"]]
+    examples = [words[3:] for words in COMMANDS if words[2:3] == ["fashionflow.training.synthesis"]]
     clips, layers = (synthesis.parse_args(arguments) for arguments in examples)
     assert (str(clips.out), clips.clips, clips.workers, clips.layers) == ("clips", 2000, 2, False)
     assert (str(layers.out), layers.clips, layers.layers) == ("layers", 3000, True)

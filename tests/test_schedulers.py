@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from fashionflow.schedulers import SAMPLERS, make_scheduler, training_betas, training_scheduler
+from fashionflow.pipelines.schedulers import SAMPLERS, make_scheduler, training_betas, training_scheduler
 
 
 def answer(kind: str, clean: torch.Tensor, visible: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:

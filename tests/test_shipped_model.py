@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 
 from fashionflow import FashionFlowPipeline
+from fashionflow.evaluation.clip_labels import read_labels
 from fashionflow.evaluation.quick import evaluate_clip
-from fashionflow.hub import SHIPPED_MODEL, load_pipeline
-from fashionflow.training.prepare import read_labels
-from fashionflow.video import read_frames
+from fashionflow.runtime.loading import SHIPPED_MODEL, load_pipeline
+from fashionflow.video.io import read_frames
 
 
 CLIPS = Path(__file__).parent / "data" / "clips"

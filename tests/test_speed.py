@@ -10,13 +10,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fashionflow import speed
-from fashionflow.ahead import ahead
-from fashionflow.graphs import RecordedSteps
-from fashionflow.hub import SHIPPED_MODEL, load_pipeline
 from fashionflow.models import SpaceTimeUNet
 from fashionflow.models import unet_space_time as unet_module
-from fashionflow.speed import PLAIN, Switches, prepare
+from fashionflow.runtime import acceleration as speed
+from fashionflow.runtime.acceleration import PLAIN, Switches, prepare
+from fashionflow.runtime.cuda_graphs import RecordedSteps
+from fashionflow.runtime.loading import SHIPPED_MODEL, load_pipeline
+from fashionflow.video.prefetch import ahead
 
 from . import tiny
 

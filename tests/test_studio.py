@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from fashionflow.animation import AnimationRequest, Finished, Segment, Step, Waiting
-from fashionflow.jobs import NUMBER_LETTERS, plain_number, spoken_number
-from fashionflow.playback import decode_frames
-from fashionflow.preview import Preview
-from fashionflow.schedulers import SAMPLERS, training_scheduler
-from fashionflow.studio import MOST_CLIPS, Studio, sweep
-from fashionflow.video import read_frames, read_settings
+from fashionflow.generation.job import NUMBER_LETTERS, plain_number, spoken_number
+from fashionflow.generation.queue import MOST_CLIPS, Studio, sweep
+from fashionflow.generation.request import AnimationRequest, Finished, Segment, Step, Waiting
+from fashionflow.pipelines.schedulers import SAMPLERS, training_scheduler
+from fashionflow.video.decoding import decode_frames
+from fashionflow.video.io import read_frames, read_settings
+from fashionflow.video.preview import Preview
 
 from . import tiny
 

@@ -9,22 +9,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fashionflow.synthesis import dataset
-from fashionflow.synthesis.__main__ import main
-from fashionflow.synthesis.body import BodyModel, Person
-from fashionflow.synthesis.camera import Camera
-from fashionflow.synthesis.errors import SynthesisError
-from fashionflow.synthesis.fabric import Fabric, photo_tile
-from fashionflow.synthesis.light import Light
-from fashionflow.synthesis.mesh import grid_faces, split_seams, vertex_normals
-from fashionflow.synthesis.motion import MOTIONS, Motion
-from fashionflow.synthesis.pose import Arm, Pose, Posing
-from fashionflow.synthesis.prints import PRINTS, TILE_PIXELS
-from fashionflow.synthesis.renderer import Renderer
-from fashionflow.synthesis.runway import turned
-from fashionflow.synthesis.secondary import follow
-from fashionflow.synthesis.skeleton import Skeleton, skin
-from fashionflow.video import read_frames, write_clip
+from fashionflow.training.synthesis import dataset
+from fashionflow.training.synthesis.__main__ import main
+from fashionflow.training.synthesis.body import BodyModel, Person
+from fashionflow.training.synthesis.camera import Camera
+from fashionflow.training.synthesis.errors import SynthesisError
+from fashionflow.training.synthesis.fabric import Fabric, photo_tile
+from fashionflow.training.synthesis.light import Light
+from fashionflow.training.synthesis.mesh import grid_faces, split_seams, vertex_normals
+from fashionflow.training.synthesis.motion import MOTIONS, Motion
+from fashionflow.training.synthesis.pose import Arm, Pose, Posing
+from fashionflow.training.synthesis.prints import PRINTS, TILE_PIXELS
+from fashionflow.training.synthesis.renderer import Renderer
+from fashionflow.training.synthesis.runway import turned
+from fashionflow.training.synthesis.secondary import follow
+from fashionflow.training.synthesis.skeleton import Skeleton, skin
+from fashionflow.video.io import read_frames, write_clip
 
 
 MISSING = [name for name in ("anny", "moderngl") if find_spec(name) is None]

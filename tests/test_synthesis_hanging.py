@@ -12,12 +12,12 @@ from PIL import Image
 pytest.importorskip("moderngl", reason="the synthesis extra is not installed")
 pytest.importorskip("scipy", reason="the synthesis extra is not installed")
 
-from fashionflow.synthesis.cloth import Cloth, back_of, followed  # noqa: E402
-from fashionflow.synthesis.cutout import cut_out  # noqa: E402
-from fashionflow.synthesis.dataset import ClipMaker, Recipe  # noqa: E402
-from fashionflow.synthesis.hanging import MOTIONS, draw_motion, hanging_clip  # noqa: E402
-from fashionflow.synthesis.hanging_stage import TEXTURE_SCALE, compose, set_stage  # noqa: E402
-from fashionflow.synthesis.relief import Painter, Relief, inflated  # noqa: E402
+from fashionflow.training.synthesis.cloth import Cloth, back_of, followed  # noqa: E402
+from fashionflow.training.synthesis.cutout import cut_out  # noqa: E402
+from fashionflow.training.synthesis.dataset import ClipMaker, Recipe  # noqa: E402
+from fashionflow.training.synthesis.hanging import MOTIONS, draw_motion, hanging_clip  # noqa: E402
+from fashionflow.training.synthesis.hanging_stage import TEXTURE_SCALE, compose, set_stage  # noqa: E402
+from fashionflow.training.synthesis.relief import Painter, Relief, inflated  # noqa: E402
 
 
 SIZE = (160, 128)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fashionflow.synthesis.__main__ import main
-from fashionflow.synthesis.dataset import Recipe
-from fashionflow.synthesis.layers import FLAT_DEPTHS, Layers, flat_layers, measured_layers
-from fashionflow.synthesis.runway import RunwayStudio
+from fashionflow.training.synthesis.__main__ import main
+from fashionflow.training.synthesis.dataset import Recipe
+from fashionflow.training.synthesis.layers import FLAT_DEPTHS, Layers, flat_layers, measured_layers
+from fashionflow.training.synthesis.runway import RunwayStudio
 
 from .test_synthesis import needs_packages
 from .test_synthesis_hanging import coloured, photo

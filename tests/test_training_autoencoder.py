@@ -5,7 +5,7 @@ import torch
 
 from fashionflow import GarmentAutoencoder
 from fashionflow.training import autoencoder
-from fashionflow.video import read_frames
+from fashionflow.video.io import read_frames
 
 from . import training
 

@@ -10,15 +10,15 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from fashionflow import FashionFlowPipeline, GarmentAutoencoder, GarmentConditioner
-from fashionflow.framing import fit
+from fashionflow.evaluation.clip_labels import read_labels, walked_distance
 from fashionflow.models.guide_fusion import GuideFrames
-from fashionflow.motion import rows
+from fashionflow.photo.cropping import fit
 from fashionflow.pipelines.guide import guide_frames
+from fashionflow.pipelines.motions import rows
 from fashionflow.training import decoder
 from fashionflow.training.modules import guided
 from fashionflow.training.pairs import PairedClip, PairedCrops
-from fashionflow.training.prepare import read_labels, walked_distance
-from fashionflow.video import read_frames
+from fashionflow.video.io import read_frames
 
 from . import tiny, training
 

@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 
 from fashionflow.models.geometry import GarmentGeometry, GarmentGeometryOutput
-from fashionflow.synthesis.layers import Layers
 from fashionflow.training import geometry
 from fashionflow.training.geometry_augmentation import (
     GeometryExample,
@@ -22,6 +21,7 @@ from fashionflow.training.geometry_augmentation import (
     mirrored,
     unchanged,
 )
+from fashionflow.training.synthesis.layers import Layers
 
 
 HEIGHT, WIDTH = 64, 48

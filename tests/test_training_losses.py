@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from fashionflow.schedulers import SAMPLERS, make_scheduler, training_scheduler
+from fashionflow.pipelines.schedulers import SAMPLERS, make_scheduler, training_scheduler
 from fashionflow.training.latents import read_clips
 from fashionflow.training.losses import (
     denoising_loss,

@@ -7,11 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from fashionflow.motion import LONGEST_WALK
+from fashionflow.evaluation.clip_labels import walked_distance
+from fashionflow.pipelines.motions import LONGEST_WALK
 from fashionflow.training import prepare
 from fashionflow.training.latents import LatentClip, LatentFormat, read_clips
 from fashionflow.training.videos import find_videos, read_frames_at
-from fashionflow.video import read_frames, write_clip
+from fashionflow.video.io import read_frames, write_clip
 
 from . import tiny, training
 
@@ -114,11 +115,9 @@ def test_distance_comes_from_the_labels_where_they_have_it(tmp_path, model):
     prepare.main([str(tmp_path), str(tmp_path / "latents"), "--model", model])
     distance = LatentClip(tmp_path / "latents" / "000001.safetensors").distance
     torch.testing.assert_close(distance, torch.tensor(walked))
-    assert prepare.walked_distance({"motion": "walk"}, 3).tolist() == pytest.approx(
-        [0, LONGEST_WALK / 2, LONGEST_WALK]
-    )
+    assert walked_distance({"motion": "walk"}, 3).tolist() == pytest.approx([0, LONGEST_WALK / 2, LONGEST_WALK])
     with pytest.raises(ValueError, match="there are 3 frames and 24 labels of `distance`"):
-        prepare.walked_distance(label, 3)
+        walked_distance(label, 3)
 
 
 def test_a_guide_begins_as_the_photo_and_goes_where_the_motion_takes_it():

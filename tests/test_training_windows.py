@@ -3,8 +3,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from fashionflow.evaluation.clip_labels import is_held_out
 from fashionflow.training.latents import LatentClip, read_clips
-from fashionflow.training.loop import is_held_out
 from fashionflow.training.windows import LatentWindows, StepBatches, noise_like, window
 
 from . import training

@@ -10,7 +10,7 @@ import pytest
 from moviepy.config import FFMPEG_BINARY
 from PIL import Image
 
-from fashionflow.video import (
+from fashionflow.video.io import (
     contact_sheet,
     ffmpeg_on_path,
     read_frames,

@@ -9,9 +9,9 @@ import psutil
 import pytest
 from PIL import Image
 
-from fashionflow.animation import Segment, Step
-from fashionflow.studio import Studio
-from fashionflow.video import read_frames
+from fashionflow.generation.queue import Studio
+from fashionflow.generation.request import Segment, Step
+from fashionflow.video.io import read_frames
 
 from . import tiny
 from .browser import PHONE, animate, wait_for_status

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from fashionflow.models.geometry import PhotoGeometry
-from fashionflow.motion import rows
+from fashionflow.pipelines.motions import rows
 from fashionflow.pipelines.photo_layers import PhotoLayers, beyond, closed, take_apart
 from fashionflow.pipelines.warp import (
     CAMERA,
@@ -451,9 +451,9 @@ def test_a_clip_is_warped_in_about_the_time_of_a_few_plain_look_ups():
 @pytest.fixture(scope="module")
 def rendered():
     """Layers of a rendered figure by the renderer's own depths, and by yaw what it really looks like and where it is."""
-    from fashionflow.synthesis.errors import SynthesisError
-    from fashionflow.synthesis.layers import measured_layers
-    from fashionflow.synthesis.runway import RunwayStudio
+    from fashionflow.training.synthesis.errors import SynthesisError
+    from fashionflow.training.synthesis.layers import measured_layers
+    from fashionflow.training.synthesis.runway import RunwayStudio
 
     try:
         studio = RunwayStudio((160, 128))

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from fashionflow.models import winograd
 from fashionflow.models.unet_space_time import GroupNormSiLU, PseudoConv3d
-from fashionflow.speed import PLAIN, Switches, prepare
+from fashionflow.runtime.acceleration import PLAIN, Switches, prepare
 
 
 def error(result: torch.Tensor, expected: torch.Tensor) -> float:

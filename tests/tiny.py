@@ -8,7 +8,7 @@ from transformers import CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionMode
 from fashionflow import FashionFlowPipeline, GarmentAutoencoder, GarmentConditioner, SpaceTimeUNet
 from fashionflow.models import GarmentGeometry
 from fashionflow.models.guide_fusion import KNOWN_CHANNELS
-from fashionflow.schedulers import make_scheduler, training_scheduler
+from fashionflow.pipelines.schedulers import make_scheduler, training_scheduler
 
 
 HEIGHT, WIDTH, FRAMES = 96, 64, 6

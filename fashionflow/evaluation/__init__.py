@@ -1,4 +1,6 @@
-"""How good clips are: `python -m fashionflow.evaluation.sample` makes some of a model, `python -m fashionflow.evaluation` judges them.
+"""How good clips are, and what is known of a folder of clips.
 
-Nothing is imported here, because training imports `fashionflow.evaluation.lpips` and the rest imports training.
+Here live the metrics and the networks that they need, the command lines that sample and judge clips (`python -m
+fashionflow.evaluation.sample`, `python -m fashionflow.evaluation`, `python -m fashionflow.evaluation.real`), the fidelity verdict of the page,
+and the labels of clips that training shares. May import every room but `training` and `page`. What makes clips does not belong here.
 """

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ..video import read_frames
+from ..video.io import read_frames
 
 
 TRUTH = "truth"

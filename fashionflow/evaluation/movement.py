@@ -5,7 +5,7 @@ Clips are uint8 RGB, [F, height, width, 3].
 
 import numpy as np
 
-from ..flow import find_flows, look_up, pixel_grid, trust_in
+from ..video.optical_flow import find_flows, look_up, pixel_grid, trust_in
 
 
 def movement(frames: np.ndarray) -> dict[str, float]:

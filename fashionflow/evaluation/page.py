@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..video import contact_sheet
+from ..video.io import contact_sheet
 from . import plots
 from .clips import TRUTH, Comparison
 from .report import cell, headings, write_whole

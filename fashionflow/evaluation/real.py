@@ -23,11 +23,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ..animation import DEFAULT_STEPS
-from ..hub import load_pipeline, model_name
-from ..motion import LARGEST_TURN, MOTIONS
+from ..generation.request import DEFAULT_STEPS
 from ..pipelines import FashionFlowPipeline
-from ..video import read_frames, write_clip
+from ..pipelines.motions import LARGEST_TURN, MOTIONS
+from ..runtime.loading import load_pipeline, model_name
+from ..video.io import read_frames, write_clip
 from .clips import read_settings
 from .real_clips import OWN_ROWS, Task, asked_of, framed_photos, make_frames, other_frames, tasks_of
 from .real_judge import MEASURES, Judge, summarise

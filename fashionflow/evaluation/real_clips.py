@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..motion import PRESETS, motion_rows
-from ..photo import PhotoError, fit, read_photo
+from ..photo.reading import PhotoError, fit, read_photo
 from ..pipelines import ClipGuide, FashionFlowPipeline
+from ..pipelines.motions import PRESETS, motion_rows
 from ..pipelines.warp import turn_and_size
-from ..playback import playing_frames
-from ..video import read_frames
+from ..video.decoding import playing_frames
+from ..video.io import read_frames
 from .real_measures import Asked
 
 

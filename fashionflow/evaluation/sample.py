@@ -21,15 +21,14 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from ..animation import DEFAULT_STEPS
-from ..hub import load_pipeline, model_name
-from ..motion import MOTIONS, motion_rows, rows
-from ..photo import PhotoError, read_photo
+from ..generation.request import DEFAULT_STEPS
+from ..photo.reading import PhotoError, read_photo
 from ..pipelines import FashionFlowPipeline
-from ..playback import decode_frames, playing_frames
-from ..training.loop import is_held_out
-from ..training.prepare import read_labels, walked_distance
-from ..video import read_frames, write_clip
+from ..pipelines.motions import MOTIONS, motion_rows, rows
+from ..runtime.loading import load_pipeline, model_name
+from ..video.decoding import decode_frames, playing_frames
+from ..video.io import read_frames, write_clip
+from .clip_labels import is_held_out, read_labels, walked_distance
 from .clips import BASELINES, TRUTH, read_settings
 from .report import write_whole
 

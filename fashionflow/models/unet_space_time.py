@@ -45,7 +45,7 @@ class PseudoConv3d(nn.Module):
     """A 2D convolution over each frame followed by a 1D convolution over time at each pixel.
 
     The temporal kernel starts as the identity, so an untrained layer treats a video as independent frames. With `winograd` set
-    (`fashionflow.speed.prepare`), wide layers are computed with fewer multiplications where that pays.
+    (`fashionflow.runtime.acceleration.prepare`), wide layers are computed with fewer multiplications where that pays.
     """
 
     winograd = False

@@ -7,10 +7,10 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 from PIL import Image
 
-from ..advice import MOST_ADVICE, advise, remedy
-from ..photo import Crop
+from ..photo.checks import MOST_ADVICE, advise, remedy
+from ..photo.reading import Crop
 from . import wording
-from .desk import HELPER, Desk
+from .context import HELPER, Desk
 from .languages import LABELS, Words, words_for, words_of
 from .uploads import read_upload
 

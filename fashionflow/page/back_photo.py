@@ -3,9 +3,9 @@
 import gradio as gr
 from PIL import Image
 
-from ..photo import PhotoError
+from ..photo.reading import PhotoError
 from . import wording
-from .desk import HELPER, Desk
+from .context import HELPER, Desk
 from .languages import LABELS, Words, words_for, words_of
 from .uploads import read_upload
 

@@ -6,9 +6,9 @@ from html import escape
 import gradio as gr
 import numpy as np
 
-from ..fidelity import COLOUR_LIMITS, SIMILARITY_LIMITS, VERDICTS, Fidelity, fidelity
-from ..video import read_frames
-from .desk import HELPER, Desk
+from ..evaluation.fidelity import COLOUR_LIMITS, SIMILARITY_LIMITS, VERDICTS, Fidelity, fidelity
+from ..video.io import read_frames
+from .context import HELPER, Desk
 from .languages import LABELS, Words, words_for
 from .run import Run, file_of
 from .wording import status

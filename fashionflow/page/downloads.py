@@ -5,9 +5,9 @@ from functools import partial
 
 import gradio as gr
 
-from ..exports import FORMATS, PLAYS, SHAPES, Export, export
+from ..video.export import FORMATS, PLAYS, SHAPES, Export, export
 from .compare import opened_state
-from .desk import HELPER, Desk
+from .context import HELPER, Desk
 from .languages import LABELS, words_for
 from .run import Run, file_of
 from .wording import status

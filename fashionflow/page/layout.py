@@ -2,13 +2,13 @@
 
 import gradio as gr
 
-from ..studio import KEEP_SECONDS, SWEEP_SECONDS, Studio
-from ..video import ffmpeg_on_path
-from .api import build_api
-from .desk import Desk
-from .history import History
+from ..generation.queue import KEEP_SECONDS, SWEEP_SECONDS, Studio
+from ..video.io import ffmpeg_on_path
+from .api.endpoints import build_api
+from .context import Desk
+from .history.list import History
 from .languages import LABELS
-from .lookbook import Lookbook
+from .lookbook.panel import Lookbook
 from .photo_box import PhotoBox
 from .run import Run
 from .settings import Settings

@@ -3,10 +3,10 @@
 import gradio as gr
 from PIL import Image
 
-from ..photo import MAX_ZOOM, MIN_ZOOM, Crop, PhotoError, cropped
+from ..photo.reading import MAX_ZOOM, MIN_ZOOM, Crop, PhotoError, cropped
 from .advice_box import AdviceBox
 from .back_photo import BackPhoto
-from .desk import HELPER, Desk
+from .context import HELPER, Desk
 from .languages import LABELS, words_for, words_of
 from .uploads import EXAMPLES, read_upload
 

@@ -15,8 +15,8 @@ import gradio as gr
 from gradio.context import LocalContext
 from gradio.utils import get_upload_folder
 
-from ..jobs import JOB_PREFIX, Job
-from ..studio import KEEP_SECONDS, Studio
+from ..generation.job import JOB_PREFIX, Job
+from ..generation.queue import KEEP_SECONDS, Studio
 
 
 GRACE_SECONDS = 60

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import gradio as gr
 
-from ..animation import Event, Finished, Segment, Step, SteppedDown, Waiting
-from ..jobs import Job, spoken_number
-from ..memory import OutOfMemory
-from ..studio import AVAILABLE_SECONDS
+from ..generation.job import Job, spoken_number
+from ..generation.queue import AVAILABLE_SECONDS
+from ..generation.request import Event, Finished, Segment, Step, SteppedDown, Waiting
+from ..runtime.memory import OutOfMemory
 from . import wording
-from .desk import HELPER, Desk, Visit
+from .context import HELPER, Desk, Visit
 from .languages import LABELS, Words, words_for, words_of
 from .photo_box import PhotoBox
 from .settings import Settings

@@ -6,10 +6,10 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from .address import DarkFromTheStart
-from .assistants import mcp_is_installed
-from .desk import MOST_AT_ONCE
+from .context import MOST_AT_ONCE
 from .languages import LABELS
 from .languages.own_languages import OwnLanguages
+from .mcp_server import mcp_is_installed
 
 
 # Fonts that every machine has. Gradio's own themes name web fonts.

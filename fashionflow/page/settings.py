@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from ..animation import (
+from ..generation.request import (
     DEFAULT_QUALITY,
     DEFAULT_STEPS,
     LARGEST_GUIDANCE,
@@ -11,12 +11,12 @@ from ..animation import (
     MOST_INTERPOLATION,
     AnimationRequest,
 )
-from ..hub import running_report
-from ..memory import AUTOMATIC, DECODED_AT_ONCE, MEMORY_CHOICES, in_gigabytes, peak_bytes
-from ..motion import LARGEST_TURN, MOTIONS, PRESETS, SURPRISE
-from ..playback import playing_rate
-from ..schedulers import SAMPLERS
-from .desk import HELPER, Desk, draw_seed, whole
+from ..pipelines.motions import LARGEST_TURN, MOTIONS, PRESETS, SURPRISE
+from ..pipelines.schedulers import SAMPLERS
+from ..runtime.loading import running_report
+from ..runtime.memory import AUTOMATIC, DECODED_AT_ONCE, MEMORY_CHOICES, in_gigabytes, peak_bytes
+from ..video.decoding import playing_rate
+from .context import HELPER, Desk, draw_seed, whole
 from .languages import LABELS, words_for
 
 

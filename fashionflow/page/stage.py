@@ -14,7 +14,7 @@ import gradio as gr
 
 from . import wording
 from .address import ADDRESS_VARIABLE, from_stage, on_stage, public_address, qr_code
-from .desk import HELPER, Desk, Visit
+from .context import HELPER, Desk, Visit
 from .languages import Words, words_for
 from .photo_box import PhotoBox
 from .run import Run

@@ -7,7 +7,7 @@ import weakref
 
 import gradio as gr
 
-from ..studio import KEEP_SECONDS, SWEEP_SECONDS
+from ..generation.queue import KEEP_SECONDS, SWEEP_SECONDS
 
 
 logger = logging.getLogger(__name__)

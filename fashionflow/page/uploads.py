@@ -11,7 +11,7 @@ from pathlib import Path
 from gradio.utils import get_upload_folder, is_in_or_equal
 from PIL import Image
 
-from ..photo import PhotoError, read_photo
+from ..photo.reading import PhotoError, read_photo
 
 
 EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"

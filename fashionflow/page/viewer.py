@@ -6,11 +6,10 @@ from html import escape
 
 import gradio as gr
 
-from ..__main__ import make_parser
-from ..animation import SETTINGS, WITH_BACK_PHOTO
-from ..video import read_settings
+from ..generation.request import SETTINGS, WITH_BACK_PHOTO
+from ..video.io import read_settings
 from .compare import Compare
-from .desk import HELPER, Desk, whole
+from .context import HELPER, Desk, whole
 from .downloads import Downloads
 from .languages import LABELS, Words, words_for
 from .photo_box import PhotoBox
@@ -85,11 +84,10 @@ def table(words: Words, settings: dict) -> str:
 def command(settings: dict, name: str) -> str:
     """A clip's settings for a terminal: the command that makes it again from its photos, and everything, as JSON, behind a
     sign that has shells pass over it."""
-    has_options = vars(make_parser().parse_args([]))
     words = ["python", "-m", "fashionflow", "photo.jpg", name]
     for setting in SETTINGS:
         value = settings.get(setting)
-        if setting in has_options and value is not None:
+        if value is not None:
             words += [f"--{setting.replace('_', '-')}", str(whole(value))]
     if settings.get(WITH_BACK_PHOTO):
         words += ["--back", "back.jpg"]

@@ -2,8 +2,8 @@
 
 from html import escape
 
-from ..animation import Finished, Segment, Step, SteppedDown, Waiting
-from ..studio import Estimate
+from ..generation.queue import Estimate
+from ..generation.request import Finished, Segment, Step, SteppedDown, Waiting
 from .languages import Words
 
 

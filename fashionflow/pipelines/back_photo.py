@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import torch
 
-from .matte import CLEAR
+from ..photo.matte import CLEAR
 from .photo_layers import PhotoLayers
 
 

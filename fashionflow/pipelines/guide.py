@@ -16,7 +16,7 @@ class ClipGuide:
 
     Args:
         layers: of the photo, of the clip's size.
-        motion: rows as `fashionflow.motion.rows` makes them, one for each of the denoiser's frames, [F, 3].
+        motion: rows as `fashionflow.pipelines.motions.rows` makes them, one for each of the denoiser's frames, [F, 3].
     """
 
     layers: PhotoLayers

@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 import torch
 
-from ..foreground import continued
 from ..models.geometry import PhotoGeometry
-from .background_plate import background_plate
-from .head import guessed_back, seen_through_hair
-from .matte import CLEAR, OWN_COLOURS, matte, without_small_pieces
-from .prints import without_prints
+from ..photo.background_plate import background_plate
+from ..photo.head import guessed_back, seen_through_hair
+from ..photo.matte import CLEAR, OWN_COLOURS, matte, without_small_pieces
+from ..photo.prints import without_prints
+from ..photo.segmentation import continued
 
 
 CLOSING = 5.0

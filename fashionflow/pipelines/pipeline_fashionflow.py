@@ -15,13 +15,13 @@ from transformers import CLIPImageProcessorPil, CLIPVisionModel
 
 from ..models import GarmentAutoencoder, GarmentConditioner, GarmentGeometry, SpaceTimeUNet
 from ..models.guide_fusion import with_certainty
-from ..motion import motion_rows
-from ..photo import Crop, cropped, figure_crop, fit
-from ..schedulers import SAMPLERS, make_scheduler
+from ..photo.matte import CLEAR, without_small_pieces
+from ..photo.reading import Crop, cropped, figure_crop, fit
 from .back_photo import LEAST_MATCH, fit_back, outline_match
 from .guide import ClipGuide, guide_frames
-from .matte import CLEAR, without_small_pieces
+from .motions import motion_rows
 from .photo_layers import PhotoLayers, take_apart
+from .schedulers import SAMPLERS, make_scheduler
 
 
 FIGURE = "figure"
@@ -436,10 +436,10 @@ class FashionFlowPipeline(DiffusionPipeline):
             image: the garment photo. It is fitted to the clip's size and becomes frame 0.
             num_frames: frames of the clip, the photo included; the model's own number by default.
             num_inference_steps: denoising steps, from 1 to 1000.
-            motion: a name from `fashionflow.motion.MOTIONS`, or rows of numbers, [F, motion_channels]; `None` leaves the
+            motion: a name from `fashionflow.pipelines.motions.MOTIONS`, or rows of numbers, [F, motion_channels]; `None` leaves the
                 motion to the model.
             turn_angle: degrees for a named motion, in [-360, 360]; its own angle by default.
-            sampler: a name from `fashionflow.schedulers.SAMPLERS`; the pipeline's scheduler by default.
+            sampler: a name from `fashionflow.pipelines.schedulers.SAMPLERS`; the pipeline's scheduler by default.
             motion_guidance: how far the prediction is pushed away from that without a motion, at least 1, which is not at
                 all; above 1 every step takes two passes (classifier-free guidance, Ho and Salimans 2022).
             deep_interval: at least 1, every step in full; by default what the pipeline's config says.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from .matte import CLEAR
+from ..photo.matte import CLEAR
 from .photo_layers import PhotoLayers
 
 
@@ -80,7 +80,7 @@ def warp(layers: PhotoLayers, motion: torch.Tensor) -> WarpedFrames:
 
     Args:
         layers: of a photo.
-        motion: rows as `fashionflow.motion.rows` makes them, [F, 3].
+        motion: rows as `fashionflow.pipelines.motions.rows` makes them, [F, 3].
     """
     angle, size = turn_and_size(motion.float())
     walked = motion[:, 2].tolist()

@@ -20,9 +20,10 @@ from torch import nn
 from tqdm import tqdm
 from transformers import HfArgumentParser
 
+from ..evaluation.clip_labels import is_held_out
 from ..models import GarmentAutoencoder
-from ..video import read_frames
-from .loop import TrainingLoop, check_settings, is_held_out, save_whole, set_learning_rate
+from ..video.io import read_frames
+from .loop import TrainingLoop, check_settings, save_whole, set_learning_rate
 from .modules import load_autoencoder
 from .windows import noise_like
 

@@ -26,11 +26,11 @@ from tqdm import tqdm
 from transformers import HfArgumentParser
 
 from ..evaluation.lpips import LearnedPerceptualDistance
-from ..hub import load_pipeline
 from ..models import GarmentAutoencoder
 from ..models.guide_fusion import GuideFrames, certainty, with_certainty
 from ..pipelines import FashionFlowPipeline
-from ..speed import DEFAULTS
+from ..runtime.acceleration import DEFAULTS
+from ..runtime.loading import load_pipeline
 from .autoencoder import check_counts, psnr, reconstruction_loss, to_pixels
 from .loop import TrainingLoop, check_settings, save_whole, set_learning_rate
 from .modules import guided, load_autoencoder, same_code

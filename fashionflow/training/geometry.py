@@ -2,7 +2,7 @@
 
     accelerate launch -m fashionflow.training.geometry --layers runway/layers --flat runway/flat --out runs/geometry
 
-`python -m fashionflow.synthesis OUT --layers` makes the examples; they are changed at random as they are read
+`python -m fashionflow.training.synthesis OUT --layers` makes the examples; they are changed at random as they are read
 (`fashionflow.training.geometry_augmentation`). Run it again with the same `--out` to go on where it stopped. The weights are in
 `OUT/geometry`.
 """
@@ -24,13 +24,14 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 from transformers import HfArgumentParser
 
+from ..evaluation.clip_labels import is_held_out
 from ..models.geometry import AXIS_UNIT, DEPTH_UNIT, GarmentGeometry, GarmentGeometryOutput
-from ..synthesis.layers import Layers
 from .autoencoder import check_counts
 from .geometry_augmentation import GeometryExample, changed, unchanged
-from .loop import TrainingLoop, check_settings, is_held_out, save_whole, set_learning_rate
+from .loop import TrainingLoop, check_settings, save_whole, set_learning_rate
 from .modules import first_line
 from .pack import evenly
+from .synthesis.layers import Layers
 from .windows import StepBatches
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from ..synthesis.layers import Layers
+from .synthesis.layers import Layers
 
 
 LEAST_SEEN = 0.04

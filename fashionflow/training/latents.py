@@ -18,7 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from transformers import CLIPImageProcessorPil
 
-from .loop import is_held_out, write_whole
+from ..evaluation.clip_labels import is_held_out
+from .loop import write_whole
 
 
 FORMAT = "format.json"

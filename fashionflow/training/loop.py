@@ -18,16 +18,6 @@ OLD_CHECKPOINT = "checkpoint.old"
 SETTINGS = "settings.json"
 
 
-def is_held_out(clip: Path | str) -> bool:
-    """Whether a clip is of the test set, which is never trained on.
-
-    A folder called `test` or `train` that it lies in says so (the layout of the paper's videos). Elsewhere the test set are
-    the clips whose seed, which is their file name, ends in 7.
-    """
-    path = Path(clip)
-    return path.parent.name == "test" or (path.parent.name != "train" and path.stem.endswith("7"))
-
-
 def learning_rate_factor(step: int, steps: int, warmup: int, decay_fraction: float) -> float:
     """Rises over `warmup` steps, stays at 1, and falls as half a cosine over the last `decay_fraction` of `steps`.
 

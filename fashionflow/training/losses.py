@@ -7,7 +7,7 @@ from diffusers import DDPMScheduler
 from torch import nn
 
 from ..models import SpaceTimeUNet
-from ..schedulers import training_scheduler
+from ..pipelines.schedulers import training_scheduler
 from .latents import LatentClip
 from .recipes import DenoiserConfig
 from .windows import noise_like

@@ -10,8 +10,8 @@ from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from ..models import GarmentAutoencoder, GarmentConditioner, GarmentGeometry, SpaceTimeUNet
 from ..models.guide_fusion import KNOWN_CHANNELS
-from ..motion import MOTION_CHANNELS
 from ..pipelines import FashionFlowPipeline
+from ..pipelines.motions import MOTION_CHANNELS
 from .recipes import DenoiserConfig
 
 

@@ -15,15 +15,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from tqdm import tqdm
 
-from ..framing import fit
-from ..motion import rows
+from ..evaluation.clip_labels import is_held_out, read_labels, walked_distance
+from ..photo.cropping import fit
 from ..pipelines import FashionFlowPipeline
 from ..pipelines.guide import ClipGuide
-from ..video import read_frames
+from ..pipelines.motions import rows
+from ..video.io import read_frames
 from .autoencoder import to_pixels
 from .latents import write_clip_latents
-from .loop import is_held_out
-from .prepare import read_labels, walked_distance
 
 
 SCORED_FRAMES = slice(3, None, 4)

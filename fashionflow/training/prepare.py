@@ -14,7 +14,6 @@ there already is skipped, so an interrupted run goes on where it stopped; what c
 """
 
 import argparse
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -27,9 +26,10 @@ from torch.nn.functional import avg_pool2d
 from tqdm import tqdm
 from transformers import CLIPImageProcessorPil
 
+from ..evaluation.clip_labels import read_labels, walked_distance
 from ..models import GarmentAutoencoder, GarmentGeometry
-from ..motion import LONGEST_WALK, rows
-from ..photo import fit
+from ..photo.reading import fit
+from ..pipelines.motions import rows
 from ..pipelines.photo_layers import take_apart
 from ..pipelines.pipeline_fashionflow import FIGURE
 from ..pipelines.warp import warp
@@ -38,39 +38,7 @@ from .modules import load_autoencoder, load_geometry, load_start
 from .recipes import RELEASED_FORMAT
 
 
-WALK = "walk"
 CHUNK_FRAMES = 24  # encoded at a time
-
-
-def read_labels(folder: Path) -> dict[str, dict]:
-    """The labels of a folder of clips by clip name.
-
-    Raises:
-        ValueError: if there is no readable `labels.jsonl`.
-    """
-    path = next((p / "labels.jsonl" for p in (folder, folder.parent) if (p / "labels.jsonl").is_file()), None)
-    if path is None:
-        raise ValueError(f"`clips` must hold a labels.jsonl beside its .mp4 files, got {str(folder)!r}.")
-    try:
-        labels = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
-        return {label["name"]: label for label in labels}
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{str(path)!r} must hold one JSON object with a `name` on each line ({error}).") from error
-
-
-def walked_distance(label: dict, num_frames: int) -> np.ndarray:
-    """Metres walked towards the camera at each frame, [F].
-
-    Labels of before `distance` name the motion only, and a walk in them is an even one.
-
-    Raises:
-        ValueError: if `distance` has not one number a frame.
-    """
-    if "distance" not in label:
-        return np.linspace(0, LONGEST_WALK, num_frames) * (label["motion"] == WALK)
-    if len(label["distance"]) != num_frames:
-        raise ValueError(f"there are {num_frames} frames and {len(label['distance'])} labels of `distance`")
-    return np.asarray(label["distance"], dtype=np.float64)
 
 
 @torch.inference_mode()
@@ -182,7 +150,7 @@ def prepare(
         OSError: if the disk is full.
     """
     # moviepy is needed for videos only: where ready latents are trained on, it need not be installed.
-    from ..video import read_frames
+    from ..video.io import read_frames
     from .videos import find_videos, read_frames_at, split
 
     labelled = any((p / "labels.jsonl").is_file() for p in (clips, clips.parent, *split(clips)))

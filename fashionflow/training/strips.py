@@ -9,11 +9,11 @@ from diffusers import DDPMScheduler
 from PIL import Image
 from transformers import CLIPImageProcessorPil
 
-from ..framing import fit
 from ..models import GarmentGeometry
+from ..photo.cropping import fit
 from ..pipelines import FashionFlowPipeline
 from ..pipelines.pipeline_fashionflow import FIGURE
-from ..schedulers import make_scheduler
+from ..pipelines.schedulers import make_scheduler
 from .latents import LatentFormat
 from .modules import GarmentDenoiser
 from .recipes import DenoiserConfig

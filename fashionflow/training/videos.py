@@ -9,7 +9,7 @@ import numpy as np
 from moviepy.config import FFMPEG_BINARY
 from moviepy.tools import ffmpeg_escape_filename
 
-from .loop import is_held_out
+from ..evaluation.clip_labels import is_held_out
 
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")

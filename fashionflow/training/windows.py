@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from ..motion import MOTION_CHANNELS, rows
+from ..pipelines.motions import MOTION_CHANNELS, rows
 from .latents import LatentClip
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import gradio as gr
 
-from ...advice import SENTENCES
 from ...errors import SENTENCES as REFUSALS
 from ...errors import UploadError
+from ...photo.checks import SENTENCES
 
 
 FOLDER = Path(__file__).parent

@@ -1,0 +1,239 @@
+"""How fast this device runs this model: a few passes of the pipeline's real parts, timed.
+
+A clip is a photo to encode, denoising steps, and frames to decode, to interpolate and to write. On the models and sizes that we
+have each of them takes as long as it has frames to work on, so a model's time is seven numbers, `Rates`. The size of the pictures
+is none of them: a pipeline makes clips of one size, and its rates are for that.
+"""
+
+import math
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageDraw
+
+from ..pipelines import FashionFlowPipeline
+from ..video.decoding import playing_frames, playing_rate
+from ..video.interpolation import interpolate
+from ..video.io import write_clip, write_segment
+from ..video.preview import Preview
+
+
+BUDGET_SECONDS = 5.0
+"""The longest that measuring may take, whatever the model."""
+
+DECODED_FRAMES = 8
+FEW_FRAMES, MORE_FRAMES = 4, 12
+"""Frames of the two steps that are measured. Far enough apart for a slope, and together quicker than one step of a clip."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Seconds on one device with one model.
+
+    Args:
+        clip: for every clip: the photo is encoded, and taken apart where a model has geometry.
+        step: for every denoising step, however many frames: its preview, and what starting the denoiser costs.
+        denoised_frame: for every frame in one pass of the denoiser.
+        decoded_frame: for every frame that the denoiser made, to become pixels.
+        frame_between: for every frame interpolated.
+        shown_frame: for every frame written.
+        shallow_share: no seconds, but the part of a pass that is left where the coarser levels lend what they last gave
+            (`deep_interval` of the pipeline's config).
+    """
+
+    clip: float
+    step: float
+    denoised_frame: float
+    decoded_frame: float
+    frame_between: float
+    shown_frame: float
+    shallow_share: float = 1.0
+
+
+ROUNDS = 2
+"""How often the two are measured; the faster pass counts, because nothing but another program makes one slower."""
+
+SHIPPED_RATES = Rates(1.4, 0.17, 0.009, 0.106, 0.106, 0.014)
+"""The shipped model on two cores of an Intel Xeon at 2.5 GHz: what is promised until something was measured."""
+
+
+def measure(pipe: FashionFlowPipeline, budget: float = BUDGET_SECONDS, guess: Rates = SHIPPED_RATES) -> Rates:
+    """The rates of a pipeline on its device, from a few passes of its real parts, in at most `budget` seconds.
+
+    A slow model is cut short between two of its layers, and the rest of that pass concluded from the layers done; of what was
+    not reached at all, `guess` is taken. The scheduler, every random state and the hooks are as before.
+    """
+    until = time.monotonic() + 0.9 * budget  # the layer at work then, and what follows it, are finished
+    photo = _figure(pipe.width, pipe.height)
+    stopwatch = _Stopwatch(pipe)
+    rates = guess
+    try:
+        with torch.no_grad():
+            # Twice, because the first call of anything is slower than all others.
+            for _ in range(2):
+                seconds, encoded = stopwatch(
+                    lambda: pipe.encode_image(photo, torch.Generator().manual_seed(0)),
+                    ("vae", "image_encoder", "conditioner"),
+                    until,
+                )
+                rates = replace(rates, clip=seconds)
+                if encoded is None or time.monotonic() > until - 0.8 * budget:
+                    break
+            if encoded is None:
+                return rates
+            context, first_frame = encoded
+            rates = _measure_step(pipe, stopwatch, context, first_frame, rates, until - budget / 2)
+            return _measure_playback(pipe, stopwatch, photo, first_frame, rates, until)
+    finally:
+        pipe.maybe_free_model_hooks()
+
+
+def _measure_step(
+    pipe: FashionFlowPipeline,
+    stopwatch: "_Stopwatch",
+    context: torch.Tensor,
+    first_frame: torch.Tensor,
+    rates: Rates,
+    until: float,
+) -> Rates:
+    multiple = pipe.unet.frame_multiple
+    timestep = torch.tensor(pipe.scheduler.config.num_train_timesteps // 2, device=first_frame.device)
+
+    def one_pass(frames: int, deep_features: torch.Tensor | None = None) -> tuple[float, object]:
+        clip = first_frame.expand(-1, -1, frames, -1, -1).to(pipe.unet.dtype)  # [1, C, F, H, W]
+        motion = clip.new_zeros(1, frames, pipe.unet.config.motion_channels) if pipe.has_motion else None
+        channels = pipe.unet.config.guide_channels
+        guide = clip.new_zeros(1, channels, *clip.shape[2:]) if channels else None
+        return stopwatch(
+            lambda: pipe.unet(clip, timestep, context, motion=motion, deep_features=deep_features, guide=guide),
+            ("unet",),
+            until,
+        )
+
+    fewest, few, more = (multiple * math.ceil(max(2, frames) / multiple) for frames in (2, FEW_FRAMES, MORE_FRAMES))
+    with Preview(pipe) as preview:
+        first = [
+            one_pass(fewest),
+            one_pass(fewest),
+        ]  # again, because the first is slower, and another program may have had the device
+        seconds = min(seconds for seconds, _ in first)
+        rates = replace(rates, step=0.0, denoised_frame=seconds / fewest)
+        if first[-1][1] is None or ROUNDS * (few + more) * seconds / fewest > until - time.monotonic():
+            return rates
+        rounds = [[one_pass(frames) for frames in (few, more)] for _ in range(ROUNDS)]
+        few_seconds, more_seconds = (min(seconds for seconds, _ in passes) for passes in zip(*rounds, strict=True))
+        preview_seconds, _ = stopwatch(preview.picture, ("vae",), until)
+        shallow_share = 1.0
+        lender = rounds[-1][-1][1]
+        if pipe.config.deep_interval > 1 and lender is not None:
+            passes = [one_pass(more, lender.deep_features) for _ in range(ROUNDS)]
+            whole = [seconds for seconds, result in passes if result is not None]
+            if whole:  # a pass cut short counts layers that it would never have reached
+                shallow_share = min(1.0, min(whole) / more_seconds)
+    slope = (more_seconds - few_seconds) / (more - few)
+    slope = slope if slope > 0 else more_seconds / more
+    return replace(
+        rates,
+        step=max(0.0, few_seconds - few * slope) + preview_seconds,
+        denoised_frame=slope,
+        shallow_share=shallow_share,
+    )
+
+
+def _measure_playback(
+    pipe: FashionFlowPipeline,
+    stopwatch: "_Stopwatch",
+    photo: Image.Image,
+    first_frame: torch.Tensor,
+    rates: Rates,
+    until: float,
+) -> Rates:
+    # From the photo to its mirror image: something moves everywhere.
+    share = torch.linspace(0, 1, DECODED_FRAMES).to(first_frame)[None, None, :, None, None]
+    latents = first_frame * (1 - share) + first_frame.flip(-1) * share  # [1, C, F, H, W]
+    frames = []
+    begun_at = time.monotonic()
+    guide = pipe.guide(photo, None, DECODED_FRAMES)
+    if guide is not None:
+        rates = replace(rates, clip=rates.clip + time.monotonic() - begun_at)
+    seconds, done = stopwatch(
+        lambda: frames.extend(playing_frames(pipe, latents, photo=photo, guide=guide)) or frames, ("vae",), until
+    )
+    rates = replace(rates, decoded_frame=seconds / DECODED_FRAMES)
+    if done is None or time.monotonic() > until:
+        return rates
+    shown = []
+    factor, fps = playing_rate(pipe)
+    factor = max(2, factor)
+    seconds, _ = stopwatch(lambda: shown.extend(interpolate(frames[:4], factor)), (), until)
+    # With a guide the frames between are made as the others are.
+    between = rates.decoded_frame if pipe.has_geometry else seconds / (len(shown) - 4)
+    rates = replace(rates, frame_between=between)
+
+    def write() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            write_clip(Path(folder) / "clip.mp4", shown, fps)
+            write_segment(Path(folder) / "piece.mp4", shown, fps)
+
+    seconds, _ = stopwatch(write, (), until)
+    return replace(rates, shown_frame=seconds / len(shown))
+
+
+class _OutOfTime(Exception):
+    """Raised between two layers of a model."""
+
+
+class _Stopwatch:
+    """Times calls of a pipeline's parts, and cuts them short."""
+
+    def __init__(self, pipe: FashionFlowPipeline):
+        self._pipe = pipe
+
+    def __call__(self, call: Callable[[], object], parts: tuple[str, ...], until: float) -> tuple[float, object]:
+        """Seconds that a call takes, or would have taken, and what it returned; `None` if it was cut short at `until`."""
+        layers = [
+            layer for part in parts for layer in getattr(self._pipe, part).modules() if not list(layer.children())
+        ]
+        begun = 0
+
+        def check(*_) -> None:
+            nonlocal begun
+            begun += 1
+            if time.monotonic() > until:
+                raise _OutOfTime
+
+        hooks = [layer.register_forward_pre_hook(check) for layer in layers]
+        started = time.perf_counter()
+        try:
+            result = call()
+            self._wait()
+            return time.perf_counter() - started, result
+        except _OutOfTime:
+            return (time.perf_counter() - started) * max(1, len(layers) / begun), None
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _wait(self) -> None:
+        """Until the device has done what it was told to do."""
+        device = torch.device(self._pipe._execution_device).type
+        if device in ("cuda", "mps"):
+            getattr(torch, device).synchronize()
+
+
+def _figure(width: int, height: int) -> Image.Image:
+    """Something like a dressed figure before a studio's background."""
+    photo = Image.new("RGB", (width, height), (245, 245, 245))
+    draw = ImageDraw.Draw(photo)
+    draw.ellipse((width * 0.43, height * 0.06, width * 0.57, height * 0.2), fill=(170, 120, 90))
+    for stripe in range(20):
+        top = height * (0.22 + stripe * 0.03)
+        colour = (40 + 8 * stripe, 90, 200 - 6 * stripe)
+        draw.rectangle(
+            (width * (0.35 - stripe * 0.005), top, width * (0.65 + stripe * 0.005), top + height * 0.03), fill=colour
+        )
+    return photo

@@ -1,0 +1,123 @@
+"""The endpoints' types: components that are never shown, but tell programs names, kinds, choices and defaults."""
+
+import inspect
+from collections.abc import Callable
+
+import gradio as gr
+
+from ...pipelines.motions import MOTIONS
+from ...pipelines.schedulers import SAMPLERS
+from ...runtime.memory import MEMORY_CHOICES
+from ...video.export import FORMATS, PLAYS, SHAPES
+from ..downloads import EXPORTS_AT_ONCE
+from ..settings import Settings
+
+
+JUDGED_AT_ONCE = 2
+"""Clips that are compared with their photos, for all programs together; whoever comes then waits."""
+
+
+def declare(making, jobs, files, settings: Settings) -> None:
+    """Makes the endpoints of the page that is being built.
+
+    Args:
+        making, jobs, files: an `Endpoints`, a `JobEndpoints` and a `FileEndpoints`.
+        settings: the page's, whose defaults the endpoints have too.
+    """
+    page = gr.context.Context.root_block
+    for event in page.fns.values():  # of the page itself; nobody calls them by name
+        event.api_name = f"page_{event.api_name}"
+    with gr.Column(visible=False):
+        at_once = {"queue": False}
+        slowly = {"concurrency_limit": JUDGED_AT_ONCE, "concurrency_id": "judging"}
+        exporting = {"concurrency_limit": EXPORTS_AT_ONCE, "concurrency_id": "exports"}
+        wanted = _wanted(settings)
+        short = [wanted[name] for name in ("steps", "frames", "guidance", "interpolation", "memory")]
+        back = _photo("back_photo")
+        photo, crop = wanted["photo"], [wanted[name] for name in ("zoom", "across", "down")]
+        number, clip = gr.Textbox(label="number"), _whole("clip", 0)
+        state = gr.Textbox(label="state")
+        # In line in the studio, not in Gradio's queue, where they would see no place.
+        made = [gr.File(label="clip"), _whole("seed")]
+        _offer(making.animate, [*wanted.values(), back], made, concurrency_limit=None)
+        several = [
+            gr.Dropdown(list(MOTIONS), value=[], multiselect=True, label="more_motions"),
+            _whole("seeds", 1),
+        ]
+        job = [gr.Textbox(label="number"), _whole("clips"), _whole("seed")]
+        _offer(making.submit, [*wanted.values(), *several, back], job, **at_once)
+        times = [gr.Number(label="seconds"), _whole("clips_ahead"), gr.Number(label="seconds_ahead")]
+        _offer(making.estimate, short, times, **at_once)
+        counts = [_whole("clips_finished"), _whole("clips")]
+        left = [gr.Number(label="seconds_left"), gr.Number(label="seconds_kept")]
+        _offer(jobs.job, [number], [state, *counts, *left], **at_once)
+        _offer(jobs.result, [number, clip], [gr.File(label="clip"), _whole("seed")], **at_once)
+        _offer(jobs.stop, [number], [state], **at_once)
+        form = [
+            _choice("format", FORMATS),
+            _choice("shape", SHAPES),
+            _choice("play", PLAYS),
+            gr.Checkbox(label="mark"),
+        ]
+        _offer(jobs.export, [number, clip, *form], [gr.File(label="file")], **exporting)
+        verdict = [gr.Textbox(label="verdict"), gr.Textbox(label="sentence"), gr.JSON(label="frames")]
+        _offer(jobs.fidelity, [number, clip], verdict, **slowly)
+        seen = [gr.JSON(label="advice"), gr.Image(label="first_frame", format="jpeg")]
+        _offer(files.check_photo, [photo, *crop], seen, **at_once)
+        came = _described(gr.File(label="clip"), "An uploaded mp4, GIF, WebP or zip file; no address is fetched.")
+        _offer(files.settings_of, [came], [gr.JSON(label="settings")], **at_once)
+
+
+def _wanted(settings: Settings) -> dict[str, gr.components.Component]:
+    """What `animate` and `submit` take first, with the page's own defaults, in the order of their parameters."""
+    page = {name: component.value for name, component in settings.components.items()}
+    return {
+        "photo": _photo("photo"),
+        "motion": _choice("motion", MOTIONS, page["motion"]),
+        "turn_angle": gr.Number(label="turn_angle"),
+        "steps": _whole("steps", page["steps"]),
+        "frames": _whole("frames", page["frames"]),
+        "seed": _whole("seed"),
+        "sampler": _choice("sampler", SAMPLERS),
+        "guidance": gr.Number(page["guidance"], label="guidance"),
+        "frame_rate": gr.Number(page["frame_rate"], label="frame_rate"),
+        "interpolation": _whole("interpolation", page["interpolation"]),
+        "quality": _whole("quality", page["quality"]),
+        "memory": _choice("memory", MEMORY_CHOICES, page["memory"]),
+        "zoom": gr.Number(1, label="zoom"),
+        "across": gr.Number(0, label="across"),
+        "down": gr.Number(0, label="down"),
+    }
+
+
+def _photo(name: str) -> gr.Image:
+    return _described(gr.Image(label=name), "An uploaded image file; no address is fetched.")
+
+
+def _whole(name: str, value: int | None = None) -> gr.Number:
+    return gr.Number(value, precision=0, label=name)
+
+
+def _choice(name: str, choices, value: str | None = "first") -> gr.Dropdown:
+    choices = list(choices)
+    return gr.Dropdown(choices, value=choices[0] if value == "first" else value, label=name)
+
+
+def _described(component: gr.components.Component, description: str) -> gr.components.Component:
+    """Gradio would tell programs that they may name a file by its address, or how its own class works. (Of a class of ours it
+    would write a stub file beside this one.)"""
+    information = component.api_info() | {"additional_description": description}
+    component.api_info = lambda: information
+    return component
+
+
+def _offer(function: Callable, inputs: list, outputs: list, **how) -> None:
+    gr.Button().click(
+        function,
+        inputs,
+        outputs,
+        api_name=function.__name__,
+        api_description=inspect.getdoc(function),
+        preprocess=False,
+        **how,
+    )

@@ -1,0 +1,58 @@
+"""What programs can ask about a file of theirs: a photo, or a clip that comes back."""
+
+from PIL import Image
+
+from ...generation.saved_settings import read_provenance
+from ...photo.checks import advise, remedy
+from ..context import Desk
+from ..photo_box import PhotoBox
+from ..uploads import read_upload, uploaded_path
+from .plain import plain_sentences, read_crop
+
+
+class FileEndpoints:
+    """Only files that were uploaded are opened."""
+
+    def __init__(self, desk: Desk, photo_box: PhotoBox):
+        self.studio, self.photo_box = desk.studio, photo_box
+
+    def check_photo(self, photo, zoom=None, across=None, down=None) -> tuple[list[dict], Image.Image]:
+        """Says what will make a bad clip of a photo, before anything is made of it, and shows what the model sees of it.
+
+        Args:
+            photo: an image file with one garment or one dressed person.
+            zoom: 1 (the default) shows as much of the photo as fits the clip; 0.5 shows more, up to 4 shows less.
+            across: which part of the photo is shown, -1 (its left) to 1 (its right), by default 0.
+            down: which part of the photo is shown, -1 (its top) to 1 (its bottom), by default 0.
+
+        Returns:
+            advice: a list, empty for a good photo, of objects with kind, sentence, remedy (or null) and, if it helps to show another part of the photo, crop with the zoom, across and down to ask for.
+            first_frame: the photo as the model sees it, which is the clip's first frame.
+        """
+        with plain_sentences():
+            pipe = self.studio.pipe
+            crop = read_crop({"zoom": zoom, "across": across, "down": down})
+            first_frame = self.photo_box.fitted(photo, crop.zoom, crop.across, crop.down)
+            picture, found = read_upload(photo), []
+            coverage = pipe.coverage_of(picture)
+            for advice in advise(picture, pipe.width, pipe.height, crop, coverage):
+                told = {"kind": advice.kind, "sentence": advice.sentence(), "remedy": advice.remedy}
+                if advice.remedy in ("show-all", "zoom-out"):
+                    _, better = remedy(advice.remedy, picture, pipe.width, pipe.height, crop, coverage)
+                    told["crop"] = {"zoom": better.zoom, "across": better.across, "down": better.down}
+                found.append(told)
+            return found, first_frame
+
+    def settings_of(self, clip) -> dict:
+        """Reads the settings out of a clip that FashionFlow made, so that it can be made again.
+
+        Args:
+            clip: an mp4, GIF, WebP or zip file as result or export gave it.
+
+        Returns:
+            settings: an object with the settings that animate takes, and model, model_hash, version and date.
+        """
+        with plain_sentences():
+            if not clip:
+                raise ValueError("No clip was given; choose an mp4, GIF, WebP or zip file made by FashionFlow.")
+            return read_provenance(uploaded_path(clip))

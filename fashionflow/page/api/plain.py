@@ -1,0 +1,57 @@
+"""What all endpoints share: values as programs send them, and plain sentences for whatever is wrong with them."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import gradio as gr
+
+from ...photo.reading import Crop
+from ..context import whole
+
+
+OUR_FAULT = "That could not be done because of an error on our side; try again."
+
+logger = logging.getLogger(__name__)
+
+
+class Refusal(gr.Error):
+    """One sentence for a program. Gradio's own error puts it into quotation marks for assistants."""
+
+    def __init__(self, sentence: str):
+        super().__init__(sentence, print_exception=False)
+
+    def __str__(self) -> str:
+        return self.message
+
+
+@contextmanager
+def plain_sentences(fault: str = OUR_FAULT, theirs: type[Exception] | tuple = ValueError) -> Iterator[None]:
+    """Whatever goes wrong inside is told in one sentence: the error's own if it is one of `theirs`, which the program can do
+    something about; otherwise `fault`, with the details in the log alone."""
+    try:
+        yield
+    except Refusal:
+        raise
+    except Exception as error:
+        if isinstance(error, theirs):
+            raise Refusal(str(error)) from error
+        logger.exception("An endpoint failed.")
+        raise Refusal(fault) from error
+
+
+def read_crop(asked: dict) -> Crop:
+    given = {name: value for name, value in asked.items() if value is not None}
+    for name, value in given.items():
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            raise ValueError(f"`{name}` must be a number, got {value!r}.")
+    crop = Crop(**given)
+    crop.check()
+    return crop
+
+
+def read_whole(name: str, value: object, smallest: int, largest: int) -> int:
+    value = whole(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not smallest <= value <= largest:
+        raise ValueError(f"`{name}` must be a whole number from {smallest} to {largest}, got {value!r}.")
+    return value

@@ -1,0 +1,309 @@
+"""What this browser has made, kept in the browser; clips that come back, by their number or as files; and the switch that
+leaves nothing."""
+
+from collections.abc import Iterator
+
+import gradio as gr
+from PIL import Image
+
+from ...generation.job import spoken_number
+from ...generation.queue import AVAILABLE_SECONDS
+from ...generation.request import SETTINGS, WITH_BACK_PHOTO, AnimationRequest
+from ...generation.saved_settings import first_frame, read_provenance
+from ...photo.reading import PhotoError
+from .. import wording
+from ..context import HELPER, Desk, Visit
+from ..languages import LABELS, Words, words_for, words_of
+from ..photo_box import PhotoBox
+from ..privacy import Privacy
+from ..run import Run, file_of
+from ..settings import Settings
+from ..uploads import read_upload, uploaded_path
+from . import entries as history_entries
+
+
+PICTURES = (".gif", ".webp")  # which may be photos as well as clips
+
+
+class History:
+    """The entries never leave the browser but one at a time: the server makes one when a clip is finished, and is sent the
+    one that was picked. scripts/history.js keeps and draws them."""
+
+    def __init__(self, desk: Desk, photo_box: PhotoBox, settings: Settings, run: Run):
+        self.desk, self.photo_box, self.settings, self.run = desk, photo_box, settings, run
+        self.privacy = Privacy(desk.studio)
+        self.entries = gr.BrowserState([], storage_key="fashionflow-history", secret="fashionflow")
+
+    @property
+    def restored(self) -> list[gr.components.Component]:
+        """What a visitor has chosen, and what a clip was made from."""
+        return [self.photo_box.photo, self.photo_box.back.photo, *self.settings.inputs]
+
+    @property
+    def outputs(self) -> list[gr.components.Component]:
+        """What `restore` changes."""
+        return [*self.restored, self.photo_box.back.belongs_to]
+
+    def build_switches(self) -> None:
+        with gr.Row(elem_id="switches"):
+            looks = {"container": False, "min_width": 240}
+            self.leave_nothing = gr.Checkbox(
+                label=LABELS("history.leave_nothing"),
+                info=LABELS("history.leave_nothing_info"),
+                scale=3,
+                elem_id="leave-nothing",
+                **looks,
+            )
+            self.chime = gr.Checkbox(label=LABELS("history.chime"), scale=1, elem_id="chime", **looks)
+
+    def build(self) -> None:
+        with gr.Accordion(LABELS("history.title"), open=False, elem_id="history"):
+            self.about = gr.HTML(LABELS("history.about"), padding=False, elem_id="history-about")
+            self.gallery = gr.Gallery(
+                label=LABELS("history.label"),
+                show_label=False,
+                allow_preview=False,
+                columns=6,
+                fit_columns=False,
+                height="auto",
+                object_fit="contain",
+                buttons=[],
+                interactive=False,
+                visible=False,
+                elem_id="history-gallery",
+            )
+            with gr.Row(visible=False, elem_id="history-buttons") as self.buttons:
+                self.use = gr.Button(LABELS("history.use"), interactive=False, min_width=140, elem_id="history-use")
+                self.remove = gr.Button(
+                    LABELS("history.remove"), interactive=False, min_width=100, elem_id="history-remove"
+                )
+                self.forget = gr.Button(LABELS("history.forget"), min_width=100, elem_id="history-forget")
+            self.note = gr.HTML(padding=False, elem_id="history-note")
+            with gr.Row(elem_id="history-fetch"):
+                with gr.Column(min_width=260):
+                    self.number = gr.Textbox(
+                        label=LABELS("history.number"),
+                        info=LABELS("history.number_info"),
+                        max_lines=1,
+                        max_length=40,
+                        elem_id="history-number",
+                    )
+                    self.fetch_button = gr.Button(LABELS("history.fetch"), elem_id="history-fetch-button")
+                with gr.Column(min_width=260):
+                    self.file = gr.File(
+                        label=LABELS("history.file"),
+                        file_types=["video", ".zip", *PICTURES],
+                        height=170,
+                        elem_id="history-file",
+                    )
+        # What the scripts hand over.
+        self.arriving, self.newest, self.picked = (gr.JSON(visible=False) for _ in range(3))
+        self.index = gr.Number(visible=False)
+
+    def connect(self, page: gr.Blocks) -> None:
+        self.privacy.watch(page)
+        page.unload(self.leave)
+        script = {"api_visibility": "private"}
+        page.load(
+            self.arrive,
+            self.arriving,
+            self.leave_nothing,
+            js="() => window.fashionflow.tab()",
+            preprocess=False,
+            **HELPER,
+        )
+        self.leave_nothing.input(self.choose, self.leave_nothing, None, **HELPER)
+        kept = [self.entries, self.picked]
+        self.leave_nothing.input(
+            None, self.leave_nothing, kept, js="(on) => window.fashionflow.leaveNothing(on)", **script
+        )
+        page.load(None, None, self.chime, js="() => window.fashionflow.chimes()", **script)
+        self.chime.input(None, self.chime, None, js="(on) => window.fashionflow.chime(on)", **script)
+        self._connect_entries(page, script)
+        self._connect_returns(script)
+        self._connect_draft(script)
+
+    def _connect_entries(self, page: gr.Blocks, script: dict) -> None:
+        self.run.shown.change(self.remember, self.run.shown, self.newest, **HELPER).then(
+            None,
+            [self.newest, self.entries],
+            self.entries,
+            js="(entry, entries) => window.fashionflow.keep(entry, entries)",
+            **script,
+        )
+        gr.on(
+            [page.load, self.entries.change],
+            None,
+            self.entries,
+            [self.gallery, self.buttons, self.about],
+            js="(entries) => window.fashionflow.draw(entries)",
+            **script,
+        )
+        pick = self.gallery.select(self.which, None, self.index, **HELPER).then(
+            None,
+            [self.index, self.entries],
+            self.picked,
+            js="(index, entries) => (entries || [])[index] ?? null",
+            **script,
+        )
+        outputs = [*self.run.outputs, self.note, self.use, self.remove, *self.outputs]
+        pick.then(self.reopen, self.picked, outputs, preprocess=False, **HELPER).then(
+            None, js="() => window.fashionflow.showReopened()", **script
+        )
+        self.use.click(self.use_settings, self.picked, [self.note, *self.outputs], preprocess=False, **HELPER)
+        after = [self.entries, self.picked, self.use, self.remove, self.note]
+        self.remove.click(
+            None,
+            [self.picked, self.entries],
+            after,
+            js="(entry, all) => window.fashionflow.remove(entry, all)",
+            **script,
+        )
+        self.forget.click(None, None, after, js="() => window.fashionflow.remove(null, [])", **script)
+
+    def _connect_returns(self, script: dict) -> None:
+        following = {"preprocess": False, "show_progress": "hidden", "concurrency_limit": None} | script
+        gr.on(
+            [self.fetch_button.click, self.number.submit],
+            self.fetch,
+            [self.run.visit, self.number],
+            [*self.run.outputs, self.note],
+            api_name="fetch",
+            **following,
+        )
+        self.file.upload(self.open, self.file, [self.file, self.note, *self.outputs], preprocess=False, **HELPER)
+
+    def _connect_draft(self, script: dict) -> None:
+        """Gradio reloads the page whenever a connection breaks, so the photo and the settings are put back then. That must
+        come after the seed that every new page draws."""
+        inputs = self.restored
+        self.settings.components["seed"].change(
+            None, None, inputs, js=f"() => window.fashionflow.restoreDraft({len(inputs)})", **script
+        )
+        changes = [component.change for component in inputs]
+        gr.on(changes, None, inputs, None, js="(...values) => window.fashionflow.keepDraft(values)", **script)
+
+    # What follows is what the server does.
+
+    def arrive(self, request: gr.Request, arriving: dict | None) -> bool:
+        arriving = arriving if isinstance(arriving, dict) else {}
+        private = arriving.get("private") is True
+        self.privacy.arrive(request.session_hash, arriving.get("tab"), private)
+        return private
+
+    def choose(self, request: gr.Request, private: bool) -> None:
+        self.privacy.choose(request.session_hash, private)
+
+    def leave(self, request: gr.Request) -> None:
+        self.privacy.leave(request.session_hash)
+
+    def remember(self, request: gr.Request, shown: dict) -> dict:
+        """The entry of the clip that is shown. Where there is none, the last one stays, because answers may overtake."""
+        path, words = file_of(self.desk, shown), words_for(request)
+        if path is None:
+            return gr.skip()
+        job, clip = self.desk.studio.find(shown["number"]), shown["clip"]
+        try:
+            return history_entries.make(job, clip, path, words)
+        except OSError:  # deleted between two lines
+            return gr.skip()
+
+    def which(self, event: gr.SelectData) -> int:
+        return event.index
+
+    def reopen(self, request: gr.Request, picked: dict | None) -> list:
+        """The picked clip in the place of clips, or what it was made from if it has been deleted."""
+        words, buttons = words_for(request), [gr.update(interactive=True)] * 2
+        try:
+            entry = history_entries.read(picked, words)
+        except ValueError as error:
+            return [*self.run.changes(), self.problem(words_of(error, words)), *buttons, *self.unchanged()]
+        shown = {"number": entry.number, "clip": entry.clip}
+        if file_of(self.desk, shown) is None:
+            said = wording.status(words("history.deleted"), words("history.make_again"))
+            return [
+                *self.run.changes(),
+                said,
+                *buttons,
+                *self.restore(words, entry.settings, entry.photo, entry.back_photo),
+            ]
+        job = self.desk.studio.find(entry.number)
+        said = wording.finished(words, job.results[entry.clip])
+        return [*self.run.changes_for_result(job, entry.clip, said), "", *buttons, *self.unchanged()]
+
+    def use_settings(self, request: gr.Request, picked: dict | None) -> list:
+        """The settings and the photo of the picked clip in the page."""
+        words = words_for(request)
+        try:
+            entry = history_entries.read(picked, words)
+            updates = self.restore(words, entry.settings, entry.photo, entry.back_photo)
+            return [wording.status(words("history.restored")), *updates]
+        except ValueError as error:
+            return [self.problem(words_of(error, words)), *self.unchanged()]
+
+    def fetch(self, request: gr.Request, visit: Visit, typed: str | None) -> Iterator[list]:
+        """The job with a number: its clip, or how far it is."""
+        words, job = words_for(request), self.desk.studio.find(typed)
+        if job is None:
+            key = "history.no_clip" if (typed or "").strip() else "history.no_number"
+            said = words(key, number=(typed or "").strip(), minutes=AVAILABLE_SECONDS // 60)
+            yield [*self.run.changes(), self.problem(said)]
+            return
+        yield [*self.run.changes(), wording.status(words("history.fetched", number=spoken_number(job.number)))]
+        for changes in self.run.show(visit, job, words):
+            yield [*changes, gr.skip()]
+
+    def open(self, request: gr.Request, upload: dict | None) -> list:
+        """A clip that was dropped back on the page: its settings, and its first frame as the photo. A photo of the back is not in
+        it."""
+        words, emptied = words_for(request), None
+        try:
+            path = uploaded_path(upload or {})
+        except PhotoError:
+            return [emptied, self.problem(words("history.file_gone")), *self.unchanged()]
+        try:
+            settings, photo = read_provenance(path), first_frame(path)
+            updates = self.restore(words, settings, photo)
+            said = wording.status(words("history.restored_file"), self.differences(words, settings))
+        except ValueError as error:
+            if path.suffix.lower() in PICTURES:  # the photo box says it, if it is no photo either
+                return [emptied, "", gr.update(value=str(path)), *self.unchanged()[1:]]
+            return [emptied, self.problem(words_of(error, words)), *self.unchanged()]
+        return [emptied, said, *updates]
+
+    def differences(self, words: Words, settings: dict) -> str:
+        """Why a new clip of these settings would look different."""
+        made_by, own = settings.get("model"), self.desk.studio.pipe.model_name
+        said = [words("history.other_model", model=made_by)] if made_by and own and made_by != own else []
+        if settings.get(WITH_BACK_PHOTO) and self.desk.studio.pipe.has_geometry:
+            said.append(words("history.back_missing"))
+        return " ".join(said)
+
+    def restore(self, words: Words, settings: dict, photo: Image.Image | dict, back_photo: dict | None = None) -> list:
+        """Changes of `outputs`.
+
+        Args:
+            words: the visitor's language.
+            settings: as `AnimationRequest.settings` writes them; the browser may have changed them.
+            photo: the photo, or what the browser sent of it.
+            back_photo: what the browser sent of the photo of the back.
+
+        Raises:
+            ValueError: if this page cannot make a clip of them.
+        """
+        settings = {name: settings[name] for name in SETTINGS if name in settings}
+        try:
+            AnimationRequest(photo=None, **settings).check(self.desk.studio.pipe)
+        except TypeError as error:  # a name is missing, or a value is of no kind that can be looked up
+            raise ValueError(words("history.damaged")) from error
+        photo = photo if isinstance(photo, Image.Image) else read_upload(photo)
+        back = read_upload(back_photo) if back_photo and self.desk.studio.pipe.has_geometry else None
+        belongs_to = ""  # to the photo that comes with it
+        return [gr.update(value=photo), gr.update(value=back), *self.settings.restored(settings), belongs_to]
+
+    def unchanged(self) -> list:
+        return [gr.skip() for _ in self.outputs]
+
+    @staticmethod
+    def problem(sentence: str) -> str:
+        return wording.status(sentence, problem=True)

@@ -1,0 +1,171 @@
+"""The contact sheet of a job of several clips: a moving thumbnail for each, and words on how far the job is."""
+
+import os
+import uuid
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from ...generation.job import Job
+from ...generation.request import AnimationRequest, Finished, Segment, Step, Waiting
+from ...video.io import read_frames
+from .. import wording
+from ..languages import Words
+
+
+THUMBNAIL_WIDTH = 240  # pixels
+THUMBNAIL_RATE = 12.0  # frames a second, at most
+THUMBNAIL_QUALITY = 70
+FADING = 0.65  # of a photo whose clip is not made yet, towards grey
+GREY = (128, 128, 128)
+
+
+def cells(job: Job, words: Words, moving: bool) -> list[tuple[str, str]]:
+    """A picture file and a caption for each clip of a job: what was made of it, or its photo, faded, while nothing was.
+
+    Args:
+        job: the job; its clips stand in the order of photos, then motions, then seeds.
+        words: the visitor's language.
+        moving: whether the thumbnails play; otherwise they show the middle of their clips.
+
+    Raises:
+        OSError: if the job has been deleted.
+    """
+    return [(str(_picture(job, clip, moving)), _caption(job, clip, words)) for clip in range(len(job.requests))]
+
+
+def name_of(job: Job, clip: int, words: Words) -> str:
+    """What a clip of a job is called: its motion and its seed, and which photo where there are several."""
+    request = job.requests[clip]
+    parts = [words("lookbook.photo", index=_photo(job, clip) + 1)] if _num_photos(job) > 1 else []
+    parts += [words(f"motion.{request.motion}")] if request.motion else []
+    return " · ".join([*parts, words("lookbook.seed", seed=request.seed)])
+
+
+def _caption(job: Job, clip: int, words: Words) -> str:
+    name, result = name_of(job, clip, words), job.results[clip]
+    if result is None:
+        return words("lookbook.not_made" if job.has_ended else "lookbook.waiting", name=name)
+    return name if result.whole else words("lookbook.partly", name=name)
+
+
+def _takes(job: Job) -> int:
+    """How many clips each photo of a job has."""
+    return len({(request.motion, request.seed) for request in job.requests})
+
+
+def _num_photos(job: Job) -> int:
+    return len(job.requests) // _takes(job)
+
+
+def _photo(job: Job, clip: int) -> int:
+    return clip // _takes(job)
+
+
+def _picture(job: Job, clip: int, moving: bool) -> Path:
+    """A clip's thumbnail, made when it is first wanted; it is deleted with its job."""
+    result = job.results[clip]
+    if result is None:
+        first = _photo(job, clip) * _takes(job)  # the same picture for all clips of one photo
+        path = job.folder / f"waiting-{first}.webp"
+        return (
+            path if path.is_file() else _written(path, lambda unfinished: _write_faded(job.photo(first), unfinished))
+        )
+    path = job.folder / f"thumbnail-{clip}-{'moving' if moving else 'still'}.webp"
+    if not path.is_file():
+        _written(path, lambda unfinished: write_thumbnail(result, unfinished, moving))
+    return path
+
+
+def write_thumbnail(result: Finished, path: Path, moving: bool) -> None:
+    """Writes a clip `THUMBNAIL_WIDTH` wide as an animated WebP, which every browser plays many of at a time by itself, phones
+    included, or its middle as a still one."""
+    frames = read_frames(result.path)  # uint8 RGB, [F, height, width, 3]
+    every = max(1, round(result.fps / THUMBNAIL_RATE))
+    chosen = frames[::every] if moving else frames[len(frames) // 2 :][:1]
+    pictures = [_small(Image.fromarray(frame)) for frame in chosen]
+    looks = {"quality": THUMBNAIL_QUALITY, "method": 0}
+    if moving:
+        looks |= {
+            "save_all": True,
+            "append_images": pictures[1:],
+            "duration": round(1000 * every / result.fps),
+            "loop": 0,
+        }
+    pictures[0].save(path, **looks)
+
+
+def _write_faded(photo: Image.Image, path: Path) -> None:
+    small = _small(photo)
+    Image.blend(small, Image.new("RGB", small.size, GREY), FADING).save(path, quality=THUMBNAIL_QUALITY)
+
+
+def _small(picture: Image.Image) -> Image.Image:
+    width = min(THUMBNAIL_WIDTH, picture.width)
+    return picture.resize((width, round(width / picture.width * picture.height)), Image.Resampling.BILINEAR)
+
+
+def pack(job: Job) -> Path | None:
+    """A zip of all clips that a job has made so far, or `None` if there are none; it is deleted with its job.
+
+    Raises:
+        OSError: if the job has been deleted.
+    """
+    made = [result for result in job.results if result is not None]
+    if not made:
+        return None
+
+    def write(path: Path) -> None:
+        with zipfile.ZipFile(path, "w") as archive:  # stored as they are: nothing makes an mp4 smaller
+            for result in made:
+                motion = job.requests[result.clip].motion or "clip"
+                archive.write(result.path, f"{result.clip + 1:02}-{motion}-{result.seed}.mp4")
+
+    return _written(job.folder / "fashionflow-lookbook.zip", write)
+
+
+def _written(path: Path, write: Callable[[Path], None]) -> Path:
+    """Writes a file that nobody ever sees half of, though two tabs may ask for it at the same time."""
+    unfinished = path.with_name(f"{uuid.uuid4().hex}{path.suffix}")
+    try:
+        write(unfinished)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return path
+
+
+def progress(
+    words: Words, job: Job, event: Waiting | Step | Segment, seconds_of: Callable[[Sequence[AnimationRequest]], float]
+) -> str:
+    """Which clip of a job is being made, and how long the whole job still takes.
+
+    Args:
+        words: the visitor's language.
+        job: the job.
+        event: what the studio told of it.
+        seconds_of: how long requests take, as far as is known.
+    """
+    at_work = isinstance(event, (Step, Segment))
+    clip = event.clip if at_work else job.next_clip
+    if clip is None:  # all clips are made, and the job is about to say so
+        clip = len(job.requests) - 1
+    left = seconds_of(job.requests[clip + at_work :]) + (event.remaining if at_work else event.seconds)
+    time, total = wording.duration(words, left), len(job.requests)
+    headline = words("lookbook.clip_of", clip=clip + 1, total=total)
+    if at_work or event.ahead == 0:
+        detail = words("lookbook.left", time=time)
+    else:
+        key = "lookbook.others_first_one" if event.ahead == 1 else "lookbook.others_first_many"
+        detail = words(key, count=event.ahead, time=time)
+    within = event.index / event.total if isinstance(event, Step) else float(isinstance(event, Segment))
+    return wording.status(headline, detail, (clip + within) / total)
+
+
+def ending(words: Words, job: Job) -> str:
+    """How a job ended, in words, once it has."""
+    made, total = sum(result is not None for result in job.results), len(job.results)
+    keys = {"finished": "lookbook.done", "stopped": "lookbook.stopped", "failed": "lookbook.failed"}
+    return wording.status(words(keys[job.state], made=made, total=total), problem=job.state == "failed")

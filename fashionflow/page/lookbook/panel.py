@@ -1,0 +1,279 @@
+"""Many clips from one job: several seeds by several motions, or several photos, as a contact sheet."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import gradio as gr
+
+from ...generation.job import Job
+from ...generation.request import AnimationRequest, Finished
+from ...pipelines.motions import MOTIONS
+from .. import wording
+from ..context import HELPER, Desk
+from ..languages import LABELS, Words, words_for, words_of
+from ..photo_box import PhotoBox
+from ..run import Run
+from ..settings import Settings
+from . import contact_sheet
+from . import plan as lookbook_plan
+from .pick import Opened, Picking
+
+
+# The components that a lookbook changes while it is made, in the order in which Gradio is told of them.
+OUTPUTS = ("sheet", "note", "status", "picked", "make", "stop", "longer", "full", "download", "result", "last")
+
+START_MOTIONS = ("turn-left", "turn-right", "walk")
+COLUMNS = {1: 4, 2: 4, 3: 3, 4: 4}
+"""Of the contact sheet, by the number of seeds: whole motions in a row."""
+
+logger = logging.getLogger(__name__)
+
+
+class Lookbook:
+    def __init__(self, desk: Desk, photo_box: PhotoBox, settings: Settings, run: Run):
+        self.desk, self.photo_box, self.settings, self.run = desk, photo_box, settings, run
+        self.components: dict[str, gr.components.Component] = {}
+        self.opened, self.picking = gr.State(Opened()), Picking(desk, settings, run)
+        self.components["last"] = gr.BrowserState("", storage_key="fashionflow-lookbook", secret="fashionflow")
+
+    @property
+    def outputs(self) -> list[gr.components.Component]:
+        return [self.components[name] for name in OUTPUTS]
+
+    def build(self) -> None:
+        self.fold = gr.Accordion(LABELS("lookbook.title"), open=False, elem_id="lookbook")
+        with self.fold:
+            gr.HTML(LABELS("lookbook.about"), padding=False, elem_id="lookbook-about")
+            with gr.Row():
+                self.motions = gr.CheckboxGroup(
+                    [(LABELS(f"motion.{name}"), name) for name in MOTIONS],
+                    value=list(START_MOTIONS) if self.desk.studio.pipe.has_motion else [],
+                    label=LABELS("lookbook.motions"),
+                    visible=self.desk.studio.pipe.has_motion,
+                    min_width=280,
+                    elem_id="lookbook-motions",
+                )
+                self.seeds = gr.Slider(
+                    1,
+                    lookbook_plan.MOST_SEEDS,
+                    lookbook_plan.MOST_SEEDS,
+                    step=1,
+                    label=LABELS("lookbook.seeds"),
+                    info=LABELS("lookbook.seeds_info"),
+                    min_width=200,
+                    elem_id="lookbook-seeds",
+                )
+            with gr.Accordion(LABELS("lookbook.photos_title"), open=False, elem_id="lookbook-photos-fold"):
+                self.photos = gr.File(
+                    file_count="multiple",
+                    file_types=["image"],
+                    label=LABELS("lookbook.photos"),
+                    height=160,
+                    elem_id="lookbook-photos",
+                )
+            self.promise = gr.HTML(padding=False, elem_id="lookbook-promise")
+            with gr.Row():
+                self._button("make", variant="primary", scale=3, min_width=120)
+                self._button("stop", variant="stop", interactive=False, scale=1, min_width=80)
+            self.components["note"] = gr.HTML(visible=False, padding=False, elem_id="lookbook-note")
+            self.components["status"] = gr.HTML(padding=False, elem_id="lookbook-status")
+            self._build_result()
+        self.timer = gr.Timer(5, active=False)
+
+    def _build_result(self) -> None:
+        with gr.Row(visible=False, elem_id="lookbook-result") as self.components["result"]:
+            with gr.Column(scale=4, min_width=300):
+                self.components["sheet"] = gr.Gallery(
+                    label=LABELS("lookbook.sheet"),
+                    show_label=False,
+                    allow_preview=False,
+                    interactive=False,
+                    object_fit="contain",
+                    height="none",
+                    buttons=[],
+                    elem_id="lookbook-sheet",
+                )
+            with gr.Column(scale=1, min_width=240, elem_id="lookbook-side"):
+                self.components["picked"] = gr.HTML(padding=False, elem_id="lookbook-picked")
+                with gr.Row():
+                    self._button("longer", interactive=False, min_width=130)
+                    self._button("full", interactive=False, min_width=130)
+                self.components["download"] = gr.DownloadButton(
+                    LABELS("lookbook.download"), interactive=False, elem_id="lookbook-download"
+                )
+                self.moving = gr.Checkbox(
+                    True, label=LABELS("lookbook.moving"), container=False, elem_id="lookbook-moving"
+                )
+
+    def _button(self, name: str, **looks) -> None:
+        self.components[name] = gr.Button(LABELS(f"lookbook.{name}"), elem_id=f"lookbook-{name}", **looks)
+
+    def connect(self, page: gr.Blocks) -> None:
+        following = {
+            "preprocess": False,
+            "show_progress": "hidden",
+            "concurrency_limit": None,
+            "api_visibility": "private",
+        }
+        chosen = [self.photos, self.motions, self.seeds, *self.settings.inputs]
+        make, stop = self.components["make"], self.components["stop"]
+        make.click(
+            self.make,
+            [self.opened, *self.photo_box.inputs, self.photo_box.back.photo, *chosen],
+            self.outputs,
+            trigger_mode="once",
+            api_name="lookbook",
+            **following,
+        )
+        stop.click(self.stop, self.opened, stop, **HELPER)
+        last = self.components["last"]
+        page.load(
+            self.resume,
+            [self.opened, last],
+            [self.fold, *self.outputs],
+            api_name="resume_lookbook",
+            **following,
+        )
+        # Whoever wants no motion gets still thumbnails from the beginning.
+        calm = "() => !window.matchMedia('(prefers-reduced-motion: reduce)').matches"
+        page.load(None, None, self.moving, js=calm, api_visibility="private")
+        self.moving.change(self.redraw, [self.opened, self.moving], self.components["sheet"], **HELPER)
+        self.components["sheet"].change(None, js="() => window.fashionflow.nameThumbnails()", api_visibility="private")
+        self.picking.connect(self.components, self.opened, following)
+        # Nobody is told how long a lookbook takes before it is unfolded.
+        self.fold.expand(lambda: gr.Timer(active=True), None, self.timer, **HELPER)
+        self.fold.collapse(lambda: gr.Timer(active=False), None, self.timer, **HELPER)
+        gr.on(
+            [
+                self.fold.expand,
+                self.timer.tick,
+                *(component.change for component in (*chosen[:3], self.photo_box.back.photo)),
+            ],
+            self.say_promise,
+            [self.photo_box.back.photo, *chosen],
+            self.promise,
+            preprocess=False,
+            **HELPER,
+        )
+
+    def say_promise(self, request: gr.Request, back, uploads, motions, seeds, *values) -> str:
+        words, num_photos = words_for(request), len(uploads or []) or 1
+        try:
+            requests = lookbook_plan.takes(words, self.settings, motions, seeds, num_photos, list(values))
+        except ValueError as error:
+            return wording.status(str(error), problem=True)
+        requests = num_photos * requests
+        note = words("lookbook.back_not_used") if back and uploads else ""
+        return lookbook_plan.promise(words, requests, self.desk.studio.estimate(requests), note)
+
+    def make(
+        self, request: gr.Request, opened: Opened, upload, zoom, across, down, back, uploads, motions, seeds, *values
+    ) -> Iterator[list]:
+        """One lookbook, as changes of `OUTPUTS`."""
+        words, studio, problems = words_for(request), self.desk.studio, []
+        try:
+            self.desk.check_line(words)
+            requests = lookbook_plan.takes(words, self.settings, motions, seeds, len(uploads or []) or 1, list(values))
+            if uploads:
+                photos, problems = lookbook_plan.read_photos(words, self.photo_box, uploads)
+                given = [{"photo": photo} for photo in photos]
+            else:
+                photo = self.photo_box.fitted(upload, zoom, across, down)
+                given = [{"photo": photo, "back_photo": self.photo_box.back.fitted(back, words)}]
+            if not given:
+                raise ValueError(" ".join(problems))
+            # Pieces are for the live player, which shows one clip at a time.
+            job = studio.submit([replace(take, **photos) for photos in given for take in requests], segments=False)
+        except ValueError as error:
+            yield self.changes(note=self.problem(words_of(error, words)))
+            return
+        yield from self.follow(opened, job, words, self.problem(" ".join(problems)))
+
+    def resume(self, opened: Opened, last: str | None, request: gr.Request) -> Iterator[list]:
+        """This browser's last lookbook, from where it is now."""
+        job = self.desk.studio.find(opened.number or last)
+        if job is None:
+            # Whoever comes back on another day need not hear of it.
+            lost = words_for(request)("lookbook.lost") if opened.number else ""
+            yield [gr.skip(), *self.nothing(self.problem(lost))]
+            return
+        for index, changes in enumerate(self.follow(opened, job, words_for(request))):
+            yield [gr.skip() if index else gr.update(open=True), *changes]
+
+    def follow(self, opened: Opened, job: Job, words: Words, note: object = gr.skip()) -> Iterator[list]:
+        """Follows a job to its end, as changes of `OUTPUTS`."""
+        if opened.number != job.number:
+            opened.number, opened.clip = job.number, None
+        columns = COLUMNS.get(len({request.seed for request in job.requests}), 4)
+        try:
+            drawn = list(job.results)
+            yield self.changes(
+                note=note,
+                picked=gr.skip() if opened.clip is not None else self.picking.nothing_picked(words),
+                make=gr.update(interactive=job.has_ended),
+                stop=gr.update(interactive=not job.has_ended),
+                result=gr.update(visible=True),
+                last=job.number,
+                **self._drawn(job, words, opened, columns),
+            )
+            for event in job.follow():
+                if opened.number != job.number:  # the visitor has begun another one
+                    return
+                if not isinstance(event, Finished):
+                    yield self.changes(status=contact_sheet.progress(words, job, event, self._seconds_of))
+                elif drawn != job.results:
+                    drawn = list(job.results)
+                    yield self.changes(**self._drawn(job, words, opened, columns))
+        except Exception as error:
+            if error is not job.error and self.desk.studio.find(job.number):
+                raise
+            logger.exception("A lookbook came to an early end.")
+        try:
+            status, drawn = contact_sheet.ending(words, job), self._drawn(job, words, opened, columns)
+            yield self.changes(status=status, **drawn, **self.idle())
+        except OSError:  # the job has been deleted
+            yield self.nothing(self.problem(words("lookbook.lost")))
+
+    def stop(self, opened: Opened) -> dict:
+        """Asks the lookbook to end; it says itself when it has, and what was made is kept."""
+        if job := self.desk.studio.find(opened.number):
+            self.desk.studio.stop(job)
+        return gr.update(interactive=False)
+
+    def redraw(self, opened: Opened, moving: bool, request: gr.Request) -> object:
+        """The contact sheet with thumbnails that play, or do not."""
+        opened.moving = moving
+        job = self.desk.studio.find(opened.number)
+        try:
+            return contact_sheet.cells(job, words_for(request), moving) if job else gr.skip()
+        except OSError:  # deleted between two lines
+            return gr.skip()
+
+    def _drawn(self, job: Job, words: Words, opened: Opened, columns: int) -> dict:
+        """The contact sheet and the file of all clips, as they are now."""
+        cells, packed = contact_sheet.cells(job, words, opened.moving), contact_sheet.pack(job)
+        return {
+            "sheet": gr.update(value=cells, columns=columns),
+            "download": gr.update(value=packed and str(packed), interactive=packed is not None),
+        }
+
+    def _seconds_of(self, requests: Sequence[AnimationRequest]) -> float:
+        return self.desk.studio.estimate(requests).seconds
+
+    def nothing(self, note: object) -> list:
+        return self.changes(note=note, status="", result=gr.update(visible=False), **self.idle())
+
+    @staticmethod
+    def idle() -> dict:
+        return {"make": gr.update(interactive=True), "stop": gr.update(interactive=False)}
+
+    @staticmethod
+    def problem(sentence: str) -> dict:
+        """An update of the note: a sentence, or nothing for none."""
+        return gr.update(value=wording.status(sentence, problem=True), visible=bool(sentence))
+
+    @staticmethod
+    def changes(**changed) -> list:
+        """A value for each of `OUTPUTS`; what is not named stays as it is."""
+        return [changed.get(name, gr.skip()) for name in OUTPUTS]

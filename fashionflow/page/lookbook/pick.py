@@ -1,0 +1,141 @@
+"""One clip of a lookbook: looked at in the page's own place for clips, made longer, or made at full steps."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import gradio as gr
+
+from ...generation.job import Job
+from ...generation.request import AnimationRequest
+from .. import wording
+from ..context import HELPER, Desk, Visit
+from ..languages import Words, words_for
+from ..run import Run
+from ..settings import Settings
+from . import contact_sheet
+from . import plan as lookbook_plan
+
+
+class Opened:
+    """The lookbook that a visitor has open in a tab. Gradio copies it for every new one.
+
+    Attributes:
+        number: of its job, "" for none.
+        clip: which clip was picked last, `None` for none.
+        moving: whether thumbnails play.
+    """
+
+    def __init__(self):
+        self.number, self.clip, self.moving = "", None, True
+
+    def __deepcopy__(self, memo: dict) -> "Opened":
+        return Opened()
+
+
+class Picking:
+    """What happens to the clip that was picked. Both buttons make a new one of it in an ordinary run."""
+
+    CHANGES: dict[str, Callable[[Settings, AnimationRequest], AnimationRequest | None]] = {
+        "longer": lookbook_plan.longer,
+        "full": lookbook_plan.at_full_steps,
+    }
+
+    def __init__(self, desk: Desk, settings: Settings, run: Run):
+        self.desk, self.settings, self.run = desk, settings, run
+
+    def connect(self, components: dict[str, gr.components.Component], opened: gr.State, following: dict) -> None:
+        """
+        Args:
+            components: the lookbook's, by name.
+            opened: what the page remembers of it.
+            following: how an event that follows a job is told to Gradio.
+        """
+        picked, buttons = components["picked"], [components[name] for name in self.CHANGES]
+        outputs = [*self.run.outputs, picked]
+        pick = components["sheet"].select(self.pick, opened, [*outputs, *buttons], preprocess=False, **HELPER)
+        pick.then(None, js="() => window.fashionflow.showPickedClip()", api_visibility="private")
+        for make, button in zip((self.longer, self.full), buttons, strict=True):
+            inputs, name = [opened, self.run.visit], f"lookbook_{make.__name__}"
+            button.click(make, inputs, outputs, trigger_mode="once", api_name=name, **following)
+            button.click(None, js="() => window.fashionflow.showTheStage()", api_visibility="private")
+
+    def pick(self, event: gr.SelectData, request: gr.Request, opened: Opened) -> list:
+        """Shows a clip of the contact sheet, and what else can be made of it."""
+        words, job = words_for(request), self.desk.studio.find(opened.number)
+        unchanged = self.run.changes()
+        if job is None:
+            return [*unchanged, self.problem(words("lookbook.lost")), *self.buttons(False, False)]
+        clip, name = event.index, contact_sheet.name_of(job, event.index, words)
+        result = job.results[clip]
+        if result is None:
+            key = "lookbook.is_not_made" if job.has_ended else "lookbook.is_waiting"
+            return [*unchanged, self.problem(words(key, name=name)), gr.skip(), gr.skip()]
+        opened.clip = clip
+        # What was promised, and how long it waited, is told of whole jobs.
+        said = wording.finished(words, replace(result, promised=None, waited=0.0))
+        changed = {key: change(self.settings, job.requests[clip]) for key, change in self.CHANGES.items()}
+        picked = wording.status(name, self.choices(words, changed))
+        return [
+            *self.run.changes_for_result(job, clip, said),
+            picked,
+            *self.buttons(*(request is not None for request in changed.values())),
+        ]
+
+    def choices(self, words: Words, changed: dict[str, AnimationRequest | None]) -> str:
+        """What the two buttons would make, and how long that would take."""
+        sentences = []
+        for name, request in changed.items():
+            if request is None:
+                sentences.append(words(f"lookbook.no_{name}"))
+            else:
+                factor, fps = request.playing_rate(self.desk.studio.pipe)
+                length = f"{(factor * (request.frames - 1) + 1) / fps:.1f}"
+                time = wording.duration(words, self.desk.studio.estimate([request]).seconds)
+                sentences.append(words(f"lookbook.say_{name}", length=length, steps=request.steps, time=time))
+        return " ".join(sentences)
+
+    def longer(self, request: gr.Request, opened: Opened, visit: Visit) -> Iterator[list]:
+        yield from self.again("longer", words_for(request), opened, visit)
+
+    def full(self, request: gr.Request, opened: Opened, visit: Visit) -> Iterator[list]:
+        yield from self.again("full", words_for(request), opened, visit)
+
+    def again(self, name: str, words: Words, opened: Opened, visit: Visit) -> Iterator[list]:
+        """The picked clip once more and changed, as an ordinary run: changes of `Run.outputs`, and what is said here."""
+        studio = self.desk.studio
+        try:
+            job, running = studio.find(opened.number), studio.find(visit.number)
+            if job is None or opened.clip is None:
+                raise ValueError(words("lookbook.lost"))
+            if running is not None and not running.has_ended:
+                raise ValueError(words("lookbook.busy"))
+            self.desk.check_line(words)
+            changed = self.CHANGES[name](self.settings, job.requests[opened.clip])
+            if changed is None:
+                raise ValueError(words(f"lookbook.no_{name}"))
+            photos = {"photo": self.photo(job, opened.clip, words), "back_photo": job.back_photo(opened.clip)}
+            new = studio.submit(replace(changed, **photos), segments=self.desk.live)
+        except ValueError as error:
+            yield [*self.run.changes(), self.problem(str(error))]
+            return
+        for changes in self.run.show(visit, new, words):
+            yield [*changes, gr.skip()]
+
+    @staticmethod
+    def photo(job: Job, clip: int, words: Words):
+        try:
+            return job.photo(clip)
+        except OSError as error:  # deleted between two lines
+            raise ValueError(words("lookbook.lost")) from error
+
+    @staticmethod
+    def nothing_picked(words: Words) -> str:
+        return wording.status(words("lookbook.pick"))
+
+    @staticmethod
+    def buttons(*possible: bool) -> list[dict]:
+        return [gr.update(interactive=button) for button in possible]
+
+    @staticmethod
+    def problem(sentence: str) -> str:
+        return wording.status(sentence, problem=True)

@@ -1,0 +1,134 @@
+"""The page's door for programs and assistants: nothing is fetched for them, and nothing of them stays behind.
+
+Assistants come by MCP, which Gradio speaks if the package `mcp` is installed (`mcp_server=True`). Left to
+itself, Gradio would download a file that is named by its address, keep one that comes as a data URI for ever, and tell gradio.app
+that its own client was started.
+"""
+
+import binascii
+import logging
+import os
+import re
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import unquote
+
+import gradio as gr
+import gradio.mcp
+from gradio.processing_utils import save_base64_to_cache
+from gradio.utils import get_function_description, get_upload_folder, is_in_or_equal
+from gradio_client.utils import handle_file, is_file_obj_with_meta, is_http_url_like, traverse
+
+from .api.plain import Refusal
+
+
+NOT_FETCHED = (
+    "Nothing is fetched from an address such as {address!r}; send the file itself, as an upload or as a data URI "
+    "(data:image/jpeg;base64,...)."
+)
+MOST_MEGABYTES = 12
+"""Of a file in a data URI, which is 4 / 3 as long. Uploads may be larger."""
+LONGEST_ADDRESS = 80  # letters of it that are said back
+FILE_FORMAT = (
+    f"a file as a data URI (data:image/jpeg;base64,...) of at most {MOST_MEGABYTES} MB, or the address that this server gave an "
+    "upload"
+)
+
+logger = logging.getLogger(__name__)
+
+
+def mcp_is_installed() -> bool:
+    return find_spec("mcp") is not None
+
+
+def prepare(page: gr.Blocks) -> None:
+    """Has a page fetch no file for anybody, and fills in what a program left out at the end of an endpoint's values."""
+    read = page.preprocess_data
+
+    async def read_local(block_fn, inputs: list, *rest, **options) -> list:
+        traverse(inputs, refuse_address, is_file_obj_with_meta)
+        if block_fn.api_visibility == "public":
+            inputs = [*inputs, *(component.value for component in block_fn.inputs[len(inputs) :])]
+        return await read(block_fn, inputs, *rest, **options)
+
+    launch = page.launch
+
+    def launch_once(*arguments, app_kwargs: dict | None = None, **options):
+        # Gradio writes into these what starts this page's MCP server, and another page must not start it again.
+        return launch(*arguments, app_kwargs=dict(app_kwargs or {}), **options)
+
+    page.preprocess_data, page.launch = read_local, launch_once
+    if mcp_is_installed():
+        gradio.mcp.GradioMCPServer = AssistantServer  # what `mcp_server=True` starts
+    else:
+        logger.info("Assistants cannot use this page (MCP), because the Python package mcp is not installed.")
+
+
+def refuse_address(file: dict) -> dict:
+    """A file as it is, if it is one; Gradio would download one whose path is an address."""
+    if is_http_url_like(file["path"]):
+        raise Refusal(NOT_FETCHED.format(address=file["path"][:LONGEST_ADDRESS]))
+    return file
+
+
+class AssistantServer(gradio.mcp.GradioMCPServer):
+    """Gradio's MCP server for one page."""
+
+    if mcp_is_installed():  # whose own limit is 4 MiB, less than a phone's photo
+        StreamableHTTPSessionManager = partial(
+            gradio.mcp.GradioMCPServer.StreamableHTTPSessionManager,
+            max_request_body_size=round(MOST_MEGABYTES * 1e6 * 4 / 3) + 2**16,
+        )
+
+    def _get_or_create_client(self):
+        # Its own argument for this is overruled by the environment.
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        return super()._get_or_create_client()
+
+    async def _execute_tool_without_progress(self, job) -> list:
+        (result,) = await super()._execute_tool_without_progress(job)
+        return (
+            list(result) if isinstance(result, tuple) else [result]
+        )  # several results are several, with progress or not
+
+    @property
+    def _file_data_tool_description(self) -> str:
+        return " A file is given as a data URI."
+
+    def get_fn_description(self, block_fn, tool_name: str) -> tuple[str, dict[str, str]]:
+        description, parameters, returns = get_function_description(block_fn.fn)
+        _, files = self.get_input_schema(tool_name, parameters)
+        if files:
+            description += self._file_data_tool_description
+        return f"{description} Returns {' '.join(returns)}", parameters
+
+    def simplify_filedata_schema(self, schema: dict) -> tuple[dict, list[list[str | int]]]:
+        schema, positions = super().simplify_filedata_schema(schema)
+        for name, *_ in positions:
+            schema["properties"][name]["format"] = FILE_FORMAT
+        return schema, positions
+
+    def convert_strings_to_filedata(self, value: dict, filedata_positions: list[list[str | int]]) -> dict:
+        names = [name for name, *_ in filedata_positions if value.get(name) is not None]
+        return value | {name: self._received(value[name]) for name in names}
+
+    def _received(self, text: object) -> dict:
+        """A file that came as a data URI, among the uploads, which are deleted in time; or one that was uploaded before.
+
+        Raises:
+            Refusal: one sentence, if it is neither.
+        """
+        if not isinstance(text, str) or not text.startswith("data:"):
+            address = re.fullmatch(r"https?://\S*/gradio_api/file=(\S+)", str(text))
+            path = unquote(address[1]) if address else ""
+            # Gradio hands over files of this machine by their path, so only an upload may go on from here.
+            if not path or not is_in_or_equal(path, get_upload_folder()) or not Path(path).is_file():
+                raise Refusal(NOT_FETCHED.format(address=str(text)[:LONGEST_ADDRESS]))
+            return handle_file(path)
+        try:
+            path = save_base64_to_cache(text, get_upload_folder())
+        except (binascii.Error, ValueError) as error:
+            raise Refusal("The data URI is damaged; send data:image/jpeg;base64, and the file in base64.") from error
+        self.blocks.upload_file_set.add(path)
+        return handle_file(path)

@@ -1,0 +1,308 @@
+"""Where a pipeline comes from: the model that ships, a folder, or the Hugging Face Hub; and the device that it runs on."""
+
+import json
+import logging
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import diffusers
+import torch
+import transformers
+from diffusers import AutoencoderTiny, ModelMixin
+from diffusers.models.attention_dispatch import dispatch_attention_fn
+from diffusers.utils.import_utils import is_xformers_available
+from huggingface_hub import snapshot_download
+from safetensors import SafetensorError, safe_open
+
+from ..pipelines import FashionFlowPipeline
+from ..video.metadata import model_hash
+from .acceleration import DEFAULTS, Switches, number_format, prepare
+
+
+SHIPPED_MODEL = Path(__file__).resolve().parents[1] / "assets" / "models" / "fashionflow-mini"
+MODEL_VARIABLE = "FASHIONFLOW_MODEL"
+HUB_ID = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+
+# The parts of a pipeline, each a folder of this name, and the file in it that says what it is.
+CONFIG_FILES = {
+    "unet": "config.json",
+    "conditioner": "config.json",
+    "vae": "config.json",
+    "image_encoder": "config.json",
+    "image_processor": "preprocessor_config.json",
+    "scheduler": "scheduler_config.json",
+}
+
+XFORMERS_LAST_CAPABILITY = (9, 0)
+"""xFormers' only kernel for attention with a position bias runs on cards up to this compute capability (Hopper)."""
+
+
+class ModelError(ValueError):
+    """The model cannot be loaded; the message says which, why, and what to do, in one sentence."""
+
+
+def load_pipeline(
+    model: str | Path | None = None,
+    device: str | None = None,
+    switches: Switches = DEFAULTS,
+    tiny_decoder: str | Path | None = None,
+    tiny_clips: bool = False,
+) -> FashionFlowPipeline:
+    """A pipeline ready to run, in the number format and with the attention that are best on the device.
+
+    Args:
+        model: a pipeline folder, or a Hub id "owner/name", with "@revision" behind it if need be. By default what the
+            environment variable FASHIONFLOW_MODEL says, or else the model that ships. No folder needs a network.
+        device: "cuda", "mps" or "cpu", with a number behind it if need be; the best there is by default ("auto").
+        switches: what may be done for speed. Whatever they say, the same seed gives the same clip up to rounding.
+        tiny_decoder: folder or Hub id of an `AutoencoderTiny` that draws previews, such as "madebyollin/taesd" for Stable
+            Diffusion's latents.
+        tiny_clips: the clips are drawn by it too: softer, and much sooner where the autoencoder is Stable Diffusion's.
+
+    Raises:
+        ModelError: if there is no such model, or it is incomplete, damaged or of another kind, or there is no decoder for
+            `tiny_clips`.
+        ValueError: if there is no such device, or no such number format.
+    """
+    chosen = choose_device(device)
+    dtype = number_format(chosen, switches.number_format)
+    given = _named(model)
+    folder = _find(given)
+    try:
+        _check_files(folder)
+        with _quiet():
+            pipe = FashionFlowPipeline.from_pretrained(
+                folder, dtype=dtype, use_safetensors=True, local_files_only=True
+            )
+        _check_tensors(pipe, folder)
+    except Exception as error:  # what the two libraries raise depends on which file is how damaged
+        reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
+        raise ModelError(
+            f"The model {str(given)!r} cannot be loaded, because {reason}; copy or download its folder again, or leave the "
+            "model out to use the one that ships."
+        ) from error
+    pipe.model_name, pipe.model_hash = model_name(model), model_hash(folder)
+    pipe.to(chosen)
+    for part in (pipe.unet, pipe.vae):
+        prepare(part, switches)
+    if tiny_decoder is not None:
+        pipe.tiny_decoder = prepare(_load_tiny_decoder(tiny_decoder, pipe, dtype).to(chosen), switches)
+        pipe.tiny_clips = tiny_clips
+    elif tiny_clips:
+        raise ModelError(
+            "Clips can only be drawn by a tiny decoder that is named too; name one, or leave that to the model."
+        )
+    if switches.xformers and attention_choice(chosen)[0] == "xformers":
+        pipe.unet.enable_xformers_memory_efficient_attention()
+    return pipe
+
+
+def model_name(model: str | Path | None = None) -> str:
+    """What to call the model that `load_pipeline` takes for `model`: its Hub id, or the name of its folder."""
+    given = _named(model)
+    folder = Path(given).expanduser()
+    return folder.resolve().name if folder.is_dir() else str(given)
+
+
+def choose_device(device: str | None = None) -> torch.device:
+    """The device of that name, or the best there is for `None` or "auto".
+
+    Raises:
+        ValueError: if there is no such device here.
+    """
+    if device in (None, "auto"):
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except (RuntimeError, TypeError):
+        chosen = None
+    if chosen is None or chosen.type not in ("cuda", "mps", "cpu"):
+        raise ValueError(f"`device` must be auto, cuda, mps or cpu, got {device!r}.")
+    available = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available()), "cpu": 1}
+    if (chosen.index or 0) >= available[chosen.type]:
+        raise ValueError(
+            f"`device` must be one that PyTorch sees here, which {str(device)!r} is not; choose cpu, or auto for the best."
+        )
+    return chosen
+
+
+def attention_choice(device: torch.device) -> tuple[str, str]:
+    """Which attention runs on the device, "xformers" or "native" (PyTorch's own), and why."""
+    if device.type != "cuda":
+        return "native", "xFormers needs a CUDA GPU"
+    if not is_xformers_available():
+        return "native", "xFormers is not installed"
+    capability = torch.cuda.get_device_capability(device)
+    if capability > XFORMERS_LAST_CAPABILITY:
+        return "native", f"xFormers has no kernel for compute capability {capability[0]}.{capability[1]}"
+    try:  # an xFormers built for another PyTorch is there, but cannot run
+        query = torch.zeros(1, 8, 1, 8, device=device, dtype=number_format(device))  # [B, N, A, D]
+        bias = query.new_zeros(1, 1, 8, 8)
+        dispatch_attention_fn(query, query, query, attn_mask=bias, backend="xformers")
+    except Exception as error:
+        return "native", f"xFormers cannot run ({(str(error).strip() or type(error).__name__).splitlines()[0]})"
+    return "xformers", "installed and fit for this GPU"
+
+
+def running_report(pipe: FashionFlowPipeline) -> str:
+    """What a loaded pipeline runs on and how, in a line: "fashionflow-mini · 256 x 320 · cpu · bfloat16 · attention: PyTorch"."""
+    backends = {processor._attention_backend for processor in pipe.unet.attn_processors.values()}
+    names = sorted({None: "PyTorch", "xformers": "xFormers"}.get(backend, str(backend)) for backend in backends)
+    parts = [
+        pipe.model_name or type(pipe).__name__,
+        f"{pipe.width} x {pipe.height}",
+        str(pipe.device),
+        str(pipe.unet.dtype).removeprefix("torch."),
+        f"attention: {', '.join(names)}",
+    ]
+    return " · ".join(parts)
+
+
+def device_report(device: str | None = None) -> str:
+    """What the models would run on, and how, for a person to read.
+
+    Raises:
+        ValueError: if there is no such device here.
+    """
+    chosen = choose_device(device)
+    name = f"{torch.get_num_threads()} threads"
+    if chosen.type == "cuda":
+        card = torch.cuda.get_device_properties(chosen)
+        name = f"{card.name}, {card.total_memory / 2**30:.0f} GiB, compute capability {card.major}.{card.minor}"
+    attention, reason = attention_choice(chosen)
+    label = {"native": "PyTorch's own", "xformers": "xFormers"}[attention]
+    lines = {
+        "Device": f"{chosen} ({name})",
+        "Numbers": str(number_format(chosen)).removeprefix("torch."),
+        "Attention": f"{label} ({reason})",
+        "PyTorch": torch.__version__,
+    }
+    return "\n".join(f"{title + ':':<11}{text}" for title, text in lines.items())
+
+
+def _load_tiny_decoder(given: str | Path, pipe: FashionFlowPipeline, dtype: torch.dtype) -> AutoencoderTiny:
+    folder = _find(given)
+    try:
+        with _quiet():
+            decoder = AutoencoderTiny.from_pretrained(folder, dtype=dtype, use_safetensors=True, local_files_only=True)
+    except Exception as error:
+        raise ModelError(
+            f"The tiny decoder {str(given)!r} cannot be loaded; it must be a folder or Hub id with an AutoencoderTiny as "
+            "safetensors."
+        ) from error
+    channels, expected = decoder.config.latent_channels, pipe.unet.config.in_channels
+    scale = 2 ** (len(decoder.config.decoder_block_out_channels) - 1)
+    if (channels, scale) != (expected, pipe.vae_scale_factor):
+        raise ModelError(
+            f"The tiny decoder {str(given)!r} draws latents of {channels} channels {scale} times as large, but this model's have "
+            f"{expected} and become {pipe.vae_scale_factor} times as large; name one that was made for them, or none."
+        )
+    return decoder
+
+
+def _named(model: str | Path | None) -> str | Path:
+    return model or os.environ.get(MODEL_VARIABLE) or SHIPPED_MODEL
+
+
+def _find(model: str | Path) -> Path:
+    """The folder of a model, downloaded first if it is on the Hub and not here."""
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise ModelError(
+            f"The model must be a folder or a Hub id, but {str(model)!r} is a file; give the folder it is in."
+        )
+    hub_id = HUB_ID.fullmatch(model) if isinstance(model, str) else None
+    if hub_id is None:
+        raise ModelError(
+            f"There is no model folder at {str(model)!r}; check the name, or leave the model out to use the one that ships."
+            if folder != SHIPPED_MODEL
+            else f"The model that ships is not at {str(model)!r}; clone the repository whole, or name another model."
+        )
+    try:
+        # Tensors and settings only: whatever else a repository holds, code above all, stays there.
+        return Path(
+            snapshot_download(hub_id["name"], revision=hub_id["revision"], allow_patterns=["*.json", "*.safetensors"])
+        )
+    except Exception as error:  # no network, no such repository or revision, not logged in, no space
+        raise ModelError(
+            f"There is no folder {model!r} here, and the Hugging Face Hub gave no model of that name "
+            f"({type(error).__name__}); check the name and the network."
+        ) from error
+
+
+def _check_files(folder: Path) -> None:
+    """Raises a `ValueError` that names the first file that is absent, damaged or not ours."""
+    index = _read_json(folder, "model_index.json")
+    kind = index.get("_class_name")
+    if kind != FashionFlowPipeline.__name__:
+        raise ValueError(f"'model_index.json' says that it is of the kind {kind!r} and not 'FashionFlowPipeline'")
+    for part, config_file in CONFIG_FILES.items():
+        if not isinstance(index.get(part), list):
+            raise ValueError(f"'model_index.json' does not name its part {part!r}")
+        _read_json(folder, f"{part}/{config_file}")
+        if config_file != "config.json":  # a part without weights
+            continue
+        weights = sorted((folder / part).glob("*.safetensors"))
+        if not weights:
+            raise ValueError(f"its part {part!r} has no weights, a file ending in .safetensors")
+        for file in weights:
+            try:
+                with safe_open(file, framework="pt"):
+                    pass
+            except (SafetensorError, OSError) as error:
+                raise ValueError(f"'{part}/{file.name}' is damaged or was cut off") from error
+
+
+def _read_json(folder: Path, name: str) -> dict:
+    try:
+        content = json.loads((folder / name).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ValueError(f"{name!r} is missing") from error
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{name!r} cannot be read as JSON") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{name!r} cannot be read as settings")
+    return content
+
+
+def _check_tensors(pipe: FashionFlowPipeline, folder: Path) -> None:
+    """Raises a `ValueError` if a part was completed with random numbers, as both libraries do where tensors are absent."""
+    for part, model in pipe.components.items():
+        if not isinstance(model, torch.nn.Module):
+            continue
+        saved = set()
+        for file in (folder / part).glob("*.safetensors"):
+            with safe_open(file, framework="pt") as tensors:
+                saved |= set(tensors.keys())
+        wanted = set(model.state_dict())
+        if not isinstance(model, ModelMixin):  # older CLIP files have one more level of names
+            saved, wanted = ({name.removeprefix("vision_model.") for name in names} for names in (saved, wanted))
+        if absent := sorted(wanted - saved):
+            raise ValueError(f"its part {part!r} lacks {len(absent)} of its tensors, {absent[0]!r} first")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps the progress bars and the advice of both libraries off the terminal; what goes wrong is raised all the same. Then
+    they also leave the number format that they had set for new tensors behind, which is put back here."""
+    libraries = (diffusers.utils.logging, transformers.utils.logging)
+    default_dtype = torch.get_default_dtype()
+    before = [(library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries]
+    for library in libraries:
+        library.set_verbosity(logging.CRITICAL)
+        library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(default_dtype)
+        for library, (verbosity, had_bar) in zip(libraries, before, strict=True):
+            library.set_verbosity(verbosity)
+            if had_bar:
+                library.enable_progress_bar()

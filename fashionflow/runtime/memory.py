@@ -1,0 +1,277 @@
+"""How much memory a clip takes, how much there is, and what is done when that does not suffice.
+
+A clip is the same, to rounding, in every mode; what changes is how much of it is worked on at once. `python -m
+fashionflow.runtime.memory_peaks` measures what each mode takes.
+"""
+
+import contextlib
+import errno
+import gc
+import logging
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import torch
+from diffusers import AutoencoderKL
+
+from ..models import GarmentAutoencoder
+from ..pipelines import FashionFlowPipeline
+from .cuda_graphs import RecordedSteps
+from .free_memory import free_bytes
+
+
+DECODED_AT_ONCE = {"lean": 1, "normal": 4, "fast": 16}
+"""Memory modes, leanest first, and how many frames each decodes at once. The leanest one also keeps only the part at work on a
+CUDA GPU, and decodes large frames in tiles where the autoencoder is diffusers' `AutoencoderKL`."""
+
+LEANEST = next(iter(DECODED_AT_ONCE))
+
+AUTOMATIC = "auto"
+MEMORY_CHOICES = (AUTOMATIC, *DECODED_AT_ONCE)
+"""What can be asked for: a mode, or the fastest one that free memory allows."""
+
+TILED_PIXELS = 2**20
+"""From so many pixels a frame on, the leanest mode decodes in tiles. Group norms see only their own tile, so colours may differ
+from tile to tile by a little; frames of the sizes that our models make are never tiled."""
+
+FREE_SHARE = 0.8
+"""The part of free memory that a mode may take to be chosen; other programs and the video encoder need some too."""
+
+# What is held at once at the most, in numbers of the format that the models run in: measured by `memory_peaks` on a processor, as
+# the slope from small clips to large ones.
+STEP_NUMBERS = 24
+"""For each latent cell of the clip and channel of the U-Net's first layer, while it makes a step."""
+DECODE_NUMBERS = {"GarmentAutoencoder": 1.0, "AutoencoderKL": 7.0}
+"""For each pixel of the frames decoded at once and channel of the autoencoder's widest layer of the finest size: for ours that of a
+quarter of the picture's size, for `AutoencoderKL` the first one of the picture's own."""
+HELD_CHUNKS = 3
+"""Chunks of decoded pixels, in float32, that exist at once: shown, waiting, and being decoded."""
+WORKSPACE_BYTES = 55_000_000
+"""What the libraries take for themselves, however small the clip."""
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+
+class OutOfMemory(MemoryError):
+    """A clip does not fit even in the leanest mode; the message says so in one sentence, and what to do."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out: PyTorch's on any device, Python's, NumPy's, OpenCV's or the system's."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return not isinstance(error, OutOfMemory)
+    if isinstance(error, OSError):  # a program, such as ffmpeg, that could not be started
+        return error.errno == errno.ENOMEM
+    said = str(error)
+    if isinstance(error, RuntimeError):  # only CUDA's allocator has an error of its own
+        return any(sign in said for sign in _SIGNS)
+    return type(error).__module__ == "cv2" and "Insufficient memory" in said
+
+
+_SIGNS = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "CUDA error: out of memory",
+    "CUDA out of memory",
+    "MPS backend out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+
+
+def peak_bytes(pipe: FashionFlowPipeline, frames: int, mode: str) -> int:
+    """About the most memory of its device that a clip takes in a mode, in bytes: the models' weights and what they work on. The
+    program itself, its libraries and the video encoder come on top.
+
+    Args:
+        pipe: the pipeline that makes the clip.
+        frames: of the clip, as the denoiser makes them.
+        mode: a name from `DECODED_AT_ONCE`.
+    """
+    unet, vae = pipe.unet, pipe.vae
+    latent_height, latent_width = pipe.conditioner.config.latent_size
+    step = STEP_NUMBERS * frames * latent_height * latent_width * unet.config.stem_channels * unet.dtype.itemsize
+    height, width = pipe.height, pipe.width
+    if mode == LEANEST and _tiles(pipe):
+        height, width = min(height, vae.tile_sample_min_size), min(width, vae.tile_sample_min_size)
+    is_ours = isinstance(vae, GarmentAutoencoder)
+    widest = vae.config.block_channels[0] if is_ours else vae.config.block_out_channels[:2][-1]
+    numbers = DECODE_NUMBERS[type(vae).__name__] * widest
+    at_once = min(frames, DECODED_AT_ONCE[mode])
+    decode = int(numbers * at_once * height * width * vae.dtype.itemsize)
+    decode += HELD_CHUNKS * at_once * pipe.height * pipe.width * 3 * torch.float32.itemsize
+    weights = {name: _bytes_of(part) for name, part in _parts(pipe).items()}
+    if mode == LEANEST and pipe._execution_device.type == "cuda":
+        return WORKSPACE_BYTES + max(max(weights.values()), weights["unet"] + step, weights["vae"] + decode)
+    return WORKSPACE_BYTES + sum(weights.values()) + max(step, decode)
+
+
+def choose(pipe: FashionFlowPipeline, frames: int) -> str:
+    """The fastest mode for which there is memory enough now; the leanest one where there is not enough for any."""
+    device = pipe._execution_device
+    resident = sum(_bytes_of(part) for part in _parts(pipe).values() if part.device.type == device.type)
+    room = FREE_SHARE * free_bytes(device) + resident
+    # On a processor, many frames at once are decoded no faster, and the first of them are seen later.
+    worthwhile = [mode for mode in DECODED_AT_ONCE if device.type != "cpu" or mode != "fast"]
+    return next((mode for mode in reversed(worthwhile) if peak_bytes(pipe, frames, mode) <= room), LEANEST)
+
+
+@contextlib.contextmanager
+def applied(pipe: FashionFlowPipeline, mode: str) -> Iterator[None]:
+    """Inside, the pipeline works as a mode wants; afterwards it is as before."""
+    if mode != LEANEST:
+        yield
+        return
+    vae, device = pipe.vae, pipe._execution_device
+    before = vae.use_slicing, vae.use_tiling
+    offload = device.type == "cuda" and not any(hasattr(part, "_hf_hook") for part in _parts(pipe).values())
+    _forget_recordings(pipe)
+    try:
+        vae.use_slicing, vae.use_tiling = True, before[1] or _tiles(pipe)
+        if offload:
+            pipe.enable_model_cpu_offload(device=device)
+        yield
+    finally:
+        vae.use_slicing, vae.use_tiling = before
+        if offload:
+            _bring_back(pipe, device)
+
+
+class Ladder:
+    """The memory mode that one clip is made in: what was asked for at first, and a leaner one each time that memory runs out.
+
+    Use it as a context manager, on the thread that runs the pipeline; afterwards the pipeline is as before.
+
+    Args:
+        pipe: the pipeline; nobody else may run it meanwhile.
+        frames: of the clip, as the denoiser makes them.
+        asked: a name from `MEMORY_CHOICES`.
+        on_step_down: called with the leaner mode, before the work goes on in it.
+
+    Attributes:
+        mode: the one at work, a name from `DECODED_AT_ONCE`.
+        stepped_down: whether it is leaner than at first.
+    """
+
+    def __init__(
+        self,
+        pipe: FashionFlowPipeline,
+        frames: int,
+        asked: str = AUTOMATIC,
+        on_step_down: Callable[[str], None] = lambda mode: None,
+    ):
+        self._pipe, self._frames, self._on_step_down = pipe, frames, on_step_down
+        self.mode = choose(pipe, frames) if asked == AUTOMATIC else asked
+        self.stepped_down = False
+        self._applied = contextlib.ExitStack()
+
+    def __enter__(self) -> "Ladder":
+        self._applied.enter_context(applied(self._pipe, self.mode))
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._applied.close()
+
+    def make(self, work: Callable[[], T]) -> T:
+        """What `work` returns; if memory runs out, it is done again from its beginning in the leanest mode, because the other
+        modes differ in decoding alone.
+
+        Raises:
+            OutOfMemory: if it runs out in that mode too.
+        """
+        while True:
+            try:
+                return work()
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Out here, because the error holds on to everything that the work had made.
+            self._step_down(LEANEST)
+
+    def frames(self, begin: Callable[[int, int], Iterator[T]]) -> Iterator[T]:
+        """Frames, one by one; where memory runs out it goes on behind the last of them, with fewer decoded at once.
+
+        Args:
+            begin: `begin(start, chunk_frames)` gives the frames from number `start` on, `chunk_frames` decoded at once.
+
+        Raises:
+            OutOfMemory: if memory runs out in the leanest mode too.
+        """
+        count = 0
+        while True:
+            try:
+                for frame in begin(count, DECODED_AT_ONCE[self.mode]):
+                    count += 1
+                    yield frame
+                return
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+            modes = list(DECODED_AT_ONCE)
+            self._step_down(modes[max(0, modes.index(self.mode) - 1)])
+
+    def _step_down(self, leaner: str) -> None:
+        device = self._pipe._execution_device
+        _forget_recordings(self._pipe)
+        _free(device)
+        if self.mode == LEANEST:
+            needed, free = peak_bytes(self._pipe, self._frames, LEANEST), free_bytes(device)
+            whose = "this computer" if device.type == "cpu" else f"the device {device}"
+            raise OutOfMemory(
+                f"The memory of {whose} ran out in the leanest mode too: a clip of {self._frames} frames takes about "
+                f"{in_gigabytes(needed)} there, and {in_gigabytes(free)} are free; choose fewer frames, or close other programs."
+            )
+        logger.warning("Memory ran out in the mode %s; the clip is made in the mode %s.", self.mode, leaner)
+        self._applied.close()
+        self.mode, self.stepped_down = leaner, True
+        self._applied.enter_context(applied(self._pipe, leaner))
+        self._on_step_down(leaner)
+
+
+def in_gigabytes(number: int) -> str:
+    """Bytes for people: "0.8 GB", "12 GB"."""
+    gigabytes = max(0.1, number / 1e9)
+    return f"{gigabytes:.1f} GB" if gigabytes < 10 else f"{gigabytes:.0f} GB"
+
+
+def _parts(pipe: FashionFlowPipeline) -> dict[str, torch.nn.Module]:
+    return {name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
+
+
+def weight_bytes(pipe: FashionFlowPipeline) -> int:
+    """Bytes of all the models' weights, wherever they are."""
+    return sum(map(_bytes_of, _parts(pipe).values()))
+
+
+def _bytes_of(part: torch.nn.Module) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in (*part.parameters(), *part.buffers()))
+
+
+def _tiles(pipe: FashionFlowPipeline) -> bool:
+    # Our own autoencoder decodes tiles without the photo's help, which would be another clip.
+    return isinstance(pipe.vae, AutoencoderKL) and pipe.height * pipe.width >= TILED_PIXELS
+
+
+def _forget_recordings(pipe: FashionFlowPipeline) -> None:
+    if isinstance(pipe.unet.forward, RecordedSteps):
+        pipe.unet.forward.forget()
+
+
+def _free(device: torch.device) -> None:
+    """Gives back what is no longer in use."""
+    gc.collect()
+    if device.type in ("cuda", "mps"):
+        getattr(torch, device.type).empty_cache()
+
+
+def _bring_back(pipe: FashionFlowPipeline, device: torch.device) -> None:
+    pipe.remove_all_hooks()
+    try:
+        pipe.to(device)
+    except torch.OutOfMemoryError:  # another program has taken the room meanwhile
+        logger.warning(
+            "The models do not fit on %s any more, and stay in the processor's memory between uses.", device
+        )
+        pipe.enable_model_cpu_offload(device=device)

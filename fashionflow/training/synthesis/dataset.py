@@ -1,0 +1,339 @@
+"""A folder of clips with their labels, made by several processes, that goes on where it stopped.
+
+OUT/200000.mp4 ...      H.264, by default 24 frames at 8 a second, 256 x 320 pixels (width x height)
+OUT/labels.jsonl        a line a clip: name, motion, yaw, distance, pattern, framing, kind
+OUT/contact_sheet.jpg   some of the clips, a row each
+
+Or a folder of layers, which are first frames with their shape (`layers.py`):
+
+OUT/200000.npz ...      photo, coverage, front, back, axis
+OUT/labels.jsonl        a line a file: name, pattern, framing, kind
+OUT/contact_sheet.jpg   some of them, a row each
+"""
+
+import contextlib
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from ...photo.reading import read_photo
+from ...video.io import read_frames, write_clip
+from .errors import SynthesisError
+from .layers import Layers, flat_layers
+from .sheet import write_contact_sheet
+
+
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+QUALITY = 17  # x264's CRF
+LABELS = "labels.jsonl"
+CLIP_SUFFIX, LAYERS_SUFFIX = ".mp4", ".npz"
+MOST_PHOTOS_TRIED = 8
+LEAST_ROOM = 2 * 2**20  # bytes free on the disk, below which a failed write is put down to a full disk
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What clips are made of.
+
+    Args:
+        num_frames, frame_rate: of each clip; of no meaning for layers.
+        size: height and width, pixels, both even.
+        makehuman: folder of MakeHuman hair and shoes, or `None`.
+        fabrics: folder of garment photos that prints are cropped from, or `None`.
+        photos: folder of garment photos to set in motion themselves ("hanging" clips), or `None`.
+        hanging_share: share of the clips that are hanging ones, 0 to 1, if there are photos.
+        layers: whether the layers of the first frames are made instead of clips.
+    """
+
+    num_frames: int = 24
+    frame_rate: float = 8.0
+    size: tuple[int, int] = (320, 256)
+    makehuman: Path | None = None
+    fabrics: Path | None = None
+    photos: Path | None = None
+    hanging_share: float = 0.3
+    layers: bool = False
+
+    def __post_init__(self):
+        if self.num_frames < 2:
+            raise SynthesisError(f"`--frames` must be at least 2, got {self.num_frames}.")
+        if not 0 < self.frame_rate < float("inf"):
+            raise SynthesisError(f"`--frame-rate` must be above 0, got {self.frame_rate:g}.")
+        if min(self.size) < 32 or self.size[0] % 2 or self.size[1] % 2:
+            raise SynthesisError(
+                f"`--size` must be an even width and height of at least 32, got {self.size[1]} {self.size[0]}."
+            )
+        if not 0 <= self.hanging_share <= 1:
+            raise SynthesisError(f"`--hanging-share` must be between 0 and 1, got {self.hanging_share:g}.")
+        for option in ("makehuman", "fabrics", "photos"):
+            folder = getattr(self, option)
+            if folder is not None and not folder.is_dir():
+                raise SynthesisError(f"`--{option}` must be a folder, but there is none at {str(folder)!r}.")
+        for option in ("fabrics", "photos"):
+            folder = getattr(self, option)
+            if folder is not None and not find_photos(folder):
+                raise SynthesisError(
+                    f"`--{option}` must hold .jpg, .png or .webp photos, but {str(folder)!r} holds none."
+                )
+
+    @property
+    def suffix(self) -> str:
+        """What the names of the files end in."""
+        return LAYERS_SUFFIX if self.layers else CLIP_SUFFIX
+
+    def is_hanging(self, seed: int) -> bool:
+        """Whether the clip of `seed` shows a hanging garment photo."""
+        return self.photos is not None and np.random.default_rng([seed, 1]).random() < self.hanging_share
+
+
+def find_photos(folder: Path) -> list[Path]:
+    """The photos of a folder, by name."""
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES)
+
+
+class ClipMaker:
+    """Makes clips of a recipe in one process; what is slow to load is loaded when it is first needed, and kept."""
+
+    def __init__(self, recipe: Recipe):
+        self.recipe = recipe
+        self._studio = None
+
+    @property
+    def studio(self):
+        if self._studio is None:
+            from .runway import RunwayStudio
+
+            recipe = self.recipe
+            photos = find_photos(recipe.fabrics) if recipe.fabrics else []
+            self._studio = RunwayStudio(recipe.size, recipe.makehuman, photos)
+        return self._studio
+
+    def make(self, seed: int) -> tuple[np.ndarray, dict]:
+        """Frames, uint8 [F, height, width, 3], and label of the clip of `seed`."""
+        recipe = self.recipe
+        if recipe.is_hanging(seed):
+            frames, label = self._hang(seed, self._hanging_clip)
+        else:
+            frames, label = self.studio.clip(seed, recipe.num_frames, recipe.frame_rate)
+        return frames, {"name": clip_name(seed), **label}
+
+    def make_layers(self, seed: int) -> tuple[Layers, dict]:
+        """Layers and label of the first frame of a runway clip, or of a garment photo; without its motion."""
+        if self.recipe.is_hanging(seed):
+            layers, label = self._hang(seed, self._flat_layers)
+        else:
+            layers, label = self.studio.layers(seed)
+        return layers, {"name": clip_name(seed), **label}
+
+    def _hang(self, seed: int, make: Callable[[Image.Image, int], tuple[Any, dict]]) -> tuple[Any, dict]:
+        """What `make` makes of a garment photo and the seed; a photo that cannot be cut out gives way to another one."""
+        photos = np.random.default_rng([seed, 2]).permutation(find_photos(self.recipe.photos))[:MOST_PHOTOS_TRIED]
+        for photo in photos:
+            try:
+                made, label = make(read_photo(photo), seed)
+            except ValueError as error:
+                reason = error
+                continue
+            return made, {"pattern": "photo", "framing": "full", **label}
+        raise ValueError(f"none of {len(photos)} photos can be used; of the last one: {reason}")
+
+    def _hanging_clip(self, photo: Image.Image, seed: int) -> tuple[np.ndarray, dict]:
+        from .hanging import hanging_clip
+
+        recipe = self.recipe
+        return hanging_clip(photo, seed, recipe.num_frames, recipe.frame_rate, recipe.size)
+
+    def _flat_layers(self, photo: Image.Image, seed: int) -> tuple[Layers, dict]:
+        return flat_layers(photo, seed, self.recipe.size), {"kind": "hanging"}
+
+
+def clip_name(seed: int) -> str:
+    return f"{seed:06d}"
+
+
+_maker: ClipMaker | None = None
+
+
+def _start_worker(recipe: Recipe) -> None:
+    """One core a process: otherwise torch, ffmpeg's and Mesa's threads of all workers fight for the cores."""
+    global _maker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends the line of clips
+    os.environ.setdefault("LP_NUM_THREADS", "1")
+    import torch
+
+    torch.set_num_threads(1)
+    _maker = ClipMaker(recipe)
+
+
+def _load(needs_studio: bool) -> None:
+    if needs_studio:
+        _ = _maker.studio
+
+
+def _make_and_write(seed: int, out: Path) -> dict:
+    """Makes and writes one file; `SynthesisError` and `OSError` end the run, anything else costs only this file."""
+    recipe = _maker.recipe
+    path = out / f"{clip_name(seed)}{recipe.suffix}"
+    if recipe.layers:
+        layers, label = _maker.make_layers(seed)
+        layers.write(path)
+    else:
+        frames, label = _maker.make(seed)
+        write_clip(path, frames, recipe.frame_rate, quality=QUALITY)
+    return label
+
+
+def render(out: Path, seeds: range, recipe: Recipe, workers: int = 1) -> Iterator[dict]:
+    """Makes the clips, or layers, of `seeds` that `out` does not hold yet, and their labels.
+
+    Yields:
+        As each clip ends: its label, or {"name", "error"} for one that failed, which is skipped.
+
+    Raises:
+        SynthesisError: if the folder cannot be written, the disk is full, or something that is needed is missing. The clips
+            made so far stay; the same call goes on with the rest.
+    """
+    done = tidy(out, recipe.suffix)
+    missing = [seed for seed in seeds if clip_name(seed) not in done]
+    if not missing:
+        return
+    context = multiprocessing.get_context("spawn")  # a drawing context does not survive a fork
+    pool = ProcessPoolExecutor(min(workers, len(missing)), context, initializer=_start_worker, initargs=(recipe,))
+    try:
+        pool.submit(_load, any(not recipe.is_hanging(seed) for seed in missing)).result()
+        pending: dict[Future, int] = {}
+        queue = iter(missing)
+        with (out / LABELS).open("a") as labels:
+            while True:
+                # A few in line for each worker: a stopped run need not wait for a long line.
+                while len(pending) < 2 * workers and (seed := next(queue, None)) is not None:
+                    pending[pool.submit(_make_and_write, seed, out)] = seed
+                if not pending:
+                    return
+                for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                    label = _outcome(future, pending.pop(future), out)
+                    if "error" not in label:
+                        labels.write(json.dumps(label) + "\n")
+                        labels.flush()
+                    yield label
+    except BrokenProcessPool as error:
+        raise SynthesisError(
+            "A worker process died, perhaps for want of memory (each takes about 2 GB): run the same command again with fewer "
+            "`--workers`; it goes on where it stopped."
+        ) from error
+    except OSError as error:
+        raise _disk_error(out, error) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _outcome(future: Future, seed: int, out: Path) -> dict:
+    """A clip's label, or what went wrong with it."""
+    try:
+        return future.result()
+    except (SynthesisError, BrokenProcessPool):
+        raise
+    except OSError as error:
+        raise _disk_error(out, error) from error
+    except Exception as error:
+        return {"name": clip_name(seed), "error": f"{type(error).__name__}: {error}"}
+
+
+def _disk_error(out: Path, error: OSError) -> SynthesisError:
+    if out.is_dir() and shutil.disk_usage(out).free < LEAST_ROOM:
+        return SynthesisError(
+            f"The disk of {str(out)!r} is full: make room and run the same command again; it goes on."
+        )
+    return SynthesisError(f"{str(out)!r} cannot be written ({error}): choose another folder or check its permissions.")
+
+
+def tidy(out: Path, suffix: str = CLIP_SUFFIX) -> set[str]:
+    """Makes the folder if need be, and removes what an interrupted run left: unfinished files, labels without a file.
+
+    Args:
+        out: the folder.
+        suffix: what the names of its files end in.
+
+    Returns:
+        Names, without suffix, of the files that are there with their labels. One without a label is made again.
+
+    Raises:
+        SynthesisError: if the folder cannot be made or written, or holds files of the other kind.
+    """
+    other = CLIP_SUFFIX if suffix == LAYERS_SUFFIX else LAYERS_SUFFIX
+    if any(out.glob(f"[!.]*{other}")):  # the two would have their labels in one file
+        raise SynthesisError(
+            f"{str(out)!r} holds {other} files and cannot take {suffix} files: choose another folder."
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for unfinished in out.glob(f".*{suffix}"):
+            unfinished.unlink()
+        path, kept = out / LABELS, {}
+        for line in path.read_text().splitlines() if path.exists() else ():
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # a line that was not finished
+                label = json.loads(line)
+                if (out / f"{label['name']}{suffix}").is_file():
+                    kept[label["name"]] = json.dumps(label)
+        rewritten = out / f".{LABELS}"
+        rewritten.write_text("".join(line + "\n" for line in kept.values()))
+        os.replace(rewritten, path)
+    except OSError as error:
+        raise _disk_error(out, error) from error
+    return set(kept)
+
+
+def make_dataset(out: Path, seeds: range, recipe: Recipe, workers: int = 1) -> tuple[int, list[dict]]:
+    """`render` with a progress bar, and a contact sheet at the end.
+
+    Returns:
+        How many clips, or layers, were made, and {"name", "error"} of those that failed.
+
+    Raises:
+        SynthesisError: as `render`, or if the folder's files of these seeds have another length or size.
+    """
+    made, failed = 0, []
+    before = tidy(out, recipe.suffix) & {clip_name(seed) for seed in seeds}
+    if before:
+        _check_settings(out / f"{min(before)}{recipe.suffix}", recipe)
+    unit = "photo" if recipe.layers else "clip"
+    with tqdm(total=len(seeds), initial=len(before), unit=unit, smoothing=0.05) as progress:
+        for label in render(out, seeds, recipe, workers):
+            if "error" in label:
+                failed.append(label)
+                progress.write(f"{unit.capitalize()} {label['name']} failed and is skipped: {label['error']}")
+            else:
+                made += 1
+            progress.update()
+    try:
+        write_contact_sheet(out, recipe.suffix)
+    except OSError as error:
+        raise _disk_error(out, error) from error
+    return made, failed
+
+
+def _check_settings(path: Path, recipe: Recipe) -> None:
+    """Raises SynthesisError if a file of an earlier run has another length or size than the recipe's."""
+    try:
+        found = (1, *Layers.read(path).coverage.shape) if recipe.layers else read_frames(path).shape[:3]
+    except ValueError as error:
+        raise SynthesisError(f"{str(path)!r} is damaged: remove it and run the same command again.") from error
+    wanted = (1 if recipe.layers else recipe.num_frames, *recipe.size)
+    if found != wanted:
+        form = "{1} x {2}" if recipe.layers else "{0} frames of {1} x {2}"
+        found, wanted = (form.format(frames, width, height) for frames, height, width in (found, wanted))
+        raise SynthesisError(
+            f"{str(path)!r} has {found} and not {wanted}: choose another folder, or the same settings to go on."
+        )

@@ -1,0 +1,291 @@
+"""A finished clip in the forms that people pass on: mp4, GIF, WebP or single frames; upright or square; looped.
+
+Frames are uint8 RGB, [height, width, 3]. F is the number of frames of a clip.
+"""
+
+import json
+import math
+import os
+import shutil
+import struct
+import subprocess
+import tempfile
+import uuid
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
+from itertools import chain
+from pathlib import Path
+
+import cv2
+import numpy as np
+from moviepy.config import FFMPEG_BINARY
+from moviepy.tools import ffmpeg_escape_filename
+from PIL import ExifTags, Image, PngImagePlugin
+
+from .io import TITLE, read_frames, read_rate, read_settings, write_clip
+from .metadata import FIRST_FRAME_FILE, SETTINGS_FILE, USER_COMMENT_ENCODING, describe, mark, sign, xmp
+
+
+FORMATS = ("mp4", "gif", "webp", "zip")
+PLAYS = ("once", "loop", "boomerang")
+SHAPES: dict[str, tuple[int, int] | None] = {"as-made": None, "9:16": (1080, 1920), "1:1": (1080, 1080)}
+"""Shapes by name, width and height in pixels."""
+
+LONGEST_FADE = 0.4  # seconds at the end of a clip in which its first frame comes back
+GIF_RATE = 12.5  # frames a second at most; a GIF counts hundredths of a second, and this is 8 of them
+GIF_SCALE = 0.5  # of a shape's sides: in full size a GIF has four times the bytes, 9 MB in 3 seconds
+WEBP_QUALITY = 85
+
+EDGE_LINES = 4  # of a scaled clip, whose mean the background goes on from
+BLUR_LEVELS = 9  # the blur of the background doubles with the distance from the clip
+BLUR_SLOPE = 0.8  # standard deviation of the blur by the distance
+
+
+@dataclass(frozen=True)
+class Export:
+    """What to make of a clip.
+
+    Args:
+        format: "mp4", "gif", "webp", or "zip" for the frames as PNG files.
+        shape: "as-made", or "9:16" or "1:1" for social media: the whole clip, its background extended.
+        play: "once"; "loop", whose end fades into the beginning; or "boomerang", forwards and backwards.
+        mark: whether the frames say visibly that they are AI-generated.
+    """
+
+    format: str
+    shape: str = "as-made"
+    play: str = "once"
+    mark: bool = False
+
+    def check(self) -> None:
+        """Raises a `ValueError` of one sentence for what there is not."""
+        for name, choices in (("format", FORMATS), ("shape", SHAPES), ("play", PLAYS)):
+            if getattr(self, name) not in tuple(choices):
+                raise ValueError(f"`{name}` must be one of {', '.join(choices)}, got {getattr(self, name)!r}.")
+        if not isinstance(self.mark, bool):
+            raise ValueError(f"`mark` must be true or false, got {self.mark!r}.")
+
+    def file_name(self, clip: Path | str) -> str:
+        """What the file made of `clip` is called."""
+        parts = [Path(clip).stem]
+        parts += [self.shape.replace(":", "x")] * (self.shape != "as-made")
+        parts += [self.play] * (self.play != "once") + ["marked"] * self.mark
+        return f"{'-'.join(parts)}.{self.format}"
+
+
+def export(clip: Path | str, wanted: Export, folder: Path | str) -> Path:
+    """Makes a file of a finished clip, or finds it where it was made before. Its settings are in it, and
+    `restore.read_provenance` reads them back; where a certificate is configured it is signed.
+
+    Args:
+        clip: an mp4 file that `write_clip` wrote.
+        wanted: what to make of it.
+        folder: where the file goes, which exists. Whatever goes wrong, no half-written file is left there.
+
+    Raises:
+        ValueError: one sentence, if `wanted` asks for what there is not or `clip` is no video.
+        OSError: if the file cannot be written.
+    """
+    wanted.check()
+    clip = Path(clip)
+    path = Path(folder) / wanted.file_name(clip)
+    if clip.is_file() and path.is_file() and path.stat().st_mtime >= clip.stat().st_mtime:
+        return path
+    settings, fps = read_settings(clip), read_rate(clip)
+    unfinished = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
+    try:
+        if wanted == Export("mp4"):
+            shutil.copyfile(clip, unfinished)
+        else:
+            frames = read_frames(clip)
+            height, width = frames.shape[1:3]
+            asked = {"shape": wanted.shape, "play": wanted.play, "size": [width, height]}
+            _write(unfinished, frames, fps, wanted, describe(settings or {}) | asked)
+            sign(unfinished)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return path
+
+
+def arrange(frames: np.ndarray, fps: float, play: str) -> Iterable[np.ndarray]:
+    """A clip's frames in the order in which they are shown, [F, height, width, 3] -> frames; the first stays the first."""
+    if play == "boomerang":  # neither end twice, also where it begins again
+        return chain(frames, frames[-2:0:-1])
+    return chain(frames) if play == "once" else _loop(frames, fps)
+
+
+def _loop(frames: np.ndarray, fps: float) -> Iterator[np.ndarray]:
+    """The first frame comes back over as many of the last frames as the clip itself would need to move so far: one that ends
+    where it began hardly fades, one that ends elsewhere does for `LONGEST_FADE`."""
+    steps = [_distance(frames[index], frames[index + 1]) for index in range(len(frames) - 1)]
+    step, jump = float(np.mean(steps or [0.0])), _distance(frames[-1], frames[0])
+    longest = min(round(LONGEST_FADE * fps), len(frames) // 2)
+    count = min(longest, max(0, round(jump / step) - 1)) if step > 0 else 0
+    yield from frames[: len(frames) - count]
+    for index, frame in enumerate(frames[len(frames) - count :]):
+        progress = (index + 1) / (count + 1)
+        share = progress * progress * (3 - 2 * progress)
+        yield cv2.addWeighted(frames[0], share, frame, 1 - share, 0)
+
+
+def _distance(frame: np.ndarray, other: np.ndarray) -> float:
+    return float(cv2.absdiff(frame, other).mean())
+
+
+def reshape(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The whole frame as large as it fits in the middle of `size` (width, height), its background extended to the rest.
+
+    The background goes on from the colours of the frame's own edges, ever softer with the distance. So a studio's wall and
+    floor go on, frame and extension meet without a seam, and nothing that touches the edge is drawn out in streaks.
+    """
+    width, height = size
+    scale = min(width / frame.shape[1], height / frame.shape[0])
+    fitted = (min(width, round(frame.shape[1] * scale)), min(height, round(frame.shape[0] * scale)))
+    picture = np.asarray(Image.fromarray(frame).resize(fitted, Image.Resampling.LANCZOS))
+    sideways = fitted[0] < width
+    if sideways:  # the same with rows and columns exchanged
+        picture = picture.transpose(1, 0, 2)
+    missing = (width if sideways else height) - len(picture)
+    before = _extension(picture[:EDGE_LINES], missing // 2)[::-1]
+    after = _extension(picture[-EDGE_LINES:], missing - missing // 2)
+    whole = np.concatenate([before, picture, after])
+    return np.ascontiguousarray(whole.transpose(1, 0, 2) if sideways else whole)
+
+
+def _extension(edge: np.ndarray, depth: int) -> np.ndarray:
+    """`depth` lines that go on from the lines of an edge, [EDGE_LINES, length, 3] -> [depth, length, 3]."""
+    line = edge.mean(axis=0, dtype=np.float32)[None]  # [1, length, 3]
+    blurs = (
+        cv2.GaussianBlur(line, (0, 0), 2.0**level, borderType=cv2.BORDER_REFLECT) for level in range(1, BLUR_LEVELS)
+    )
+    levels = np.concatenate([line, *blurs])  # [BLUR_LEVELS, length, 3]
+    columns, rows = _blur_map(line.shape[1], depth)
+    return cv2.remap(levels, columns, rows, cv2.INTER_LINEAR).round().clip(0, 255).astype(np.uint8)
+
+
+@lru_cache(maxsize=8)
+def _blur_map(length: int, depth: int) -> tuple[np.ndarray, np.ndarray]:
+    """For every pixel of an extension its column and its level of blur, float32 [depth, length] each."""
+    deviation = BLUR_SLOPE * np.arange(1, depth + 1)
+    level = np.where(deviation < 2, deviation / 2, np.log2(np.maximum(deviation, 2))).clip(0, BLUR_LEVELS - 1)
+    columns, rows = np.meshgrid(np.arange(length), level)
+    return columns.astype(np.float32), rows.astype(np.float32)
+
+
+def _write(path: Path, frames: np.ndarray, fps: float, wanted: Export, settings: dict) -> None:
+    """Writes a clip's frames in the form that is wanted, one after the other, so that large shapes need no more memory."""
+    every = math.ceil(fps / GIF_RATE) if wanted.format == "gif" else 1
+    frames, fps = frames[::every], fps / every
+    size = SHAPES[wanted.shape]
+    if size is not None and wanted.format == "gif":
+        size = (round(size[0] * GIF_SCALE), round(size[1] * GIF_SCALE))
+
+    def pictures() -> Iterator[np.ndarray]:
+        arranged = arrange(frames, fps, wanted.play)
+        shaped = arranged if size is None else (reshape(frame, size) for frame in arranged)
+        return mark(shaped) if wanted.mark else iter(shaped)
+
+    again = wanted.play != "once"
+    if wanted.format == "mp4":
+        write_clip(path, pictures(), fps, settings=settings)
+    elif wanted.format == "zip":
+        _write_zip(path, pictures(), settings | {"fps": fps})
+    elif wanted.format == "gif":
+        _write_gif(path, pictures(), mark(frames) if wanted.mark else frames, fps, again, settings)
+    else:
+        _write_webp(path, pictures(), fps, again, settings)
+
+
+def _write_zip(path: Path, frames: Iterable[np.ndarray], settings: dict) -> None:
+    """Numbered PNG files and their settings. Each picture also says by itself where it comes from."""
+    information = PngImagePlugin.PngInfo()
+    information.add_text("Description", TITLE)
+    information.add_itxt("XML:com.adobe.xmp", xmp())
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(SETTINGS_FILE, json.dumps(settings, indent=2))
+        for number, frame in enumerate(frames, 1):
+            file = BytesIO()
+            Image.fromarray(frame).save(file, "PNG", compress_level=3, pnginfo=information)
+            archive.writestr(f"{number:0{len(Path(FIRST_FRAME_FILE).stem)}}.png", file.getvalue())
+
+
+def _write_gif(
+    path: Path,
+    frames: Iterable[np.ndarray],
+    examples: Iterable[np.ndarray],
+    fps: float,
+    again: bool,
+    settings: dict,
+) -> None:
+    """One palette for the whole clip, taken from `examples`, and error diffusion, which keeps the colours of garments best.
+    What ffmpeg's writer has no room for, the settings, goes into a comment."""
+    with tempfile.TemporaryDirectory() as folder:
+        palette = Path(folder) / "palette.png"
+        _encode(palette, examples, fps, ["-vf", "palettegen=stats_mode=full", "-frames:v", "1", "-update", "1"])
+        dithered = "[0][1]paletteuse=dither=sierra2_4a:diff_mode=rectangle"
+        arguments = ["-i", str(palette), "-filter_complex", dithered, "-loop", "0" if again else "-1"]
+        _encode(path, frames, fps, arguments)
+    content = path.read_bytes()
+    colours, has_colours = content[10] & 7, content[10] >> 7
+    end = 13 + has_colours * 3 * 2 ** (colours + 1)  # of the header with its palette
+    end += 19 * (content[end : end + 2] == b"\x21\xff")  # of how often it plays
+    text = json.dumps(settings).encode()
+    blocks = (text[start : start + 255] for start in range(0, len(text), 255))
+    comment = b"\x21\xfe" + b"".join(bytes([len(block)]) + block for block in blocks) + b"\0"
+    path.write_bytes(content[:end] + comment + content[end:])
+
+
+def _write_webp(path: Path, frames: Iterable[np.ndarray], fps: float, again: bool, settings: dict) -> None:
+    """An animation with the settings as EXIF's user comment, and XMP for programs that look for the source type there."""
+    arguments = ["-c:v", "libwebp_anim", "-quality", str(WEBP_QUALITY), "-loop", "0" if again else "1"]
+    _encode(path, frames, fps, arguments)
+    with Image.open(path) as picture:
+        width, height = picture.size
+    exif = Image.Exif()
+    exif[ExifTags.Base.ImageDescription] = TITLE
+    exif[ExifTags.IFD.Exif] = {ExifTags.Base.UserComment: USER_COMMENT_ENCODING + json.dumps(settings).encode()}
+    chunks, flags = path.read_bytes()[12:], 0
+    if chunks.startswith(b"VP8X"):
+        chunks, flags = chunks[18:], chunks[8]
+    header = bytes([flags | 0x0C, 0, 0, 0]) + (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    chunks = _chunk(b"VP8X", header) + chunks + _chunk(b"EXIF", exif.tobytes()[6:]) + _chunk(b"XMP ", xmp().encode())
+    path.write_bytes(_chunk(b"RIFF", b"WEBP" + chunks))
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    return name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
+
+
+def _encode(path: Path, frames: Iterable[np.ndarray], fps: float, arguments: list[str]) -> None:
+    """Pipes frames of one size through ffmpeg."""
+    frames = iter(frames)
+    first = next(frames)
+    source = [
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "rgb24",
+        "-s",
+        f"{first.shape[1]}x{first.shape[0]}",
+        "-framerate",
+        str(fps),
+    ]
+    command = [FFMPEG_BINARY, "-v", "error", "-y", *source, "-i", "-", *arguments, ffmpeg_escape_filename(str(path))]
+    with tempfile.TemporaryFile() as report:
+        program = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=report)
+        try:
+            with program:
+                for frame in chain([first], frames):
+                    program.stdin.write(frame.tobytes())
+        except BrokenPipeError:
+            pass  # it has given up, as its exit status says
+        if program.returncode != 0:
+            report.seek(0)
+            reason = report.read().decode("utf-8", "replace").strip()
+            raise OSError(f"ffmpeg cannot write a {path.suffix[1:]} file in {str(path.parent)!r}.") from OSError(
+                reason
+            )
