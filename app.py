@@ -7,7 +7,7 @@ import signal
 import sys
 from dataclasses import replace
 
-from fashionflow.generation.queue import Studio
+from fashionflow.generation.queue import JobQueue
 from fashionflow.page import LAUNCH_SETTINGS, QUEUE_SETTINGS, build_page
 from fashionflow.runtime.acceleration import DEFAULTS
 from fashionflow.runtime.loading import load_pipeline, running_report
@@ -51,11 +51,11 @@ def main(argv: list[str] | None = None) -> None:
     except ValueError as error:
         sys.exit(str(error))
     logging.info("Running %s", running_report(pipe))
-    studio = Studio(pipe, measure=True)
-    # Gradio's files go into the studio's folder, because Gradio leaves them behind if a page is open when it ends. It makes
-    # no copies of what lies there already, such as the studio's clips.
-    os.environ.setdefault("GRADIO_TEMP_DIR", str(studio.folder))
-    page = build_page(studio)
+    job_queue = JobQueue(pipe, measure=True)
+    # Gradio's files go into the job_queue's folder, because Gradio leaves them behind if a page is open when it ends. It makes
+    # no copies of what lies there already, such as the job_queue's clips.
+    os.environ.setdefault("GRADIO_TEMP_DIR", str(job_queue.folder))
+    page = build_page(job_queue)
     try:
         page.queue(**QUEUE_SETTINGS).launch(server_name=args.host, server_port=args.port, **LAUNCH_SETTINGS)
     except (OSError, OverflowError):  # OverflowError: there is no port with such a number

@@ -1,10 +1,10 @@
-"""Rows about whole clips, made through a `Studio` as the page makes them."""
+"""Rows about whole clips, made through a `JobQueue` as the page makes them."""
 
 import time
 from dataclasses import replace
 
 from fashionflow import FashionFlowPipeline
-from fashionflow.generation.queue import Studio
+from fashionflow.generation.queue import JobQueue
 from fashionflow.generation.request import DEFAULT_STEPS, AnimationRequest, Finished, Segment, Step
 from fashionflow.photo.reading import read_photo
 from fashionflow.pipelines.motions import MOTIONS
@@ -34,23 +34,23 @@ def default_request(pipe: FashionFlowPipeline, **changes) -> AnimationRequest:
     return replace(request, **changes)
 
 
-def make_clip(studio: Studio, request: AnimationRequest) -> dict[type, float]:
+def make_clip(job_queue: JobQueue, request: AnimationRequest) -> dict[type, float]:
     """Makes a clip and deletes it. Returns after how many seconds each kind of event was there first."""
     begun_at = time.perf_counter()
-    job = studio.submit(request)
+    job = job_queue.submit(request)
     seconds = {}
     for event in job.follow():
         seconds.setdefault(type(event), time.perf_counter() - begun_at)
-    studio.discard(job)
+    job_queue.discard(job)
     return seconds
 
 
-def make_clips_at_once(studio: Studio, request: AnimationRequest, count: int) -> None:
+def make_clips_at_once(job_queue: JobQueue, request: AnimationRequest, count: int) -> None:
     """As many visitors, who all ask for a clip in the same moment; returns when the last one has it."""
-    jobs = [studio.submit(replace(request, seed=seed)) for seed in range(count)]
+    jobs = [job_queue.submit(replace(request, seed=seed)) for seed in range(count)]
     for job in jobs:
         list(job.follow())
-        studio.discard(job)
+        job_queue.discard(job)
 
 
 def latents(session: Session) -> Work:
@@ -60,19 +60,19 @@ def latents(session: Session) -> Work:
 
 def measure(session: Session, rows: list[Row]) -> Cells:
     """First preview, first segment and finished clip, all of the same clips."""
-    yield from _moments(session, rows, Studio(session.pipeline), default_request(session.pipeline))
+    yield from _moments(session, rows, JobQueue(session.pipeline), default_request(session.pipeline))
 
 
 def measure_full(session: Session, rows: list[Row]) -> Cells:
     """The same at the released size."""
     pipe = subjects.full_pipeline(session.column, session.device)
     request = default_request(pipe, steps=FULL_STEPS, interpolation=1, memory="fast")
-    yield from _moments(session, rows, Studio(pipe), request)
+    yield from _moments(session, rows, JobQueue(pipe), request)
 
 
-def _moments(session: Session, rows: list[Row], studio: Studio, request: AnimationRequest) -> Cells:
+def _moments(session: Session, rows: list[Row], job_queue: JobQueue, request: AnimationRequest) -> Cells:
     moments = []
-    seconds, _ = repeat(lambda: moments.append(make_clip(studio, request)), session.repeats, session.budget)
+    seconds, _ = repeat(lambda: moments.append(make_clip(job_queue, request)), session.repeats, session.budget)
     moments = moments[-len(seconds) :]  # the others were warm-up
     for row in rows:
         error = {"error": session.error("clip", latents(session)(), latents)} if row.name == "clip" else {}
@@ -81,7 +81,7 @@ def _moments(session: Session, rows: list[Row], studio: Studio, request: Animati
 
 def measure_memory(session: Session, rows: list[Row]) -> Cells:
     """One clip and nothing else in this process."""
-    make_clip(Studio(session.pipeline), default_request(session.pipeline))
+    make_clip(JobQueue(session.pipeline), default_request(session.pipeline))
     for row in rows:
         yield row.name, cell([peak_memory(session.device)])
 
@@ -89,29 +89,29 @@ def measure_memory(session: Session, rows: list[Row]) -> Cells:
 def measure_memory_full(session: Session, rows: list[Row]) -> Cells:
     """One clip of the released size, in the memory mode that needs least."""
     pipe = subjects.full_pipeline(session.column, session.device)
-    make_clip(Studio(pipe), default_request(pipe, steps=FULL_STEPS, interpolation=1, memory="lean"))
+    make_clip(JobQueue(pipe), default_request(pipe, steps=FULL_STEPS, interpolation=1, memory="lean"))
     for row in rows:
         yield row.name, cell([peak_memory(session.device)])
 
 
 def measure_frames(session: Session, rows: list[Row]) -> Cells:
     """Clips of several lengths. One of each, because a long one takes long enough to be measured well."""
-    studio, request = Studio(session.pipeline), default_request(session.pipeline)
-    make_clip(studio, request)
+    job_queue, request = JobQueue(session.pipeline), default_request(session.pipeline)
+    make_clip(job_queue, request)
     wanted = {row.name for row in rows}
     for frames in CLIP_FRAME_COUNTS:
         if f"clip-frames-{frames}" in wanted:
-            yield f"clip-frames-{frames}", cell([make_clip(studio, replace(request, frames=frames))[Finished]])
+            yield f"clip-frames-{frames}", cell([make_clip(job_queue, replace(request, frames=frames))[Finished]])
 
 
 def measure_visitors(session: Session, rows: list[Row]) -> Cells:
     """Seconds until the last of so many visitors has a clip, and those seconds for each clip."""
-    studio, request = Studio(session.pipeline), default_request(session.pipeline)
-    make_clip(studio, request)
+    job_queue, request = JobQueue(session.pipeline), default_request(session.pipeline)
+    make_clip(job_queue, request)
     wanted = {row.name for row in rows}
     for count in VISITORS:
         if f"visitors-{count}" in wanted:
             begun_at = time.perf_counter()
-            make_clips_at_once(studio, request, count)
+            make_clips_at_once(job_queue, request, count)
             seconds = time.perf_counter() - begun_at
             yield f"visitors-{count}", cell([seconds], note=f"{seconds / count:.2g} s a clip")

@@ -31,7 +31,7 @@ from .pipelines.motions import MOTIONS
 from .pipelines.schedulers import SAMPLERS
 from .runtime.acceleration import DEFAULTS
 from .runtime.loading import MODEL_VARIABLE, device_report, load_pipeline
-from .runtime.memory import AUTOMATIC, MEMORY_CHOICES, Ladder, OutOfMemory
+from .runtime.memory import AUTOMATIC, MEMORY_CHOICES, MemoryFallback, OutOfMemory
 from .video.io import write_clip
 from .video.metadata import check_signing, describe, sign
 
@@ -136,13 +136,13 @@ def animate(arguments: argparse.Namespace) -> Path:
         print(f"Seed {request.seed}", file=sys.stderr)
 
     pipe.set_progress_bar_config(desc="Denoising", unit="step")
-    with Ladder(pipe, request.frames, request.memory, _say_step_down) as ladder:
+    with MemoryFallback(pipe, request.frames, request.memory, _say_step_down) as fallback:
         guide = request.guide(pipe)
-        latents = ladder.make(lambda: request.denoise(pipe, guide=guide))
+        latents = fallback.make(lambda: request.denoise(pipe, guide=guide))
         factor, fps = request.playing_rate(pipe)
         settings = describe(request.settings(pipe))
         with closing(
-            ladder.frames(lambda start, chunk: request.playing_frames(pipe, latents, start, chunk, guide))
+            fallback.frames(lambda start, chunk: request.playing_frames(pipe, latents, start, chunk, guide))
         ) as frames:
             bar = tqdm(frames, total=factor * (request.frames - 1) + 1, desc="Writing", unit="frame")
             return sign(write_clip(clip, bar, fps, settings=settings, quality=arguments.quality))

@@ -21,10 +21,10 @@ import torch
 import fashionflow.__main__ as command
 from fashionflow import GarmentConditioner
 from fashionflow.generation.job import Job
-from fashionflow.generation.queue import Studio
-from fashionflow.generation.renderer import Making
+from fashionflow.generation.queue import JobQueue
+from fashionflow.generation.renderer import ClipRenderer
 from fashionflow.generation.request import AnimationRequest, Event, Segment, Step, SteppedDown
-from fashionflow.page.context import Desk, Visit
+from fashionflow.page.context import PageContext, Visit
 from fashionflow.page.languages import words_for
 from fashionflow.page.run import OUTPUTS, Run
 from fashionflow.runtime.free_memory import free_bytes
@@ -80,9 +80,9 @@ def request(**changes) -> AnimationRequest:
     return AnimationRequest(tiny.photo(), **{"steps": 2, "seed": 7, "motion": "spin", "interpolation": 1} | changes)
 
 
-def made(studio: Studio, asked: AnimationRequest, short_for_good: bool = True) -> dict[str, object]:
+def made(job_queue: JobQueue, asked: AnimationRequest, short_for_good: bool = True) -> dict[str, object]:
     """A clip, made before the eyes of a visitor to the page. Memory is short until its end, or until it has stepped down."""
-    told, shown, reached, until_stopped = [], [], [], Making._until_stopped
+    told, shown, reached, until_stopped = [], [], [], ClipRenderer._until_stopped
 
     def tell(event: Event) -> None:
         told.append(event)
@@ -92,15 +92,15 @@ def made(studio: Studio, asked: AnimationRequest, short_for_good: bool = True) -
                 limit(None)
         Job.tell(job, event)
 
-    def seen(making: Making, frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    def seen(making: ClipRenderer, frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         for frame in until_stopped(making, frames):
             shown.append(frame[::4, ::4].astype(int))
             yield frame
 
-    Making._until_stopped = seen
-    job = studio.submit(asked)
+    ClipRenderer._until_stopped = seen
+    job = job_queue.submit(asked)
     job.tell = tell
-    run = Run(Desk(studio, live=True), None, None)
+    run = Run(PageContext(job_queue, live=True), None, None)
     said = [dict(zip(OUTPUTS, changes, strict=True)) for changes in run.show(Visit(), job, words_for(None))]
     limit(None)
     result = job.results[0]
@@ -115,7 +115,7 @@ def made(studio: Studio, asked: AnimationRequest, short_for_good: bool = True) -
     }
     if result:
         written, frames, shown = read_frames(result.path).astype(int), shown, []
-        unlimited = list(studio.submit(asked).follow())[-1]
+        unlimited = list(job_queue.submit(asked).follow())[-1]
         pieces = [read_frames(event.path).astype(int) for event in told if isinstance(event, Segment)]
         outcome |= {
             "memory": result.memory,
@@ -125,7 +125,7 @@ def made(studio: Studio, asked: AnimationRequest, short_for_good: bool = True) -
             "difference": _difference(np.max, frames, shown),
             "pieces": _difference(np.mean, np.concatenate(pieces), written),
         }
-    Making._until_stopped = until_stopped
+    ClipRenderer._until_stopped = until_stopped
     return outcome
 
 
@@ -135,9 +135,9 @@ def _difference(
     return float(of(np.abs(np.stack(frames) - np.stack(others)))) if len(frames) == len(others) else np.inf
 
 
-def decoding(studio: Studio) -> dict[str, object]:
+def decoding(job_queue: JobQueue) -> dict[str, object]:
     """Memory is short when two times 16 frames have been decoded, and a part of the clip has been shown."""
-    vae = type(studio.pipe.vae)
+    vae = type(job_queue.pipe.vae)
     decode, asked = vae.decode, []
 
     def watched(self, latents, **how):
@@ -151,14 +151,14 @@ def decoding(studio: Studio) -> dict[str, object]:
             limit(40)
 
     vae.decode = watched
-    outcome = made(studio, request(frames=48, memory="fast"))
+    outcome = made(job_queue, request(frames=48, memory="fast"))
     vae.decode = decode
     return outcome | {"decoded": asked[:9]}
 
 
-def denoising(studio: Studio) -> dict[str, object]:
+def denoising(job_queue: JobQueue) -> dict[str, object]:
     """Another program takes all memory in the second step, and gives it back meanwhile."""
-    pipe, passes = studio.pipe, []
+    pipe, passes = job_queue.pipe, []
 
     def take(*_):
         passes.append(pipe.vae.use_slicing)  # as in the leanest mode alone
@@ -166,14 +166,14 @@ def denoising(studio: Studio) -> dict[str, object]:
             limit(0)
 
     hook = pipe.unet.register_forward_pre_hook(take)
-    outcome = made(studio, request(frames=16, memory="fast"), short_for_good=False)
+    outcome = made(job_queue, request(frames=16, memory="fast"), short_for_good=False)
     hook.remove()
     return outcome | {"passes": passes[:4], "slicing_afterwards": pipe.vae.use_slicing}
 
 
-def nothing_fits(studio: Studio) -> dict[str, object]:
+def nothing_fits(job_queue: JobQueue) -> dict[str, object]:
     limit(15)
-    return made(studio, request(frames=200, memory="auto"))
+    return made(job_queue, request(frames=200, memory="auto"))
 
 
 def from_the_command_line(pipe) -> dict[str, object]:
@@ -200,10 +200,10 @@ if __name__ == "__main__":
     pipe = tiny.pipeline(
         conditioner=GarmentConditioner(5, tiny.CONTEXT_CHANNELS, tiny.LATENT_CHANNELS, latent_size).eval()
     )
-    studio = Studio(pipe)
-    list(studio.submit(request(frames=4)).follow())  # the first call of anything loads code
+    job_queue = JobQueue(pipe)
+    list(job_queue.submit(request(frames=4)).follow())  # the first call of anything loads code
     outcomes = {"ways": ways(), "choices": choices(pipe)}
     for scene in (decoding, denoising, nothing_fits):
-        outcomes[scene.__name__] = scene(studio)
+        outcomes[scene.__name__] = scene(job_queue)
     outcomes["command"] = from_the_command_line(pipe)
     json.dump(outcomes, sys.stdout)

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fashionflow.generation.queue import Studio
+from fashionflow.generation.queue import JobQueue
 from fashionflow.page import LAUNCH_SETTINGS, QUEUE_SETTINGS, build_page
 
 
@@ -17,11 +17,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def serve(studio: Studio) -> Iterator[str]:
+def serve(job_queue: JobQueue) -> Iterator[str]:
     """Serves the page of `studio` and gives its address."""
     before = os.environ.get("GRADIO_TEMP_DIR")  # of a page that is being served already
-    os.environ["GRADIO_TEMP_DIR"] = str(studio.folder)  # as app.py does
-    page = build_page(studio).queue(**QUEUE_SETTINGS)
+    os.environ["GRADIO_TEMP_DIR"] = str(job_queue.folder)  # as app.py does
+    page = build_page(job_queue).queue(**QUEUE_SETTINGS)
     where = {"server_name": "127.0.0.1", "server_port": free_port()}
     _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **where, **LAUNCH_SETTINGS)
     try:

@@ -121,23 +121,23 @@ def serve() -> None:
     """The page on the toy model. For every line on standard input it prints figures of this process, as JSON."""
     import psutil
 
-    from fashionflow.generation.queue import Studio
+    from fashionflow.generation.queue import JobQueue
     from fashionflow.page import LAUNCH_SETTINGS, QUEUE_SETTINGS, build_page
 
     from . import tiny
 
     logging.disable(logging.INFO)
-    studio = Studio(tiny.pipeline())
-    os.environ["GRADIO_TEMP_DIR"] = str(studio.folder)
-    page = build_page(studio).queue(**QUEUE_SETTINGS)
+    job_queue = JobQueue(tiny.pipeline())
+    os.environ["GRADIO_TEMP_DIR"] = str(job_queue.folder)
+    page = build_page(job_queue).queue(**QUEUE_SETTINGS)
     app, url, _ = page.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **LAUNCH_SETTINGS)
     print(json.dumps({"url": url}), flush=True)
     for _ in sys.stdin:
         gc.collect()
-        files = [path for path in Path(studio.folder).rglob("*") if path.is_file()]
+        files = [path for path in Path(job_queue.folder).rglob("*") if path.is_file()]
         figures = {
             "server_mib": psutil.Process().memory_info().rss / 2**20,
-            "jobs": len(studio._jobs),
+            "jobs": len(job_queue._jobs),
             "streams": sum(len(runs) for runs in page.pending_streams.values()),
             "sessions": len(app.state_holder.session_data),
             "threads": threading.active_count(),

@@ -20,7 +20,7 @@ from benchmarks.rows import ALL, ROWS, Row
 from benchmarks.run import add_ratios
 from benchmarks.session import Session
 from benchmarks.timing import difference, repeat
-from fashionflow.generation.queue import Studio
+from fashionflow.generation.queue import JobQueue
 from fashionflow.runtime.acceleration import PLAIN
 
 from . import tiny
@@ -177,9 +177,9 @@ def test_parts_of_a_pipeline_with_geometry_are_timed_too(tmp_path):
 
 
 def test_visitors_are_timed_until_the_last_has_a_clip(session):
-    studio, jobs = Studio(session.pipeline), []
-    studio.watchers.append(jobs.append)
-    clips.make_clips_at_once(studio, clips.default_request(session.pipeline), 2)
+    job_queue, jobs = JobQueue(session.pipeline), []
+    job_queue.watchers.append(jobs.append)
+    clips.make_clips_at_once(job_queue, clips.default_request(session.pipeline), 2)
     assert [job.state for job in jobs] == ["finished"] * 2
     ((name, two),) = clips.measure_visitors(session, [ROWS["visitors-2"]])
     assert name == "visitors-2" and two["note"] == f"{two['value'] / 2:.2g} s a clip"

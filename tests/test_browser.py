@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from fashionflow.generation.queue import Studio
+from fashionflow.generation.queue import JobQueue
 from fashionflow.video.io import read_settings
 
 from . import tiny
@@ -20,13 +20,13 @@ SLOW_STEPS = 50  # the slider's most: some seconds of work for the toy model
 
 
 @pytest.fixture(scope="module")
-def studio():
-    return Studio(tiny.pipeline(default_num_frames=FRAMES))
+def job_queue():
+    return JobQueue(tiny.pipeline(default_num_frames=FRAMES))
 
 
 @pytest.fixture(scope="module")
-def url(studio):
-    with serve(studio) as url:
+def url(job_queue):
+    with serve(job_queue) as url:
         yield url
 
 
@@ -96,9 +96,9 @@ def test_stop_ends_the_run_and_the_next_one_is_whole(visit, url, dress):
     wait_for_status(page, "Done")
 
 
-def test_a_second_visitor_waits_and_sees_nothing_of_the_first(visit, url, studio, dress):
+def test_a_second_visitor_waits_and_sees_nothing_of_the_first(visit, url, job_queue, dress):
     first, second = visit(url), visit(url)
-    slow = studio.pipe.unet.register_forward_pre_hook(
+    slow = job_queue.pipe.unet.register_forward_pre_hook(
         lambda *_: time.sleep(0.5)
     )  # so that there is something to wait for
     try:
@@ -129,7 +129,7 @@ def test_what_is_no_photo_gets_a_sentence_and_the_next_photo_works(visit, url, d
 
 def test_without_ffmpeg_the_finished_clip_is_shown_and_the_page_says_why(visit, url, dress, monkeypatch):
     monkeypatch.setenv("PATH", "")
-    with serve(Studio(tiny.pipeline(default_num_frames=FRAMES))) as url:
+    with serve(JobQueue(tiny.pipeline(default_num_frames=FRAMES))) as url:
         page = visit(url)
         assert "ffmpeg and ffprobe are not installed" in page.inner_text("#status")
         animate(page, dress)

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from fashionflow.models import SpaceTimeUNet
-from fashionflow.runtime import loading as hub
-from fashionflow.runtime import memory
+from fashionflow.runtime import loading, memory
 from fashionflow.runtime.acceleration import Switches, prepare
 from fashionflow.runtime.cuda_graphs import WARMING_UP
 
@@ -62,7 +61,7 @@ def full_step() -> tuple[SpaceTimeUNet, tuple[torch.Tensor, float, torch.Tensor]
 
 
 @pytest.mark.skipif(
-    not torch.cuda.is_available() or hub.attention_choice(torch.device("cuda"))[0] != "xformers",
+    not torch.cuda.is_available() or loading.attention_choice(torch.device("cuda"))[0] != "xformers",
     reason="needs xFormers that can run on this card",
 )
 def test_xformers_is_really_at_work_equals_native_attention_and_says_what_it_saves():

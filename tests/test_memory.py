@@ -13,16 +13,16 @@ import pytest
 import torch
 
 from fashionflow import GarmentConditioner
-from fashionflow.generation.queue import Studio
+from fashionflow.generation.queue import JobQueue
 from fashionflow.generation.request import AnimationRequest
-from fashionflow.page.context import Desk
+from fashionflow.page.context import PageContext
 from fashionflow.page.settings import Settings
 from fashionflow.runtime.free_memory import NO_LIMIT, _left_in_container
 from fashionflow.runtime.memory import (
     DECODED_AT_ONCE,
     LEANEST,
     TILED_PIXELS,
-    Ladder,
+    MemoryFallback,
     OutOfMemory,
     applied,
     is_out_of_memory,
@@ -120,11 +120,11 @@ def test_every_mode_makes_the_same_clip_and_any_frame_can_be_gone_on_from(make):
     asked = request(motion="spin" if pipe.has_motion else None, interpolation=3)
     clips = {}
     for mode in DECODED_AT_ONCE:
-        with Ladder(pipe, asked.frames, mode) as ladder:
-            latents = ladder.make(lambda: asked.denoise(pipe))
-            frames = ladder.frames(lambda start, chunk: asked.playing_frames(pipe, latents, start, chunk))  # noqa: B023
+        with MemoryFallback(pipe, asked.frames, mode) as fallback:
+            latents = fallback.make(lambda: asked.denoise(pipe))
+            frames = fallback.frames(lambda start, chunk: asked.playing_frames(pipe, latents, start, chunk))  # noqa: B023
             clips[mode] = np.stack(list(frames)).astype(int)
-        assert ladder.mode == mode and not ladder.stepped_down
+        assert fallback.mode == mode and not fallback.stepped_down
     for clip in clips.values():
         assert clip.shape == (58, pipe.height, pipe.width, 3)
         assert np.abs(clip - clips["normal"]).max() <= 1
@@ -189,7 +189,7 @@ def test_leaner_modes_take_less_and_longer_clips_more():
 
 
 def test_the_page_says_what_each_mode_takes_in_the_visitors_language():
-    settings = Settings(Desk(Studio(tiny.pipeline()), live=False))
+    settings = Settings(PageContext(JobQueue(tiny.pipeline()), live=False))
     german = SimpleNamespace(headers={"accept-language": "de-AT,de;q=0.9"})
     names = [name for name, _ in settings.memory_costs(german, 16.0)["choices"]]
     assert names == ["Automatisch", "Sparsam · etwa 0.1 GB", "Normal · etwa 0.1 GB", "Schnell · etwa 0.1 GB"]
@@ -202,9 +202,9 @@ def test_the_page_says_what_each_mode_takes_in_the_visitors_language():
 def test_on_a_gpu_the_leanest_mode_keeps_only_the_part_at_work_there():
     pipe = tiny.pipeline().to("cuda")
     expected = request().denoise(pipe)
-    with Ladder(pipe, 20, LEANEST) as ladder:
+    with MemoryFallback(pipe, 20, LEANEST) as fallback:
         assert pipe.unet.device.type == "cpu"
-        torch.testing.assert_close(ladder.make(lambda: request().denoise(pipe)), expected, atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(fallback.make(lambda: request().denoise(pipe)), expected, atol=1e-3, rtol=1e-3)
     assert all(part.device.type == "cuda" for part in (pipe.unet, pipe.vae, pipe.image_encoder, pipe.conditioner))
     torch.testing.assert_close(request().denoise(pipe), expected, atol=1e-3, rtol=1e-3)
 
@@ -213,19 +213,19 @@ def test_on_a_gpu_the_leanest_mode_keeps_only_the_part_at_work_there():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 def test_on_a_gpu_without_memory_a_clip_is_finished_in_a_leaner_mode():
     conditioner = GarmentConditioner(5, tiny.CONTEXT_CHANNELS, tiny.LATENT_CHANNELS, (64, 64)).eval()
-    studio = Studio(tiny.pipeline(conditioner=conditioner).to("cuda"))
-    list(studio.submit(request()).follow())  # the first call of anything takes memory that it keeps
-    latents = request(frames=64).denoise(studio.pipe)
+    job_queue = JobQueue(tiny.pipeline(conditioner=conditioner).to("cuda"))
+    list(job_queue.submit(request()).follow())  # the first call of anything takes memory that it keeps
+    latents = request(frames=64).denoise(job_queue.pipe)
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
-    for _ in studio.pipe.decode_latents(latents, chunk_frames=4):
+    for _ in job_queue.pipe.decode_latents(latents, chunk_frames=4):
         pass
     most = torch.cuda.max_memory_allocated() + 32 * MIB
     total = torch.cuda.get_device_properties(0).total_memory
     try:
         torch.cuda.empty_cache()
         torch.cuda.set_per_process_memory_fraction(most / total)
-        finished = list(studio.submit(request(frames=20, memory="fast")).follow())[-1]
+        finished = list(job_queue.submit(request(frames=20, memory="fast")).follow())[-1]
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert finished.whole and finished.stepped_down and finished.memory in ("normal", "lean")

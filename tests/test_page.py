@@ -21,9 +21,9 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 import app
-from fashionflow.generation.queue import Studio
-from fashionflow.page import context as desk
-from fashionflow.page.context import MOST_AT_ONCE, Desk
+from fashionflow.generation.queue import JobQueue
+from fashionflow.page import context
+from fashionflow.page.context import MOST_AT_ONCE, PageContext
 from fashionflow.page.languages import ENGLISH
 from fashionflow.page.photo_box import PhotoBox
 from fashionflow.page.streams import sweep_streams
@@ -38,13 +38,13 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
-def studio():
-    return Studio(tiny.pipeline())
+def job_queue():
+    return JobQueue(tiny.pipeline())
 
 
 @pytest.fixture(scope="module")
-def url(studio):
-    with serve(studio) as url:
+def url(job_queue):
+    with serve(job_queue) as url:
         yield url
 
 
@@ -71,8 +71,8 @@ def animate(client, photo, **changes) -> tuple[str, int]:
     return client.predict(photo and handle_file(photo), **inputs, api_name="/animate")
 
 
-def wait_until_idle(studio) -> None:
-    while studio.in_line:
+def wait_until_idle(job_queue) -> None:
+    while job_queue.in_line:
         time.sleep(0.01)
 
 
@@ -216,16 +216,16 @@ def test_two_clients_at_once_get_their_own_clips(connect, photo):
     assert read_settings(first)["motion"] == "spin" and read_settings(second)["motion"] == "walk"
 
 
-def test_a_cancelled_job_frees_the_device(studio, connect, client, photo):
+def test_a_cancelled_job_frees_the_device(job_queue, connect, client, photo):
     job = connect().submit(handle_file(photo), frames=12, steps=1000, seed=1, api_name="/animate")
     while not job.outputs():
         assert not job.done()
     job.cancel()
     animate(client, photo)  # would take a minute behind a thousand steps
-    wait_until_idle(studio)
+    wait_until_idle(job_queue)
 
 
-def test_the_server_answers_while_a_cancelled_job_ends_its_step(studio, url, connect, client, photo):
+def test_the_server_answers_while_a_cancelled_job_ends_its_step(job_queue, url, connect, client, photo):
     """Gradio closes the job's iterator after the step in which it was cancelled, so in the middle of the next one."""
     steps, entered, go_on = [], [threading.Event() for _ in range(3)], [threading.Event() for _ in range(3)]
     go_on[0].set()
@@ -236,7 +236,7 @@ def test_the_server_answers_while_a_cancelled_job_ends_its_step(studio, url, con
             entered[len(steps) - 1].set()
             go_on[len(steps) - 1].wait(60)
 
-    hook = studio.pipe.unet.register_forward_hook(take_its_time)
+    hook = job_queue.pipe.unet.register_forward_hook(take_its_time)
     try:
         job = connect().submit(handle_file(photo), frames=4, steps=1000, seed=1, api_name="/animate")
         assert entered[1].wait(60)
@@ -247,9 +247,9 @@ def test_the_server_answers_while_a_cancelled_job_ends_its_step(studio, url, con
         for _ in range(10):
             assert httpx.get(url, timeout=5).status_code == 200
             time.sleep(0.05)
-        assert studio.in_line == 1
+        assert job_queue.in_line == 1
         go_on[2].set()
-        while studio.in_line:
+        while job_queue.in_line:
             time.sleep(0.01)
         assert len(steps) == 3
     finally:
@@ -260,29 +260,29 @@ def test_the_server_answers_while_a_cancelled_job_ends_its_step(studio, url, con
 
 
 def test_whoever_comes_to_a_full_line_is_told_so(client, photo, monkeypatch):
-    monkeypatch.setattr(desk, "MOST_AT_ONCE", 0)
+    monkeypatch.setattr(context, "MOST_AT_ONCE", 0)
     assert refusal(client, photo) == ENGLISH("status.full")
     monkeypatch.undo()
     animate(client, photo)
 
 
-def test_everybody_who_is_admitted_stands_in_the_studios_line(studio, connect, photo):
+def test_everybody_who_is_admitted_stands_in_the_studios_line(job_queue, connect, photo):
     """In Gradio's own queue they would wait where the page shows no place."""
     visitor = connect()
     inputs = {"frames": 4, "steps": 1000, "seed": 1, "api_name": "/animate"}
     jobs = [visitor.submit(handle_file(photo), **inputs) for _ in range(MOST_AT_ONCE)]
-    while studio.in_line < len(jobs):
+    while job_queue.in_line < len(jobs):
         assert not any(job.done() for job in jobs)
         time.sleep(0.05)
     for job in jobs:
         job.cancel()
-    while studio.in_line:
+    while job_queue.in_line:
         time.sleep(0.05)
 
 
-def test_a_job_in_line_keeps_no_more_of_the_photo_than_it_needs(studio, photo):
+def test_a_job_in_line_keeps_no_more_of_the_photo_than_it_needs(job_queue, photo):
     upload = {"url": "data:image/png;base64," + base64.b64encode(photo.read_bytes()).decode()}
-    photo = PhotoBox(Desk(studio, live=False)).fitted(upload, 1, 0, 0)
+    photo = PhotoBox(PageContext(job_queue, live=False)).fitted(upload, 1, 0, 0)
     assert photo.size == (tiny.WIDTH, tiny.HEIGHT)
 
 
@@ -319,11 +319,11 @@ def test_a_port_in_use_is_told_in_one_sentence(tmp_path, monkeypatch, capfd):
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_an_error_of_ours_is_logged_and_told_without_its_details(studio, client, photo, caplog):
+def test_an_error_of_ours_is_logged_and_told_without_its_details(job_queue, client, photo, caplog):
     def fail(*_, **__):
         raise RuntimeError("secret detail")
 
-    hook = studio.pipe.unet.register_forward_pre_hook(fail)
+    hook = job_queue.pipe.unet.register_forward_pre_hook(fail)
     try:
         with caplog.at_level(logging.ERROR):
             assert "secret" not in refusal(client, photo)

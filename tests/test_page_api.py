@@ -21,11 +21,9 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 from PIL import Image
 
-from fashionflow.generation.queue import AVAILABLE_SECONDS, Studio
+from fashionflow.generation.queue import AVAILABLE_SECONDS, JobQueue
 from fashionflow.generation.request import SETTINGS
-from fashionflow.page import LAUNCH_SETTINGS
-from fashionflow.page import context as desk
-from fashionflow.page import mcp_server as assistants
+from fashionflow.page import LAUNCH_SETTINGS, context, mcp_server
 from fashionflow.video.io import read_frames, read_settings
 
 from . import tiny
@@ -65,19 +63,19 @@ looked_up: list[str] = []
 
 
 @pytest.fixture(scope="module")
-def studio():
+def job_queue():
     pipe = tiny.pipeline()
     pipe.model_name, pipe.model_hash = "tiny", "0" * 16  # as load_pipeline names what it loads
-    return Studio(pipe)
+    return JobQueue(pipe)
 
 
 @pytest.fixture(scope="module")
-def url(studio):
+def url(job_queue):
     def listen(event: str, arguments: tuple) -> None:
         if event == "socket.getaddrinfo":
             looked_up.append(str(arguments[0]))
 
-    with serve(studio) as url:
+    with serve(job_queue) as url:
         sys.addaudithook(listen)
         yield url
 
@@ -136,13 +134,13 @@ def test_exactly_the_named_endpoints_are_public_and_each_parameter_is_documented
     assert types["seed"] == "int" and types["guidance"] == "float" and types["memory"].startswith("Literal['auto'")
 
 
-def test_the_defaults_are_those_of_the_page(client, studio):
+def test_the_defaults_are_those_of_the_page(client, job_queue):
     defaults = {
         parameter["parameter_name"]: parameter["parameter_default"]
         for parameter in client.view_api(return_format="dict")["named_endpoints"]["/animate"]["parameters"]
         if parameter["parameter_has_default"]
     }
-    assert defaults["frame_rate"] == studio.pipe.config.frame_rate and defaults["interpolation"] == 3
+    assert defaults["frame_rate"] == job_queue.pipe.config.frame_rate and defaults["interpolation"] == 3
     assert defaults["motion"] == "turn-left" and defaults["memory"] == "auto" and defaults["quality"] == 18
     assert defaults["steps"] == 4 and defaults["guidance"] == 1 and defaults["turn_angle"] is None
 
@@ -182,18 +180,18 @@ def test_nobody_gets_anything_without_the_number(client, finished):
         assert "Type the number" in refusal(client, "", api_name=endpoint)
 
 
-def test_stop_ends_a_job_that_nobody_watches(client, studio, dress):
+def test_stop_ends_a_job_that_nobody_watches(client, job_queue, dress):
     number, _, _ = client.predict(handle_file(dress), steps=1000, frames=12, api_name="/submit")
     state, _, _, left, kept = client.predict(number, api_name="/job")
     assert state in ("waiting", "working") and left > 0 and kept is None
     assert "not made yet" in refusal(client, number, api_name="/result")
     assert client.predict(number, api_name="/stop") in ("working", "stopped")
     assert wait_until_ended(client, number) == "stopped"
-    assert studio.in_line == 0
+    assert job_queue.in_line == 0
 
 
 def test_a_full_line_takes_no_jobs(client, dress, monkeypatch):
-    monkeypatch.setattr(desk, "MOST_AT_ONCE", 0)
+    monkeypatch.setattr(context, "MOST_AT_ONCE", 0)
     assert "Too many clips" in refusal(client, handle_file(dress), api_name="/submit")
     monkeypatch.undo()
     assert "24 clips at most" in refusal(
@@ -373,24 +371,24 @@ def test_an_assistant_animates_a_photo_and_gets_the_file(url, dress, tmp_path):
     assert set(looked_up) <= {"127.0.0.1", "localhost", "None"}, "something was fetched from or told to others"
 
 
-def test_what_assistants_send_lies_among_the_uploads_and_is_deleted_with_them(url, studio, dress, monkeypatch):
+def test_what_assistants_send_lies_among_the_uploads_and_is_deleted_with_them(url, job_queue, dress, monkeypatch):
     pages = []
-    received = assistants.AssistantServer._received
+    received = mcp_server.AssistantServer._received
 
     def remembered(self, text):
         pages.append(self.blocks)
         return received(self, text)
 
-    monkeypatch.setattr(assistants.AssistantServer, "_received", remembered)
+    monkeypatch.setattr(mcp_server.AssistantServer, "_received", remembered)
 
     async def ask():
         async with assistant(url) as session:
             return await said(session, "check_photo", photo=data_uri(dress))
 
     asyncio.run(ask())
-    assert Path(get_upload_folder()) == studio.folder
+    assert Path(get_upload_folder()) == job_queue.folder
     kept = [Path(path) for path in pages[0].upload_file_set if Path(path).read_bytes() == dress.read_bytes()]
-    assert any(path.is_relative_to(studio.folder) for path in kept)
+    assert any(path.is_relative_to(job_queue.folder) for path in kept)
 
 
 def test_an_assistant_gets_one_sentence_for_whatever_is_wrong(url, dress):
@@ -446,8 +444,8 @@ def test_an_assistant_may_name_what_was_uploaded(url, dress, client, finished, t
 
 def test_without_mcp_the_page_is_served_all_the_same(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "mcp", None)  # as importing finds a package that is not installed
-    monkeypatch.setitem(LAUNCH_SETTINGS, "mcp_server", assistants.mcp_is_installed())
-    with caplog.at_level(logging.INFO, assistants.logger.name), serve(Studio(tiny.pipeline())) as url:
+    monkeypatch.setitem(LAUNCH_SETTINGS, "mcp_server", mcp_server.mcp_is_installed())
+    with caplog.at_level(logging.INFO, mcp_server.logger.name), serve(JobQueue(tiny.pipeline())) as url:
         assert httpx.get(url).status_code == 200
         assert httpx.get(f"{url}gradio_api/mcp/").status_code == 404
     assert len([line for line in caplog.messages if "mcp is not installed" in line]) == 1

@@ -11,9 +11,9 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from fashionflow.generation.queue import Studio
+from fashionflow.generation.queue import JobQueue
 from fashionflow.page import privacy
-from fashionflow.page.context import Desk
+from fashionflow.page.context import PageContext
 from fashionflow.page.history.entries import PHOTO_BYTES, data_uri
 from fashionflow.page.history.list import History
 from fashionflow.page.languages import ENGLISH, texts
@@ -34,15 +34,15 @@ GREEN = (0, 255, 0)
 
 
 @pytest.fixture(scope="module")
-def studio():
+def job_queue():
     pipe = tiny.guided_pipeline(default_num_frames=4)
     pipe.model_name, pipe.model_hash = "tiny", "0" * 16
-    return Studio(pipe)
+    return JobQueue(pipe)
 
 
 @pytest.fixture(scope="module")
-def url(studio):
-    with serve(studio) as url:
+def url(job_queue):
+    with serve(job_queue) as url:
         yield url
 
 
@@ -70,14 +70,14 @@ def back_of(job, clip: int = 0) -> tuple | None:
     return back and back.getpixel((5, 5))
 
 
-def last_job(studio):
-    return max(studio._jobs.values(), key=lambda job: job.asked_at, default=None)
+def last_job(job_queue):
+    return max(job_queue._jobs.values(), key=lambda job: job.asked_at, default=None)
 
 
-def ended(studio, after=None):
+def ended(job_queue, after=None):
     """The last job, once it has ended; one that came later than `after`."""
     until = time.monotonic() + 60
-    while (job := last_job(studio)) is after or not job.has_ended:
+    while (job := last_job(job_queue)) is after or not job.has_ended:
         assert time.monotonic() < until
         time.sleep(0.05)
     return job
@@ -104,15 +104,15 @@ def test_a_program_shows_the_real_back(client, dress, green):
     assert client.predict(handle_file(with_back), api_name="/settings_of")["with_back_photo"] is True
 
 
-def test_all_clips_of_a_submitted_job_have_the_back_until_it_is_deleted(client, studio, dress, green):
+def test_all_clips_of_a_submitted_job_have_the_back_until_it_is_deleted(client, job_queue, dress, green):
     back = {"back_photo": handle_file(green), "more_motions": ["spin"]}
     number, clips, _ = client.predict(handle_file(dress), motion="walk", **QUICK, **back, api_name="/submit")
-    job = ended(studio)
+    job = ended(job_queue)
     assert job.number == number and [back_of(job, clip) for clip in range(clips)] == [GREEN, GREEN]
-    assert job.back_photo(0).size == (studio.pipe.width, studio.pipe.height)  # and no more of it is kept
+    assert job.back_photo(0).size == (job_queue.pipe.width, job_queue.pipe.height)  # and no more of it is kept
     assert all(request.back_photo is None for request in job.requests)
     assert is_green(read_frames(job.results[1].path)[len(read_frames(job.results[1].path)) // 2])
-    studio.discard(job)
+    job_queue.discard(job)
     assert job.back_photo(0) is None and not job.folder.exists()
 
 
@@ -144,11 +144,11 @@ def spin(page) -> None:
     page.get_by_label("Spin").check()
 
 
-def animated(page, studio):
+def animated(page, job_queue):
     """The job of a click on the button, once it has ended."""
-    before = last_job(studio)
+    before = last_job(job_queue)
     page.click("#animate:enabled")
-    return ended(studio, after=before)
+    return ended(job_queue, after=before)
 
 
 def no_back(page) -> None:
@@ -160,7 +160,9 @@ def wait_for(page, selector: str, text: str) -> None:
 
 
 @pytest.mark.browser
-def test_what_is_guessed_is_said_and_a_back_is_used_kept_and_brought_back(visit, url, studio, dress, green, tmp_path):
+def test_what_is_guessed_is_said_and_a_back_is_used_kept_and_brought_back(
+    visit, url, job_queue, dress, green, tmp_path
+):
     page = visit(url)
     choose(page, dress)
     page.wait_for_timeout(300)
@@ -180,7 +182,7 @@ def test_what_is_guessed_is_said_and_a_back_is_used_kept_and_brought_back(visit,
         page.wait_for_selector("#guessed", state="hidden" if drawn == "walk" else "visible")
     spin(page)
     give_back(page, green)
-    job = animated(page, studio)
+    job = animated(page, job_queue)
     assert back_of(job) == GREEN and is_green(
         read_frames(job.results[0].path)[len(read_frames(job.results[0].path)) // 2]
     )
@@ -205,7 +207,7 @@ def test_what_is_guessed_is_said_and_a_back_is_used_kept_and_brought_back(visit,
     wait_for(page, "#back-note", "belonged to another photo")
     no_back(page)
     wait_for(page, "#guessed", "will be guessed")
-    assert back_of(animated(page, studio)) is None
+    assert back_of(animated(page, job_queue)) is None
     page.wait_for_selector("#animate:enabled")
 
     page.click("#history > button")
@@ -216,7 +218,7 @@ def test_what_is_guessed_is_said_and_a_back_is_used_kept_and_brought_back(visit,
     page.wait_for_selector("#back-photo img")
     page.wait_for_timeout(1000)  # in which the restored photo could take it out again
     assert page.is_visible("#back-photo img")
-    again = animated(page, studio)
+    again = animated(page, job_queue)
     assert np.abs(np.array(back_of(again)) - GREEN).max() < 8  # the history's is a JPEG
     page.wait_for_selector("#animate:enabled")
     page.click("#history-gallery .thumbnail-item >> nth=1")  # made without
@@ -229,12 +231,12 @@ def test_what_is_guessed_is_said_and_a_back_is_used_kept_and_brought_back(visit,
     assert not page.is_visible("#back-photo img")
 
 
-def test_a_back_that_comes_with_its_photo_is_not_taken_out_for_it(studio):
+def test_a_back_that_comes_with_its_photo_is_not_taken_out_for_it(job_queue):
     """Whichever of the two the browser tells first."""
-    desk = Desk(studio, live=False)
+    context = PageContext(job_queue, live=False)
     with gr.Blocks():
-        photo_box, settings = PhotoBox(desk), Settings(desk)
-        history = History(desk, photo_box, settings, Run(desk, photo_box, settings))
+        photo_box, settings = PhotoBox(context), Settings(context)
+        history = History(context, photo_box, settings, Run(context, photo_box, settings))
         for build in (photo_box.build, settings.build_motion, settings.build_advanced):
             build()
     uri = {"url": data_uri(tiny.photo(), PHOTO_BYTES)}
@@ -250,7 +252,7 @@ def test_a_back_that_comes_with_its_photo_is_not_taken_out_for_it(studio):
 
 
 @pytest.mark.browser
-def test_a_bad_back_is_said_at_once_and_the_clip_is_made_without(visit, url, studio, green, tmp_path):
+def test_a_bad_back_is_said_at_once_and_the_clip_is_made_without(visit, url, job_queue, green, tmp_path):
     letter, dark = tmp_path / "letter.png", tmp_path / "dark.png"
     letter.write_text("This is a letter.")
     tiny.photo().resize((384, 512)).point(lambda level: level // 5).save(dark)
@@ -269,7 +271,7 @@ def test_a_bad_back_is_said_at_once_and_the_clip_is_made_without(visit, url, stu
     assert page.is_visible("#back-photo img")
     page.click("#back-photo [aria-label='Remove Image']")
     no_back(page)
-    assert back_of(animated(page, studio)) is None
+    assert back_of(animated(page, job_queue)) is None
 
 
 @pytest.mark.browser
@@ -287,7 +289,7 @@ def test_a_photo_that_is_dropped_on_its_box_is_a_back_whatever_its_kind(visit, u
 
 @pytest.mark.browser
 def test_a_lookbook_of_one_photo_has_its_back_and_one_of_several_says_that_it_has_not(
-    visit, url, studio, dress, green, tmp_path
+    visit, url, job_queue, dress, green, tmp_path
 ):
     page = visit(url)
     choose(page, dress)
@@ -297,43 +299,43 @@ def test_a_lookbook_of_one_photo_has_its_back_and_one_of_several_says_that_it_ha
     field = page.locator("#lookbook-seeds input[type=number]")
     field.fill("1")
     field.press("Enter")
-    wait_for(page, "#lookbook-promise", "3 clips")
-    assert "of the back" not in page.inner_text("#lookbook-promise")
+    wait_for(page, "#lookbook-time-estimate", "3 clips")
+    assert "of the back" not in page.inner_text("#lookbook-time-estimate")
     page.click("#lookbook-make")
     wait_for(page, "#lookbook-status", "All 3 clips are made")
-    job = last_job(studio)
+    job = last_job(job_queue)
     assert [back_of(job, clip) for clip in range(3)] == [GREEN] * 3
     page.click("#lookbook-sheet .thumbnail-item >> nth=0")
     page.click("#lookbook-longer:enabled")
-    assert back_of(ended(studio, after=job)) == GREEN
+    assert back_of(ended(job_queue, after=job)) == GREEN
     wait_for_status(page, "Done")
 
     page.click("#lookbook-photos-fold > button")
     second = tmp_path / "second.png"
     tiny.photo().transpose(0).save(second)
     page.set_input_files("#lookbook-photos input[type=file]", [dress, second])
-    wait_for(page, "#lookbook-promise", "The photo of the back is not used for these photos")
+    wait_for(page, "#lookbook-time-estimate", "The photo of the back is not used for these photos")
     page.click("#lookbook-make")
     wait_for(page, "#lookbook-status", "All 6 clips are made")
-    assert [back_of(last_job(studio), clip) for clip in range(6)] == [None] * 6
+    assert [back_of(last_job(job_queue), clip) for clip in range(6)] == [None] * 6
 
 
 @pytest.mark.browser
-def test_leave_nothing_deletes_the_back_too(visit, url, studio, dress, tmp_path, monkeypatch):
+def test_leave_nothing_deletes_the_back_too(visit, url, job_queue, dress, tmp_path, monkeypatch):
     monkeypatch.setattr(privacy, "GRACE_SECONDS", 1.0)
     back = tmp_path / "back.png"
     Image.new("RGB", (150, 200), GREEN).save(back)  # which no other visitor has, whose copy would stay
     content = back.read_bytes()
 
     def copies() -> list[Path]:
-        return [path for path in studio.folder.rglob("*.png") if path.read_bytes() == content]
+        return [path for path in job_queue.folder.rglob("*.png") if path.read_bytes() == content]
 
     page = visit(url)
     choose(page, dress)
     give_back(page, back)
     page.get_by_label("Leave nothing").check()
     page.wait_for_function("localStorage['fashionflow-leave-nothing'] === 'on'")
-    job = animated(page, studio)
+    job = animated(page, job_queue)
     wait_for_status(page, "Done")
     assert copies() and back_of(job) == GREEN
     page.close()
@@ -376,7 +378,7 @@ def test_the_second_photo_fits_every_screen_and_has_a_name(visit, url, green):
 
 @pytest.mark.browser
 def test_a_model_without_geometry_has_no_place_for_it(visit, dress):
-    with serve(Studio(tiny.pipeline())) as url:
+    with serve(JobQueue(tiny.pipeline())) as url:
         page = visit(url)
         choose(page, dress)
         spin(page)

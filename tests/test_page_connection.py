@@ -8,7 +8,7 @@ from urllib.parse import urlparse
 
 import pytest
 
-from fashionflow.generation.queue import Studio
+from fashionflow.generation.queue import JobQueue
 
 from . import tiny
 from .browser import animate, wait_for_status
@@ -22,26 +22,26 @@ STEP_SECONDS = 0.8  # until the connection has been lost and found again
 
 
 @pytest.fixture(scope="module")
-def studio():
-    return Studio(tiny.pipeline(default_num_frames=12))
+def job_queue():
+    return JobQueue(tiny.pipeline(default_num_frames=12))
 
 
 @pytest.fixture
-def hurry(studio):
+def hurry(job_queue):
     """The studio is slow until this is set."""
     hurry = threading.Event()
 
     def take_time(*_) -> None:
         hurry.wait(STEP_SECONDS)
 
-    hook = studio.pipe.unet.register_forward_pre_hook(take_time)
+    hook = job_queue.pipe.unet.register_forward_pre_hook(take_time)
     yield hurry
     hook.remove()
 
 
 @pytest.fixture(scope="module")
-def url(studio):
-    with serve(studio) as url:
+def url(job_queue):
+    with serve(job_queue) as url:
         yield url
 
 
@@ -118,7 +118,7 @@ def proxied(url: str):
 
 
 @pytest.mark.parametrize("trouble", ["offline", "ended", "hanging"])
-def test_a_job_outlives_its_connection(visit, url, studio, dress, hurry, trouble):
+def test_a_job_outlives_its_connection(visit, url, job_queue, dress, hurry, trouble):
     with proxied(url) as proxy:
         page = visit(proxy.url)
         page.clock.install()
@@ -150,7 +150,7 @@ def test_a_job_outlives_its_connection(visit, url, studio, dress, hurry, trouble
         else:
             hurry.set()
             wait_for_status(page, "Done")
-            assert list(studio._jobs.values())[-1].results[0].whole
+            assert list(job_queue._jobs.values())[-1].results[0].whole
         page.wait_for_function(
             "[...document.querySelectorAll('#player video, #clip video')].some((video) => video.currentTime > 0.1)"
         )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fashionflow.generation.queue import Studio
+from fashionflow.generation.queue import JobQueue
 
 from . import tiny
 from .browser import PHONE, choose, set_slider, wait_for_status
@@ -40,7 +40,7 @@ BESIDE_THE_WINDOW = """
 
 @pytest.fixture(scope="module")
 def url():
-    with serve(Studio(tiny.pipeline(default_num_frames=12))) as url:
+    with serve(JobQueue(tiny.pipeline(default_num_frames=12))) as url:
         yield url
 
 
@@ -85,7 +85,7 @@ def test_axe_finds_nothing_serious_and_everything_fits(visit, url, dress):
     for fold in FOLDS:
         page.click(f"#{fold} > button")
     page.wait_for_selector("#verdict p")
-    page.wait_for_selector("#lookbook-promise p")
+    page.wait_for_selector("#lookbook-time-estimate p")
     assert found_by_axe(page) == []  # everything open
     for width, height in WIDTHS:
         page.set_viewport_size({"width": width, "height": height})

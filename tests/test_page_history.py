@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from fashionflow.generation.job import Job, spoken_number
-from fashionflow.generation.queue import Studio
+from fashionflow.generation.queue import JobQueue
 from fashionflow.generation.request import AnimationRequest
 from fashionflow.page import privacy
-from fashionflow.page.context import Desk, Visit
+from fashionflow.page.context import PageContext, Visit
 from fashionflow.page.history.entries import PHOTO_BYTES, data_uri
 from fashionflow.page.history.list import History
 from fashionflow.page.languages import ENGLISH
@@ -36,35 +36,35 @@ OURS = "Object.keys(localStorage).filter((key) => key.startsWith('fashionflow-')
 
 
 @pytest.fixture(scope="module")
-def studio():
+def job_queue():
     pipe = tiny.pipeline(default_num_frames=FRAMES)
     pipe.model_name, pipe.model_hash = "tiny", "0" * 16
-    return Studio(pipe)
+    return JobQueue(pipe)
 
 
 @pytest.fixture(scope="module")
-def url(studio):
-    with serve(studio) as url:
+def url(job_queue):
+    with serve(job_queue) as url:
         yield url
 
 
 @pytest.fixture
-def slowly(studio):
-    hook = studio.pipe.unet.register_forward_pre_hook(lambda *_: time.sleep(STEP_SECONDS))
+def slowly(job_queue):
+    hook = job_queue.pipe.unet.register_forward_pre_hook(lambda *_: time.sleep(STEP_SECONDS))
     yield
     hook.remove()
 
 
-def make(studio, **changes) -> Job:
+def make(job_queue, **changes) -> Job:
     """A finished job of somebody without a browser."""
-    photo = studio.pipe.fit_photo(tiny.photo())
-    job = studio.submit(AnimationRequest(photo, **{"frames": 4, "steps": 1, "seed": 5, "motion": "spin"} | changes))
+    photo = job_queue.pipe.fit_photo(tiny.photo())
+    job = job_queue.submit(AnimationRequest(photo, **{"frames": 4, "steps": 1, "seed": 5, "motion": "spin"} | changes))
     list(job.follow())
     return job
 
 
-def last_job(studio) -> Job:
-    return list(studio._jobs.values())[-1]
+def last_job(job_queue) -> Job:
+    return list(job_queue._jobs.values())[-1]
 
 
 def unfold(page) -> None:
@@ -87,12 +87,12 @@ def wait_for_seed(page, seed: int) -> None:
     page.wait_for_function(f"document.querySelector('#seed input')?.value === '{seed}'")
 
 
-def test_the_history_outlives_a_reload_and_brings_back_the_clip_or_what_it_was_made_from(visit, url, studio, dress):
+def test_the_history_outlives_a_reload_and_brings_back_the_clip_or_what_it_was_made_from(visit, url, job_queue, dress):
     page = visit(url, viewport=PHONE)
     page.get_by_label("Walk").click()
     animate(page, dress)
     wait_for_status(page, "Done")
-    job = last_job(studio)
+    job = last_job(job_queue)
     seed = job.requests[0].seed
     page.wait_for_function("localStorage['fashionflow-history']")
     page.reload()
@@ -116,16 +116,16 @@ def test_the_history_outlives_a_reload_and_brings_back_the_clip_or_what_it_was_m
     page.click("#photo [aria-label='Remove Image']")
     page.wait_for_selector("#first-frame img", state="detached")
     page.click("#die")
-    studio.discard(job)
+    job_queue.discard(job)
     page.click("#history-gallery .thumbnail-item")
     wait_for_note(page, "has been deleted")
     wait_for_seed(page, seed)
     wait_for_photo(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     page.click("#animate")  # from what the browser kept
-    wait_until(lambda: studio._jobs and last_job(studio).has_ended)
+    wait_until(lambda: job_queue._jobs and last_job(job_queue).has_ended)
     page.wait_for_selector("#history-gallery .thumbnail-item >> nth=1")
-    assert last_job(studio).requests[0] == job.requests[0]
+    assert last_job(job_queue).requests[0] == job.requests[0]
 
     page.click("#history-gallery .thumbnail-item >> nth=0")
     page.click("#history-remove:enabled")
@@ -162,9 +162,9 @@ def drop(page, path: Path, kind: str, selector: str) -> None:
     page.evaluate(DROP, [content, path.name, kind, selector])
 
 
-def test_a_dropped_clip_restores_its_settings_and_its_photo(visit, url, studio, tmp_path):
+def test_a_dropped_clip_restores_its_settings_and_its_photo(visit, url, job_queue, tmp_path):
     page = visit(url)
-    own = make(studio, seed=4711, motion="sway", steps=3).results[0].path
+    own = make(job_queue, seed=4711, motion="sway", steps=3).results[0].path
     drop(page, own, "video/mp4", "#photo")
     wait_for_note(page, "are in the page")
     wait_for_seed(page, 4711)
@@ -183,25 +183,25 @@ def test_a_dropped_clip_restores_its_settings_and_its_photo(visit, url, studio, 
     page.wait_for_function(f"document.querySelector('#first-frame img')?.src !== '{before}'")
 
 
-def test_no_file_of_the_server_can_be_named_as_a_clip(studio, tmp_path, monkeypatch):
+def test_no_file_of_the_server_can_be_named_as_a_clip(job_queue, tmp_path, monkeypatch):
     """The path comes from the browser, which can say what it likes."""
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(studio.folder))
-    clip = make(studio, seed=4711).results[0].path
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(job_queue.folder))
+    clip = make(job_queue, seed=4711).results[0].path
     stolen = tmp_path / "clip.mp4"
     stolen.write_bytes(clip.read_bytes())
-    desk = Desk(studio, live=False)
+    context = PageContext(job_queue, live=False)
     with gr.Blocks():
-        photo_box, settings = PhotoBox(desk), Settings(desk)
-        history = History(desk, photo_box, settings, Run(desk, photo_box, settings))
+        photo_box, settings = PhotoBox(context), Settings(context)
+        history = History(context, photo_box, settings, Run(context, photo_box, settings))
         for build in (photo_box.build, settings.build_motion, settings.build_advanced):
             build()
     assert "are in the page" in history.open(None, {"path": str(clip)})[1]
     assert "has been deleted in the meantime" in history.open(None, {"path": str(stolen)})[1]
-    assert "has been deleted in the meantime" in history.open(None, {"path": f"{studio.folder}/../{stolen}"})[1]
+    assert "has been deleted in the meantime" in history.open(None, {"path": f"{job_queue.folder}/../{stolen}"})[1]
 
 
-def test_a_clip_can_be_fetched_by_its_number_however_it_is_typed(visit, url, studio, slowly):
-    job = make(studio)
+def test_a_clip_can_be_fetched_by_its_number_however_it_is_typed(visit, url, job_queue, slowly):
+    job = make(job_queue)
     page = visit(f"{url}?job={spoken_number(job.number).lower()}")
     wait_for_status(page, "Done")
     page = visit(f"{url}?job=ABCDEFGHJ")
@@ -217,7 +217,9 @@ def test_a_clip_can_be_fetched_by_its_number_however_it_is_typed(visit, url, stu
     wait_for_status(page, "Done")
     assert page.is_enabled("#animate") and page.is_disabled("#stop")
 
-    working = studio.submit(AnimationRequest(studio.pipe.fit_photo(tiny.photo()), 4, SLOW_STEPS, 6, motion="spin"))
+    working = job_queue.submit(
+        AnimationRequest(job_queue.pipe.fit_photo(tiny.photo()), 4, SLOW_STEPS, 6, motion="spin")
+    )
     page.fill("#history-number :is(input, textarea)", working.number)
     page.click("#history-fetch-button")
     wait_for_status(page, "Step")
@@ -226,8 +228,8 @@ def test_a_clip_can_be_fetched_by_its_number_however_it_is_typed(visit, url, stu
     assert working.state == "stopped"
 
 
-def test_two_runs_in_one_tab_are_not_told_at_once(visit, url, studio, dress, slowly):
-    job = make(studio, seed=99)
+def test_two_runs_in_one_tab_are_not_told_at_once(visit, url, job_queue, dress, slowly):
+    job = make(job_queue, seed=99)
     page = visit(url)
     animate(page, dress, steps=SLOW_STEPS)
     wait_for_status(page, "Step")
@@ -237,15 +239,15 @@ def test_two_runs_in_one_tab_are_not_told_at_once(visit, url, studio, dress, slo
     wait_for_status(page, "seed 99")
     page.wait_for_timeout(5 * 1000 * STEP_SECONDS)
     assert "seed 99" in page.inner_text("#status")
-    studio.stop(last_job(studio))
+    job_queue.stop(last_job(job_queue))
 
 
-def test_what_was_on_its_way_is_not_the_last_word(studio, slowly):
+def test_what_was_on_its_way_is_not_the_last_word(job_queue, slowly):
     """A step of one run can reach the page after the end of another."""
-    desk = Desk(studio, live=False)
-    run = Run(desk, PhotoBox(desk), Settings(desk))
-    done = make(studio, seed=99)
-    working = studio.submit(AnimationRequest(studio.pipe.fit_photo(tiny.photo()), 4, SLOW_STEPS, 6))
+    context = PageContext(job_queue, live=False)
+    run = Run(context, PhotoBox(context), Settings(context))
+    done = make(job_queue, seed=99)
+    working = job_queue.submit(AnimationRequest(job_queue.pipe.fit_photo(tiny.photo()), 4, SLOW_STEPS, 6))
     visit, status = Visit(), OUTPUTS.index("status")
     told = run.show(visit, working, ENGLISH)
     while "Step" not in str(next(told)[status]):
@@ -254,11 +256,11 @@ def test_what_was_on_its_way_is_not_the_last_word(studio, slowly):
     assert "seed 99" in last[status]
     (back,) = told
     assert back[status] == last[status]
-    studio.stop(working)
+    job_queue.stop(working)
 
 
-def files(studio) -> set[Path]:
-    return {path for path in studio.folder.rglob("*") if path.is_file()}
+def files(job_queue) -> set[Path]:
+    return {path for path in job_queue.folder.rglob("*") if path.is_file()}
 
 
 def wait_until(condition, seconds: float = 10) -> None:
@@ -268,15 +270,15 @@ def wait_until(condition, seconds: float = 10) -> None:
         time.sleep(0.05)
 
 
-def test_leave_nothing_leaves_nothing_and_takes_nothing_from_others(visit, url, studio, dress, monkeypatch):
+def test_leave_nothing_leaves_nothing_and_takes_nothing_from_others(visit, url, job_queue, dress, monkeypatch):
     assert privacy.GRACE_SECONDS == 60 and "a minute" in ENGLISH("history.leave_nothing_info")
     monkeypatch.setattr(privacy, "GRACE_SECONDS", 3.0)
-    for job in list(studio._jobs.values()):
-        studio.discard(job)
+    for job in list(job_queue._jobs.values()):
+        job_queue.discard(job)
     other = visit(url)
     animate(other, dress)  # the same photo, which Gradio keeps at the same path
     wait_for_status(other, "Done")
-    others_job, before = last_job(studio), files(studio)
+    others_job, before = last_job(job_queue), files(job_queue)
 
     page = visit(url)
     assert "deleted after one hour" in page.inner_text("#keeping")
@@ -286,23 +288,23 @@ def test_leave_nothing_leaves_nothing_and_takes_nothing_from_others(visit, url, 
     page.get_by_label("Leave nothing").check()
     page.wait_for_function(f"{OURS} === 'fashionflow-leave-nothing'")
     page.click("#animate")
-    wait_until(lambda: len(studio._jobs) == 3 and last_job(studio).has_ended)
+    wait_until(lambda: len(job_queue._jobs) == 3 and last_job(job_queue).has_ended)
     wait_for_status(page, "Done")
-    own_jobs = [job for job in studio._jobs.values() if job is not others_job]
+    own_jobs = [job for job in job_queue._jobs.values() if job is not others_job]
     assert page.evaluate(OURS) == "fashionflow-leave-nothing"
 
     page.reload()
     wait_for_status(page, "Done")  # within the tab, a job is found again
     assert page.get_by_label("Leave nothing").is_checked()
     page.wait_for_timeout(3500)
-    assert all(studio.find(job.number) for job in own_jobs)  # it came back in time
-    made = files(studio) - before
+    assert all(job_queue.find(job.number) for job in own_jobs)  # it came back in time
+    made = files(job_queue) - before
     assert made
     context = page.context
     page.close()
-    wait_until(lambda: not any(studio.find(job.number) for job in own_jobs))
-    wait_until(lambda: not made & files(studio))
-    assert studio.find(others_job.number) and before <= files(studio)
+    wait_until(lambda: not any(job_queue.find(job.number) for job in own_jobs))
+    wait_until(lambda: not made & files(job_queue))
+    assert job_queue.find(others_job.number) and before <= files(job_queue)
     assert others_job.results[0].path.is_file()
     again = context.new_page()
     again.goto(url)

@@ -10,7 +10,7 @@ import pytest
 import fashionflow.page
 from fashionflow import errors
 from fashionflow.evaluation import fidelity
-from fashionflow.generation.queue import Studio
+from fashionflow.generation.queue import JobQueue
 from fashionflow.page.languages import ENGLISH, FALLBACK, texts, words_for, words_of
 from fashionflow.page.settings import Settings
 from fashionflow.page.stage import KEYS
@@ -47,7 +47,7 @@ KNOWN = {
     "viewer.shape_": [name for name, size in SHAPES.items() if size is None],
 }
 KEY = re.compile(
-    r"(f?)\"((?:page|photo|crop|motion|run|promise|advanced|stage|status|job|time|advice|history|lookbook|viewer|refused|gradio)\.[^\" ]*)\""
+    r"(f?)\"((?:page|photo|crop|motion|run|time_estimate|advanced|stage|status|job|time|advice|history|lookbook|viewer|refused|gradio)\.[^\" ]*)\""
 )
 
 
@@ -117,7 +117,7 @@ def test_what_is_wrong_with_a_photo_is_said_in_the_visitors_language_and_to_prog
 
 @pytest.fixture(scope="module")
 def url():
-    with serve(Studio(tiny.pipeline())) as url:
+    with serve(JobQueue(tiny.pipeline())) as url:
         yield url
 
 
@@ -137,7 +137,7 @@ def test_the_whole_page_speaks_one_language(visit, url, dress, tmp_path, locale,
     page.wait_for_selector("#download")
     for fold in ("advanced", "formats", "clip-settings", "lookbook", "history"):
         page.click(f"#{fold} > button")
-    page.wait_for_selector("#lookbook-promise p")
+    page.wait_for_selector("#lookbook-time-estimate p")
     page.wait_for_selector("#history-number")
     seen = page.inner_text("body")
     lines = {line.strip() for line in seen.splitlines()}

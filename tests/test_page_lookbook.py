@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fashionflow.generation.queue import MOST_CLIPS, Studio
+from fashionflow.generation.queue import MOST_CLIPS, JobQueue
 from fashionflow.video.io import read_frames, read_settings
 
 from . import tiny
@@ -23,20 +23,20 @@ STEP_SECONDS = 0.1  # a step of the toy model would be over before anybody could
 
 
 @pytest.fixture(scope="module")
-def studio():
+def job_queue():
     pipe = tiny.pipeline(default_num_frames=FRAMES)
     pipe.unet.register_forward_pre_hook(lambda *_: time.sleep(STEP_SECONDS))
-    return Studio(pipe)
+    return JobQueue(pipe)
 
 
 @pytest.fixture(scope="module")
-def url(studio):
-    with serve(studio) as url:
+def url(job_queue):
+    with serve(job_queue) as url:
         yield url
 
 
-def last_job(studio):
-    return max(studio._jobs.values(), key=lambda job: job.asked_at)
+def last_job(job_queue):
+    return max(job_queue._jobs.values(), key=lambda job: job.asked_at)
 
 
 def unfold(page, motions: int = 2, seeds: int = 2) -> None:
@@ -63,14 +63,14 @@ def made_cells(page, count: int) -> None:
     )
 
 
-def test_clips_are_picked_while_others_are_made_then_made_longer_and_finer(studio, url, visit, dress):
+def test_clips_are_picked_while_others_are_made_then_made_longer_and_finer(job_queue, url, visit, dress):
     page = visit(url)
     choose(page, dress)
     set_slider(page, "steps", 11)
     unfold(page)
-    wait_for(page, "#lookbook-promise", "4 clips, about")
+    wait_for(page, "#lookbook-time-estimate", "4 clips, about")
     seed = int(page.input_value("#seed input"))
-    assert f"Seeds {seed} to {seed + 1}." in page.inner_text("#lookbook-promise")
+    assert f"Seeds {seed} to {seed + 1}." in page.inner_text("#lookbook-time-estimate")
     page.click("#lookbook-make")
 
     made_cells(page, 1)
@@ -79,7 +79,7 @@ def test_clips_are_picked_while_others_are_made_then_made_longer_and_finer(studi
     cell(page, 0).click()
     page.wait_for_selector("#clip video")
     assert "left" in page.inner_text("#lookbook-status")  # the others are still being made
-    job = last_job(studio)
+    job = last_job(job_queue)
     assert not job.has_ended
     assert job.results[0].path.name in page.get_attribute("#clip video", "src")
     assert f"seed {seed}" in page.inner_text("#status")
@@ -107,20 +107,20 @@ def test_clips_are_picked_while_others_are_made_then_made_longer_and_finer(studi
         page.wait_for_selector("#animate:disabled")
         page.wait_for_selector("#animate:enabled")
         wait_for_status(page, "Done")
-        (made,) = last_job(studio).results
+        (made,) = last_job(job_queue).results
         settings = read_settings(made.path)
         assert (settings["frames"], settings["steps"]) == (frames, steps)
         assert (settings["motion"], settings["seed"]) == ("turn-right", seed)
 
 
-def test_others_come_in_between_and_stop_keeps_what_was_made(studio, url, visit, dress):
+def test_others_come_in_between_and_stop_keeps_what_was_made(job_queue, url, visit, dress):
     page, other = visit(url), visit(url)
     choose(page, dress)
     set_slider(page, "steps", 12)
     unfold(page)
     page.click("#lookbook-make")
     wait_for(page, "#lookbook-status", "Clip 1 of 4")
-    job = last_job(studio)
+    job = last_job(job_queue)
     animate(other, dress)
     wait_for_status(other, "Done")
     made = sum(result is not None for result in job.results)
@@ -139,7 +139,7 @@ def test_others_come_in_between_and_stop_keeps_what_was_made(studio, url, visit,
     assert page.locator("#lookbook-sheet img[src*=thumbnail]").count() == made
     assert page.is_enabled("#lookbook-make") and page.is_disabled("#lookbook-stop")
 
-    studio.discard(job)
+    job_queue.discard(job)
     cell(page, 0).click()
     wait_for(page, "#lookbook-picked", "deleted in the meantime")
     page.reload()
@@ -147,7 +147,7 @@ def test_others_come_in_between_and_stop_keeps_what_was_made(studio, url, visit,
     assert page.is_enabled("#animate")
 
 
-def test_several_photos_on_a_phone_one_of_which_is_none(studio, url, visit, dress, tmp_path):
+def test_several_photos_on_a_phone_one_of_which_is_none(job_queue, url, visit, dress, tmp_path):
     letter, second = tmp_path / "letter.jpg", tmp_path / "second.png"
     letter.write_text("This is a letter.")
     tiny.photo().transpose(0).save(second)
@@ -155,17 +155,17 @@ def test_several_photos_on_a_phone_one_of_which_is_none(studio, url, visit, dres
     unfold(page, motions=3, seeds=4)
     page.click("#lookbook-photos-fold > button")
     page.set_input_files("#lookbook-photos input[type=file]", [dress, letter, second])
-    wait_for(page, "#lookbook-promise", f"36 clips, and a lookbook has {MOST_CLIPS} at most")
-    before = Counter(studio._jobs)
+    wait_for(page, "#lookbook-time-estimate", f"36 clips, and a lookbook has {MOST_CLIPS} at most")
+    before = Counter(job_queue._jobs)
     page.tap("#lookbook-make")
     wait_for(page, "#lookbook-note", "36 clips")
-    assert Counter(studio._jobs) == before
+    assert Counter(job_queue._jobs) == before
 
     for name in ("Walk", "Turn right"):
         page.locator("#lookbook-motions").get_by_label(name, exact=True).tap()
     page.locator("#lookbook-seeds input[type=number]").fill("1")
     page.locator("#lookbook-seeds input[type=number]").press("Enter")
-    wait_for(page, "#lookbook-promise", "3 clips")
+    wait_for(page, "#lookbook-time-estimate", "3 clips")
     page.tap("#lookbook-make")
     wait_for(page, "#lookbook-status", "All 2 clips are made")
     made_cells(page, 2)
@@ -173,7 +173,9 @@ def test_several_photos_on_a_phone_one_of_which_is_none(studio, url, visit, dres
     assert "letter.jpg" in note and "left out" in note and "not a picture" in note
     assert "second.png" not in note and "dress.png" not in note
     assert cell(page, 0).inner_text().startswith("Photo 1 ·") and cell(page, 1).inner_text().startswith("Photo 2 ·")
-    colours = [read_frames(result.path)[0][-8:, :8].mean(axis=(0, 1)).argmax() for result in last_job(studio).results]
+    colours = [
+        read_frames(result.path)[0][-8:, :8].mean(axis=(0, 1)).argmax() for result in last_job(job_queue).results
+    ]
     assert colours[0] != colours[1]  # each of its own photo
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
@@ -183,4 +185,4 @@ def test_several_photos_on_a_phone_one_of_which_is_none(studio, url, visit, dres
     page.wait_for_selector("#lookbook-sheet img[src*=moving]")
 
     page.locator("#lookbook-motions").get_by_label("Turn left", exact=True).tap()
-    wait_for(page, "#lookbook-promise", "Choose at least one motion")
+    wait_for(page, "#lookbook-time-estimate", "Choose at least one motion")

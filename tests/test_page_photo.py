@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fashionflow.generation.queue import Studio
+from fashionflow.generation.queue import JobQueue
 
 from . import tiny
 from .browser import animate, choose, set_slider, wait_for_status
@@ -21,13 +21,13 @@ SLIDERS = "[...document.querySelectorAll('#crop input[type=range]')].map((slider
 
 
 @pytest.fixture(scope="module")
-def studio():
-    return Studio(tiny.pipeline(), measure=True)
+def job_queue():
+    return JobQueue(tiny.pipeline(), measure=True)
 
 
 @pytest.fixture(scope="module")
-def url(studio):
-    with serve(studio) as url:
+def url(job_queue):
+    with serve(job_queue) as url:
         yield url
 
 
@@ -80,22 +80,22 @@ def test_advice_comes_with_a_remedy_that_can_be_undone(visit, url, tmp_path):
     page.wait_for_selector("#undo-remedy", state="hidden")
 
 
-def test_the_time_is_promised_before_the_click_with_the_line(visit, url, studio, dress):
-    wait_until_idle(studio)
+def test_the_time_is_promised_before_the_click_with_the_line(visit, url, job_queue, dress):
+    wait_until_idle(job_queue)
     page = visit(url)
-    page.wait_for_selector("#promise :text('Takes about')")
-    assert "ahead" not in page.inner_text("#promise")
+    page.wait_for_selector("#time-estimate :text('Takes about')")
+    assert "ahead" not in page.inner_text("#time-estimate")
     worker = visit(url)
-    slow = studio.pipe.unet.register_forward_pre_hook(
+    slow = job_queue.pipe.unet.register_forward_pre_hook(
         lambda *_: time.sleep(0.3)
     )  # longer than the page takes to ask again
     try:
         animate(worker, dress, steps=50)
-        page.wait_for_selector("#promise :text('1 clip ahead of you')", timeout=15_000)
+        page.wait_for_selector("#time-estimate :text('1 clip ahead of you')", timeout=15_000)
         worker.click("#stop")
     finally:
         slow.remove()
     set_slider(page, "steps", 50)
     wait_for_status(worker, "Stopped")
-    page.wait_for_function("!document.querySelector('#promise').innerText.includes('ahead')", timeout=15_000)
-    assert re.fullmatch(r"Takes about (\d+ min )?\d+ s\.", page.inner_text("#promise").strip())
+    page.wait_for_function("!document.querySelector('#time-estimate').innerText.includes('ahead')", timeout=15_000)
+    assert re.fullmatch(r"Takes about (\d+ min )?\d+ s\.", page.inner_text("#time-estimate").strip())

@@ -8,7 +8,7 @@ import httpx
 import numpy as np
 import pytest
 
-from fashionflow.generation.queue import Studio
+from fashionflow.generation.queue import JobQueue
 from fashionflow.page import build_page
 from fashionflow.page.address import DarkFromTheStart, public_address
 from fashionflow.page.stage import RECORDED
@@ -21,8 +21,8 @@ from .serve import serve
 class Hall:
     """A studio, its page and the page's address for the tests of this file."""
 
-    def __init__(self, studio: Studio, page, url: str):
-        self.studio, self.page, self.url = studio, page, url
+    def __init__(self, job_queue: JobQueue, page, url: str):
+        self.job_queue, self.page, self.url = job_queue, page, url
 
     def stage(self, visit, query: str = ""):
         page = visit(f"{self.url}?stage=1{query}", viewport={"width": 1280, "height": 720})
@@ -32,12 +32,12 @@ class Hall:
 
 @pytest.fixture(scope="module")
 def hall():
-    studio, pages = Studio(tiny.pipeline()), []
+    job_queue, pages = JobQueue(tiny.pipeline()), []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tests.serve.build_page", lambda studio: pages.append(build_page(studio)) or pages[0])
-        with serve(studio) as url:
+        patch.setattr("tests.serve.build_page", lambda job_queue: pages.append(build_page(job_queue)) or pages[0])
+        with serve(job_queue) as url:
             patch.setenv("FASHIONFLOW_ADDRESS", url)  # as phones would reach it if they were on this machine
-            yield Hall(studio, pages[0], url)
+            yield Hall(job_queue, pages[0], url)
 
 
 def wait_for_phase(page, phase: str) -> None:
@@ -117,9 +117,9 @@ def test_a_visit_from_the_recorded_clips_to_a_live_one_and_back(hall, visit):
     page.keyboard.press("q")
     assert page.locator(".qr").bounding_box()["width"] > 1.5 * small
 
-    (job,) = hall.studio._jobs.values()
+    (job,) = hall.job_queue._jobs.values()
     press_until_reloaded(page, "Escape")
-    assert hall.studio._jobs == {} and not job.folder.exists()
+    assert hall.job_queue._jobs == {} and not job.folder.exists()
     page.wait_for_selector("#recorded")
     assert urlsplit(page.url).query == "stage=1&reset=600"
 
@@ -130,10 +130,10 @@ def test_a_visit_ends_by_itself_and_the_server_lets_go_of_it(hall, visit):
     page = hall.stage(visit, "&reset=1")
     page.keyboard.press(" ")  # nothing was chosen: the first photo
     wait_for_phase(page, "finished")
-    assert hall.page.pending_streams and hall.studio._jobs
+    assert hall.page.pending_streams and hall.job_queue._jobs
     page.wait_for_event("framenavigated", timeout=10_000)
     page.wait_for_selector("#recorded")
-    assert hall.studio._jobs == {}
+    assert hall.job_queue._jobs == {}
     for _ in range(50):  # Gradio notices soon that the browser has gone
         if not hall.page.pending_streams:
             break
@@ -204,7 +204,7 @@ def test_a_phone_gets_its_clip_by_number_and_the_stage_shows_none_of_it(hall, vi
 @pytest.mark.browser
 def test_the_ordinary_page_has_nothing_of_the_stage(hall, visit):
     page = visit(hall.url)
-    page.wait_for_selector("#promise .promise")
+    page.wait_for_selector("#time-estimate .time-estimate")
     assert not page.evaluate("document.documentElement.classList.contains('on-stage')")
     for selector in (".screen", ".greeting", "#attract", "#stage-note", ".qr"):
         assert page.query_selector(selector) is None

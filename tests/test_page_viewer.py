@@ -8,7 +8,7 @@ import pytest
 
 from fashionflow.__main__ import make_parser
 from fashionflow.evaluation.fidelity import SENTENCES, Fidelity
-from fashionflow.generation.queue import Studio
+from fashionflow.generation.queue import JobQueue
 from fashionflow.generation.request import AnimationRequest
 from fashionflow.page.compare import verdict
 from fashionflow.page.downloads import file_size
@@ -79,21 +79,21 @@ SIDE_BY_SIDE = """
 
 
 @pytest.fixture(scope="module")
-def studio():
-    return Studio(tiny.pipeline(default_num_frames=FRAMES))
+def job_queue():
+    return JobQueue(tiny.pipeline(default_num_frames=FRAMES))
 
 
 @pytest.fixture(scope="module")
-def url(studio):
-    with serve(studio) as url:
+def url(job_queue):
+    with serve(job_queue) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
-def number(studio):
+def number(job_queue):
     """A finished job, which pages open by its number."""
-    photo = studio.pipe.fit_photo(tiny.photo())
-    job = studio.submit(
+    photo = job_queue.pipe.fit_photo(tiny.photo())
+    job = job_queue.submit(
         AnimationRequest(photo, FRAMES, steps=2, seed=7, motion="turn-left", turn_angle=-80), segments=False
     )
     list(job.follow())
@@ -208,7 +208,7 @@ def test_photo_and_clip_are_compared_under_one_bar(visit, url, number, looks):
 
 
 @pytest.mark.browser
-def test_the_settings_are_copied_also_where_there_is_no_clipboard(visit, url, studio, number):
+def test_the_settings_are_copied_also_where_there_is_no_clipboard(visit, url, job_queue, number):
     page = visit(f"{url}?job={number}")
     wait_for_clip(page)
     page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")  # as on plain http
@@ -219,7 +219,7 @@ def test_the_settings_are_copied_also_where_there_is_no_clipboard(visit, url, st
     page.focus("#paste")
     page.keyboard.press("Control+V")
     pasted = page.input_value("#paste")
-    settings = read_settings(studio.find(number).results[0].path)
+    settings = read_settings(job_queue.find(number).results[0].path)
     assert json.loads(pasted.splitlines()[1].removeprefix("# ")) == settings
     assert "Turn left" in page.inner_text("#clip-settings") and str(settings["seed"]) in page.inner_text(
         "#clip-settings"
@@ -227,10 +227,10 @@ def test_the_settings_are_copied_also_where_there_is_no_clipboard(visit, url, st
 
 
 @pytest.mark.browser
-def test_other_formats_are_made_on_demand_in_the_jobs_own_folder(visit, url, studio, number, tmp_path):
+def test_other_formats_are_made_on_demand_in_the_jobs_own_folder(visit, url, job_queue, number, tmp_path):
     page = visit(f"{url}?job={number}")
     wait_for_clip(page)
-    folder = studio.find(number).folder
+    folder = job_queue.find(number).folder
     with page.expect_download() as download:
         page.click("#download")
     assert download.value.suggested_filename == "fashionflow-7.mp4"
@@ -248,9 +248,9 @@ def test_other_formats_are_made_on_demand_in_the_jobs_own_folder(visit, url, stu
     assert download.value.suggested_filename == "fashionflow-7-boomerang.gif"
     assert file.read_bytes().startswith(b"GIF89a")
     assert file_size(file.stat().st_size) in page.inner_text("#download-other")
-    assert {path.parent.parent for path in studio.folder.rglob("*.gif")} == {folder}  # it goes when the job goes
+    assert {path.parent.parent for path in job_queue.folder.rglob("*.gif")} == {folder}  # it goes when the job goes
 
-    clip = studio.find(number).results[0].path
+    clip = job_queue.find(number).results[0].path
     hidden = clip.rename(clip.with_suffix(".gone"))
     page.get_by_label("WebP").click()
     page.wait_for_selector("#export-problem :text('deleted')")

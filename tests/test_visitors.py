@@ -9,7 +9,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from fashionflow.generation.queue import Studio
+from fashionflow.generation.queue import JobQueue
 from fashionflow.generation.request import Segment, Step
 from fashionflow.video.io import read_frames
 
@@ -41,11 +41,11 @@ def job_folders(urls: list[str]) -> set[str]:
 
 
 def test_ten_visitors_at_once(visit, tmp_path):
-    studio = Studio(tiny.pipeline())
-    studio.pipe.unet.register_forward_pre_hook(lambda *_: time.sleep(STEP_SECONDS))
+    job_queue = JobQueue(tiny.pipeline())
+    job_queue.pipe.unet.register_forward_pre_hook(lambda *_: time.sleep(STEP_SECONDS))
     jobs = []
-    studio.watchers.append(jobs.append)
-    with serve(studio) as url:
+    job_queue.watchers.append(jobs.append)
+    with serve(job_queue) as url:
         photos, pages, fetched = [], {}, {}
         for number in range(10):
             path = tmp_path / f"{number}.png"
@@ -85,7 +85,7 @@ def test_ten_visitors_at_once(visit, tmp_path):
             if number not in STOPPING:  # which shows the photo as the untrained autoencoder sees it
                 assert np.abs(first.mean(axis=0) - colour(number)).max() < 25, number
 
-        while studio.in_line:
+        while job_queue.in_line:
             time.sleep(0.05)
         assert len(jobs) == 10 and len({job.number for job in jobs}) == 10
         assert [job.state for job in jobs].count("stopped") == len(STOPPING)

@@ -456,15 +456,15 @@ def rendered():
     from fashionflow.training.synthesis.runway import RunwayStudio
 
     try:
-        studio = RunwayStudio((160, 128))
+        job_queue = RunwayStudio((160, 128))
     except SynthesisError as error:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(error))
-    take = studio._take(6, num_frames=2, frame_rate=8.0)
+    take = job_queue._take(6, num_frames=2, frame_rate=8.0)
     pose, start = take.posing.at(0.0), float(take.yaw[0])
     seen = {}
-    with studio._scene(take) as scene:
+    with job_queue._scene(take) as scene:
         for yaw in (0, 20, 40, -40):
             posed = take.stage.pose(pose, take.cloth, 0, start + yaw, 0.0)
             picture, front, back = scene.draw_layers(*posed)

@@ -29,7 +29,7 @@ class Stopped(Exception):
 
 
 class Job:
-    """Clips asked for together. Made by `Studio.submit`.
+    """Clips asked for together. Made by `JobQueue.submit`.
 
     Args:
         requests: what to make, one clip each.

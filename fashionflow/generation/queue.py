@@ -15,9 +15,9 @@ from ..pipelines import FashionFlowPipeline
 from ..runtime.acceleration import return_freed_memory
 from ..video.decoding import playing_rate
 from .job import JOB_PREFIX, Job, Stopped, plain_number
-from .renderer import Making
+from .renderer import ClipRenderer
 from .request import AnimationRequest, Waiting
-from .time_estimator import Promise
+from .time_estimator import TimeEstimator
 
 
 KEEP_SECONDS = 3600
@@ -43,7 +43,7 @@ class Estimate:
     ahead_seconds: float
 
 
-class Studio:
+class JobQueue:
     """Owns a pipeline and its device. However many ask, one clip is made at a time, in the order of asking; a job of several
     clips lets the others in between its clips.
 
@@ -65,7 +65,7 @@ class Studio:
     ):
         pipe.set_progress_bar_config(disable=True)
         self.pipe = pipe
-        self.promise = Promise(playing_factor=playing_rate(pipe)[0])
+        self.time_estimator = TimeEstimator(playing_factor=playing_rate(pipe)[0])
         self._folder = tempfile.TemporaryDirectory(prefix="fashionflow-", dir=folder, ignore_cleanup_errors=True)
         self.folder = Path(self._folder.name)
         self.watchers: list[Callable[[Job], None]] = []
@@ -136,7 +136,7 @@ class Studio:
         """How long a job would take that is submitted now."""
         with self._changed:
             ahead = self._line_before(None)
-        return Estimate(sum(map(self.promise.seconds, requests)), *ahead)
+        return Estimate(sum(map(self.time_estimator.seconds, requests)), *ahead)
 
     def _leave_line(self, job: Job) -> None:
         with self._changed:
@@ -157,10 +157,10 @@ class Studio:
             if other.next_clip is None:  # it has made its last clip and is about to leave
                 continue
             clips += 1
-            needed = self.promise.seconds(other.requests[other.next_clip])
+            needed = self.time_estimator.seconds(other.requests[other.next_clip])
             elapsed = time.monotonic() - self._begun_at if index == 0 and other.state == "working" else 0.0
             left.append(needed - elapsed)
-        return clips, self.promise.waiting(left)
+        return clips, self.time_estimator.waiting(left)
 
     def _start_worker(self) -> None:
         """Has a thread at work while there is something to do, and no longer, because it holds the studio."""
@@ -198,7 +198,7 @@ class Studio:
         job.begin()
         try:
             job.tell(Waiting(0, 0.0))
-            Making(self.pipe, job, job.next_clip, self.promise).run()
+            ClipRenderer(self.pipe, job, job.next_clip, self.time_estimator).run()
         except Stopped:
             return "stopped", None
         except Exception as error:
@@ -209,27 +209,27 @@ class Studio:
 
     def _measure(self) -> None:
         try:
-            self.promise.measure(self.pipe)
+            self.time_estimator.measure(self.pipe)
         except Exception:  # the promise is a comfort; clips can be made without it
             logger.exception("How long a clip takes could not be measured; the first clips will tell.")
 
 
-def _sweep_until_gone(studio_or_none: weakref.ref) -> None:
-    while (studio := studio_or_none()) is not None:
-        sweep(studio, AVAILABLE_SECONDS)
-        del studio  # nothing may hold it while this thread sleeps
+def _sweep_until_gone(queue_or_none: weakref.ref) -> None:
+    while (job_queue := queue_or_none()) is not None:
+        sweep(job_queue, AVAILABLE_SECONDS)
+        del job_queue  # nothing may hold it while this thread sleeps
         time.sleep(SWEEP_SECONDS)
 
 
-def sweep(studio: Studio, seconds: float) -> None:
+def sweep(job_queue: JobQueue, seconds: float) -> None:
     """Deletes the jobs of a studio that ended more than `seconds` ago."""
     now = time.time()
-    for number, job in list(studio._jobs.items()):
+    for number, job in list(job_queue._jobs.items()):
         if job.has_ended and now - job.ended_at > seconds:
-            studio._jobs.pop(number, None)
+            job_queue._jobs.pop(number, None)
             job.delete()
     with contextlib.suppress(FileNotFoundError):  # Python is ending, and everything is being deleted
-        for folder in studio.folder.glob(f"{JOB_PREFIX}*"):
-            known = any(job.folder == folder for job in list(studio._jobs.values()))
+        for folder in job_queue.folder.glob(f"{JOB_PREFIX}*"):
+            known = any(job.folder == folder for job in list(job_queue._jobs.values()))
             if not known and now - folder.stat().st_mtime > seconds:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 
 from ..pipelines import ClipGuide, FashionFlowPipeline
-from ..runtime.memory import Ladder
+from ..runtime.memory import MemoryFallback
 from ..video.io import write_clip, write_segment
 from ..video.metadata import describe, sign
 from ..video.preview import Preview
 from .job import Job, Stopped
 from .request import Finished, Segment, Step, SteppedDown
-from .time_estimator import Promise
+from .time_estimator import TimeEstimator
 
 
 SEGMENT_SECONDS = 0.75  # of a clip in one streamed piece; players start once about so much has arrived
@@ -25,14 +25,14 @@ FEWEST_FRAMES = 2  # of a clip that was stopped
 logger = logging.getLogger(__name__)
 
 
-class Making:
+class ClipRenderer:
     """Makes clip `clip` of a job. `run` does it all, on the thread that calls it.
 
     Args:
         pipe: the pipeline; nobody else may run it meanwhile.
         job: whose clip it is; told every event.
         clip: which of the job's requests.
-        promise: says how long things take, and learns from this clip.
+        time_estimator: says how long things take, and learns from this clip.
     """
 
     def __init__(
@@ -40,9 +40,9 @@ class Making:
         pipe: FashionFlowPipeline,
         job: Job,
         clip: int,
-        promise: Promise,
+        time_estimator: TimeEstimator,
     ):
-        self._pipe, self._job, self._clip, self._promise = pipe, job, clip, promise
+        self._pipe, self._job, self._clip, self._time_estimator = pipe, job, clip, time_estimator
         self._request = job.requests[clip]
         self._factor, self._fps = self._request.playing_rate(pipe)
         self._started_at = time.monotonic()
@@ -56,7 +56,7 @@ class Making:
             OutOfMemory: if memory ran out in the leanest mode too.
         """
         request = self._request
-        with Ladder(self._pipe, request.frames, request.memory, self._tell_step_down) as self._ladder:
+        with MemoryFallback(self._pipe, request.frames, request.memory, self._tell_step_down) as self._fallback:
             self._make()
         logger.info("A clip took %.1f s.", self._elapsed())
 
@@ -65,10 +65,10 @@ class Making:
         guide = request.guide(pipe)
         with Preview(pipe, guide) as preview:
             if guide is not None:  # the photo's own pixels, moved: to be seen long before the first step is done
-                left = max(0.0, self._promise.seconds(request) - self._elapsed())
+                left = max(0.0, self._time_estimator.seconds(request) - self._elapsed())
                 self._job.tell(Step(0, request.steps, self._elapsed(), left, preview.picture(), self._clip))
             try:
-                latents = self._ladder.make(lambda: self._denoise(preview, guide))
+                latents = self._fallback.make(lambda: self._denoise(preview, guide))
             except Stopped:
                 if not preview.has_seen or self._job.discarded.is_set():
                     raise
@@ -76,13 +76,13 @@ class Making:
                 self._write(preview.frames(self._factor), whole=False)
                 return
         denoised_at = time.monotonic()
-        frames = self._ladder.frames(lambda start, chunk: request.playing_frames(pipe, latents, start, chunk, guide))
+        frames = self._fallback.frames(lambda start, chunk: request.playing_frames(pipe, latents, start, chunk, guide))
         with closing(frames):  # whatever ends this, nothing is decoded any more once the ladder is left
             whole = self._write(self._until_stopped(frames), whole=True)
-        if whole and not self._ladder.stepped_down:
-            self._promise.learn(request, denoised_at - self._started_at, time.monotonic() - denoised_at)
+        if whole and not self._fallback.stepped_down:
+            self._time_estimator.learn(request, denoised_at - self._started_at, time.monotonic() - denoised_at)
             if self._clip == 0:
-                self._promise.record(self._job.promised, time.time() - self._job.asked_at)
+                self._time_estimator.record(self._job.promised, time.time() - self._job.asked_at)
 
     def _tell_step_down(self, mode: str) -> None:
         self._job.tell(SteppedDown(mode, self._clip))
@@ -94,7 +94,7 @@ class Making:
             if self._stop.is_set():
                 raise Stopped
             elapsed = self._elapsed()
-            left = elapsed / (step + 1) * (request.steps - step - 1) + self._promise.decoding(request)
+            left = elapsed / (step + 1) * (request.steps - step - 1) + self._time_estimator.decoding(request)
             self._job.tell(Step(step + 1, request.steps, elapsed, left, preview.picture(), self._clip))
             return tensors
 
@@ -154,8 +154,8 @@ class Making:
             whole=whole,
             promised=job.promised,
             waited=max(0.0, time.time() - job.asked_at - self._elapsed()),
-            memory=self._ladder.mode,
-            stepped_down=self._ladder.stepped_down,
+            memory=self._fallback.mode,
+            stepped_down=self._fallback.stepped_down,
         )
         job.tell(finished)
         return whole

@@ -18,7 +18,7 @@ FORGETTING = 0.8
 REMEMBERED_PROMISES = 50
 
 DURATION_FACTOR, DURATION_SECONDS = 1.5, 5.0
-"""The margin of `Promise.duration`: half as long again, and five seconds for a device that has just been handed over."""
+"""The margin of `TimeEstimator.duration`: half as long again, and five seconds for a device that has just been handed over."""
 UNKNOWN_DURATION = 60
 """What ZeroGPU itself takes where nothing was asked for."""
 
@@ -32,7 +32,7 @@ class Request(Protocol):
     interpolation: int | None
 
 
-class Promise:
+class TimeEstimator:
     """Says how long clips take. Any thread may ask or tell it.
 
     Args:
@@ -74,7 +74,7 @@ class Promise:
         return sum((max(0.0, seconds) for seconds in ahead), 0.0)
 
     def duration(self, *args, **kwargs) -> int:
-        """Whole seconds to ask of ZeroGPU, with the margin that is stated above, for `spaces.GPU(duration=promise.duration)`.
+        """Whole seconds to ask of ZeroGPU, with the margin that is stated above, for `spaces.GPU(duration=time_estimator.duration)`.
 
         Takes the arguments of the decorated function and looks among them for a request, or a list of requests.
         """

@@ -10,7 +10,7 @@ from PIL import Image
 from ..photo.checks import MOST_ADVICE, advise, remedy
 from ..photo.reading import Crop
 from . import wording
-from .context import HELPER, Desk
+from .context import HELPER, PageContext
 from .languages import LABELS, Words, words_for, words_of
 from .uploads import read_upload
 
@@ -22,8 +22,8 @@ class AdviceBox:
         kept_crop: a state, the path of a photo that comes with the crop that is set, rather than with a crop of its own.
     """
 
-    def __init__(self, desk: Desk):
-        self.desk = desk
+    def __init__(self, context: PageContext):
+        self.context = context
 
     def build(self) -> None:
         self.note = gr.HTML(visible=False, elem_id="note", padding=False)
@@ -54,7 +54,7 @@ class AdviceBox:
 
     def says(self, words: Words, photo: Image.Image, crop: Crop) -> list:
         """The advice on a photo, as changes of `outputs`."""
-        pipe = self.desk.studio.pipe
+        pipe = self.context.job_queue.pipe
         found = advise(photo, pipe.width, pipe.height, crop, pipe.coverage_of(photo))
         sentences = [words(f"advice.{advice.key}", **advice.values) for advice in found]
         names = [advice.remedy for advice in found if advice.remedy]
@@ -77,7 +77,7 @@ class AdviceBox:
         unchanged = [gr.skip()] * 8
         if not 0 <= index < len(names):
             return unchanged
-        pipe = self.desk.studio.pipe
+        pipe = self.context.job_queue.pipe
         try:
             photo = read_upload(upload)
             mended, crop = remedy(names[index], photo, pipe.width, pipe.height, crop, pipe.coverage_of(photo))

@@ -5,7 +5,7 @@ from PIL import Image
 
 from ..photo.reading import PhotoError
 from . import wording
-from .context import HELPER, Desk
+from .context import HELPER, PageContext
 from .languages import LABELS, Words, words_for, words_of
 from .uploads import read_upload
 
@@ -20,8 +20,8 @@ class BackPhoto:
         outputs: what `after` gives changes for, as components.
     """
 
-    def __init__(self, desk: Desk):
-        self.desk = desk
+    def __init__(self, context: PageContext):
+        self.context = context
 
     def build(self) -> None:
         self.photo = gr.Image(
@@ -30,7 +30,7 @@ class BackPhoto:
             type="filepath",
             format="png",
             buttons=[],
-            visible=self.desk.studio.pipe.has_geometry,
+            visible=self.context.job_queue.pipe.has_geometry,
             elem_id="back-photo",
         )
         self.note = gr.HTML(visible=False, elem_id="back-note", padding=False)
@@ -65,7 +65,7 @@ class BackPhoto:
             photo = read_upload(front)
         except PhotoError:  # said already, when the photo came
             return True
-        return self.desk.studio.pipe.backs_match(photo, back)
+        return self.context.job_queue.pipe.backs_match(photo, back)
 
     def after(self, words: Words, path: str, is_mended: bool, upload: dict | None, belongs_to: str) -> list:
         """Changes of `outputs` once the photo at `path` has come.
@@ -92,6 +92,6 @@ class BackPhoto:
         if not upload:
             return None
         try:
-            return self.desk.studio.pipe.fit_photo(read_upload(upload))
+            return self.context.job_queue.pipe.fit_photo(read_upload(upload))
         except PhotoError as error:
             raise ValueError(words("photo.back_refused", reason=words_of(error, words))) from error

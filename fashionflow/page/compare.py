@@ -8,7 +8,7 @@ import numpy as np
 
 from ..evaluation.fidelity import COLOUR_LIMITS, SIMILARITY_LIMITS, VERDICTS, Fidelity, fidelity
 from ..video.io import read_frames
-from .context import HELPER, Desk
+from .context import HELPER, PageContext
 from .languages import LABELS, Words, words_for
 from .run import Run, file_of
 from .wording import status
@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 
 
 class Compare:
-    def __init__(self, desk: Desk, run: Run):
-        self.desk, self.run = desk, run
+    def __init__(self, context: PageContext, run: Run):
+        self.context, self.run = context, run
 
     def build(self) -> None:
         with gr.Accordion(LABELS("viewer.compare"), open=False, elem_id="compare") as self.accordion:
@@ -70,10 +70,10 @@ class Compare:
 
     def show(self, request: gr.Request, shown: dict, is_open: bool) -> tuple:
         """Photo, clip and bar, once there is somebody to see them, and that the rest is on its way."""
-        path = file_of(self.desk, shown) if is_open else None
+        path = file_of(self.context, shown) if is_open else None
         if path is None:
             return None, None, gr.skip(), ""
-        job = self.desk.studio.find(shown["number"])
+        job = self.context.job_queue.find(shown["number"])
         result = job.results[shown["clip"]]
         step = max(1, int(100 / result.fps)) / 100  # round numbers, close enough together to meet every frame
         bar = gr.update(value=0, step=step, maximum=round((result.frames - 1) / result.fps, 2))
@@ -81,16 +81,16 @@ class Compare:
 
     def judge(self, request: gr.Request, shown: dict, is_open: bool) -> tuple:
         """The verdict as a sentence, and the two charts."""
-        path = file_of(self.desk, shown) if is_open else None
+        path = file_of(self.context, shown) if is_open else None
         if path is None:
             return "", gr.update(visible=False), gr.update(visible=False)
         import pandas  # takes a while, and only this needs it
 
         words = words_for(request)
-        job = self.desk.studio.find(shown["number"])
+        job = self.context.job_queue.find(shown["number"])
         try:
             photo = np.asarray(job.photo(shown["clip"]))
-            coverage_of = self.desk.studio.pipe.coverage_of
+            coverage_of = self.context.job_queue.pipe.coverage_of
             judged = fidelity(read_frames(path), photo, job.results[shown["clip"]].fps, coverage_of)
         except (OSError, ValueError):
             logger.exception("A clip could not be compared with its photo.")

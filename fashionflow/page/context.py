@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from ..generation.queue import Studio
+from ..generation.queue import JobQueue
 from .languages import Words
 
 
@@ -18,14 +18,14 @@ HELPER = {"queue": False, "api_visibility": "private", "show_progress": "hidden"
 
 
 @dataclass(frozen=True)
-class Desk:
+class PageContext:
     """
     Args:
         studio: who makes the clips.
         live: whether clips are shown while they are decoded; otherwise once they are finished.
     """
 
-    studio: Studio
+    job_queue: JobQueue
     live: bool
 
     def check_line(self, words: Words) -> None:
@@ -33,7 +33,7 @@ class Desk:
         Raises:
             ValueError: if so many wait already that whoever comes now has to come back.
         """
-        if self.studio.in_line >= MOST_AT_ONCE:
+        if self.job_queue.in_line >= MOST_AT_ONCE:
             raise ValueError(words("status.full"))
 
 

@@ -7,7 +7,7 @@ import gradio as gr
 
 from ..video.export import FORMATS, PLAYS, SHAPES, Export, export
 from .compare import opened_state
-from .context import HELPER, Desk
+from .context import HELPER, PageContext
 from .languages import LABELS, words_for
 from .run import Run, file_of
 from .wording import status
@@ -26,8 +26,8 @@ class Downloads:
         other: downloads what was asked for under "Other formats", once it is there.
     """
 
-    def __init__(self, desk: Desk, run: Run):
-        self.desk, self.run = desk, run
+    def __init__(self, context: PageContext, run: Run):
+        self.context, self.run = context, run
 
     def build(self) -> None:
         self.button = gr.DownloadButton(LABELS("viewer.download"), variant="primary", elem_id="download")
@@ -87,12 +87,12 @@ class Downloads:
         if not is_open:
             return gr.skip(), gr.skip()
         words = words_for(request)
-        original = file_of(self.desk, shown)
+        original = file_of(self.context, shown)
         if original is None:
             return gr.update(visible=False), said(words("status.lost"))
         wanted = Export(*choices)
         try:
-            job = self.desk.studio.find(shown["number"])
+            job = self.context.job_queue.find(shown["number"])
             path = original if wanted == Export(FORMATS[0]) else export(original, wanted, original.parent)
             size = path.stat().st_size
         except ValueError as error:

@@ -2,10 +2,10 @@
 
 import gradio as gr
 
-from ..generation.queue import KEEP_SECONDS, SWEEP_SECONDS, Studio
+from ..generation.queue import KEEP_SECONDS, SWEEP_SECONDS, JobQueue
 from ..video.io import ffmpeg_on_path
 from .api.endpoints import build_api
-from .context import Desk
+from .context import PageContext
 from .history.list import History
 from .languages import LABELS
 from .lookbook.panel import Lookbook
@@ -17,19 +17,19 @@ from .streams import sweep_while_open
 from .viewer import Viewer
 
 
-def build_page(studio: Studio) -> gr.Blocks:
+def build_page(job_queue: JobQueue) -> gr.Blocks:
     """The page for one studio. Launch it with `LAUNCH_SETTINGS`."""
-    desk = Desk(studio, live=ffmpeg_on_path())
+    context = PageContext(job_queue, live=ffmpeg_on_path())
     # Gradio's copies go one sweep early, as the studio's do.
     with gr.Blocks(
         title="FashionFlow",
         analytics_enabled=False,
         delete_cache=(SWEEP_SECONDS, KEEP_SECONDS - SWEEP_SECONDS),
     ) as page:
-        photo_box, settings = PhotoBox(desk), Settings(desk)
-        run = Run(desk, photo_box, settings)
+        photo_box, settings = PhotoBox(context), Settings(context)
+        run = Run(context, photo_box, settings)
         viewer, lookbook, history, stage = (
-            piece(desk, photo_box, settings, run) for piece in (Viewer, Lookbook, History, Stage)
+            piece(context, photo_box, settings, run) for piece in (Viewer, Lookbook, History, Stage)
         )
         gr.HTML("<h1>FashionFlow</h1>", padding=False, elem_id="title")
         gr.HTML(LABELS("page.tagline"), padding=False, elem_id="tagline")
@@ -49,6 +49,6 @@ def build_page(studio: Studio) -> gr.Blocks:
         stage.build()
         for piece in (photo_box, settings, run, viewer, lookbook, history, stage):
             piece.connect(page)
-        build_api(desk, photo_box, settings)
+        build_api(context, photo_box, settings)
     sweep_while_open(page)
     return page

@@ -6,7 +6,7 @@ from PIL import Image
 from ..photo.reading import MAX_ZOOM, MIN_ZOOM, Crop, PhotoError, cropped
 from .advice_box import AdviceBox
 from .back_photo import BackPhoto
-from .context import HELPER, Desk
+from .context import HELPER, PageContext
 from .languages import LABELS, words_for, words_of
 from .uploads import EXAMPLES, read_upload
 
@@ -19,8 +19,8 @@ class PhotoBox:
         inputs: what `fitted` takes, as components.
     """
 
-    def __init__(self, desk: Desk):
-        self.desk, self.advice, self.back = desk, AdviceBox(desk), BackPhoto(desk)
+    def __init__(self, context: PageContext):
+        self.context, self.advice, self.back = context, AdviceBox(context), BackPhoto(context)
 
     def build(self) -> None:
         with gr.Row(elem_id="photos"):
@@ -110,7 +110,7 @@ class PhotoBox:
         undo = [gr.skip()] * 2 if kept else [None, gr.update(visible=False)]
         try:
             photo = read_upload(upload)
-            crop = Crop(zoom, across, down) if kept else self.desk.studio.pipe.crop_of(photo)
+            crop = Crop(zoom, across, down) if kept else self.context.job_queue.pipe.crop_of(photo)
             first_frame = self._fitted(photo, crop)
         except PhotoError as error:
             said = self.advice.says_wrong(words_of(error, words))
@@ -143,6 +143,6 @@ class PhotoBox:
         return self._fitted(read_upload(upload), Crop(zoom, across, down))
 
     def _fitted(self, photo: Image.Image, crop: Crop) -> Image.Image:
-        pipe = self.desk.studio.pipe
+        pipe = self.context.job_queue.pipe
         # Untouched, a photo is fitted as the model was trained to see photos, which may be by stretching them.
         return pipe.fit_photo(photo) if crop == Crop() else cropped(photo, pipe.width, pipe.height, crop)

@@ -16,7 +16,7 @@ from gradio.context import LocalContext
 from gradio.utils import get_upload_folder
 
 from ..generation.job import JOB_PREFIX, Job
-from ..generation.queue import KEEP_SECONDS, Studio
+from ..generation.queue import KEEP_SECONDS, JobQueue
 
 
 GRACE_SECONDS = 60
@@ -50,12 +50,12 @@ class Tab:
 class Privacy:
     """One for a page. Only tabs that came by `arrive` are remembered, and no longer than their files are."""
 
-    def __init__(self, studio: Studio):
-        self.studio = studio
+    def __init__(self, job_queue: JobQueue):
+        self.job_queue = job_queue
         self._tabs: dict[str, Tab] = {}
         self._sessions: dict[str, str] = {}  # Gradio's sessions, and the numbers of their tabs
         self._lock = threading.RLock()
-        studio.watchers.append(self._submitted)
+        job_queue.watchers.append(self._submitted)
 
     def watch(self, page: gr.Blocks) -> None:
         """Has all files noted that come from, or go to, the tabs of `page`, whichever of its events they belong to."""
@@ -139,7 +139,7 @@ class Privacy:
 
     def _delete(self, tab: Tab) -> None:
         for job in tab.jobs:
-            self.studio.discard(job)
+            self.job_queue.discard(job)
         others = set().union(*(other.files for other in self._tabs.values()))  # the same photo has the same path
         for path in map(Path, tab.files - others):
             path.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from ..generation.queue import AVAILABLE_SECONDS
 from ..generation.request import Event, Finished, Segment, Step, SteppedDown, Waiting
 from ..runtime.memory import OutOfMemory
 from . import wording
-from .context import HELPER, Desk, Visit
+from .context import HELPER, PageContext, Visit
 from .languages import LABELS, Words, words_for, words_of
 from .photo_box import PhotoBox
 from .settings import Settings
@@ -35,8 +35,8 @@ class Run:
         last_job: the number of this browser's last job, kept in the browser so that it outlives a reload.
     """
 
-    def __init__(self, desk: Desk, photo_box: PhotoBox, settings: Settings):
-        self.desk, self.photo_box, self.settings = desk, photo_box, settings
+    def __init__(self, context: PageContext, photo_box: PhotoBox, settings: Settings):
+        self.context, self.photo_box, self.settings = context, photo_box, settings
         self.components: dict[str, gr.components.Component] = {}
         self.visit = gr.State(Visit())
         self.shown = self.components["shown"] = gr.State(NOBODYS_CLIP)
@@ -50,7 +50,7 @@ class Run:
 
     def build_buttons(self) -> None:
         self.guessed = gr.HTML(visible=False, elem_id="guessed", padding=False)
-        self.promise = gr.HTML(elem_id="promise", padding=False)
+        self.time_estimate = gr.HTML(elem_id="time-estimate", padding=False)
         with gr.Row(elem_id="buttons"):
             self.components["animate"] = gr.Button(
                 LABELS("run.animate"), variant="primary", scale=3, min_width=120, elem_id="animate"
@@ -68,7 +68,7 @@ class Run:
             playing = {"autoplay": True, "loop": True, "visible": False} | looks
             self.components["player"] = gr.Video(streaming=True, elem_id="player", **playing)
             self.components["clip"] = gr.Video(elem_id="clip", **playing)
-        before = LABELS("status.before") if self.desk.live else LABELS("status.no_live_playback")
+        before = LABELS("status.before") if self.context.live else LABELS("status.no_live_playback")
         self.components["status"] = gr.HTML(before, padding=False, elem_id="status")
         self.components["number"] = gr.HTML(visible=False, padding=False, elem_id="job-number")
 
@@ -105,13 +105,13 @@ class Run:
         ]
         gr.on(
             [page.load, gr.Timer(5).tick, *(component.change for component in changing)],
-            self.say_promise,
+            self.say_time_estimate,
             self.settings.inputs,
-            self.promise,
+            self.time_estimate,
             preprocess=False,
             **HELPER,
         )
-        if self.desk.studio.pipe.has_geometry:
+        if self.context.job_queue.pipe.has_geometry:
             turning = [self.settings.components[name] for name in ("motion", "turn_angle", "seed")]
             gr.on(
                 [component.change for component in (back, *turning)],
@@ -127,10 +127,10 @@ class Run:
         """One run, as changes of `OUTPUTS`. Whatever goes wrong is a sentence under the picture, and the page works on."""
         words = words_for(request)
         try:
-            self.desk.check_line(words)
+            self.context.check_line(words)
             photo = self.photo_box.fitted(upload, zoom, across, down)
             asked = self.settings.request(photo, list(values), self.photo_box.back.fitted(back, words))
-            job = self.desk.studio.submit(asked, segments=self.desk.live)
+            job = self.context.job_queue.submit(asked, segments=self.context.live)
         except ValueError as error:
             yield self.changes(status=wording.status(words_of(error, words), problem=True))
             return
@@ -140,7 +140,7 @@ class Run:
         """The job that the address names (`?job=`), or else this browser's last one, from where it is now."""
         named = request.query_params.get("job", "")
         number = named or last_job or ""
-        job = self.desk.studio.find(number)
+        job = self.context.job_queue.find(number)
         words = words_for(request)
         if job is not None:
             yield from self.show(visit, job, words)
@@ -224,24 +224,28 @@ class Run:
 
     def stop(self, visit: Visit) -> dict:
         """Asks this visitor's run to end; it says itself when it has."""
-        if job := self.desk.studio.find(visit.number):
-            self.desk.studio.stop(job)
+        if job := self.context.job_queue.find(visit.number):
+            self.context.job_queue.stop(job)
         return gr.update(interactive=False)
 
-    def say_promise(self, request: gr.Request, *values) -> str:
+    def say_time_estimate(self, request: gr.Request, *values) -> str:
         try:
             asked = self.settings.request(None, list(values))
-            asked.check(self.desk.studio.pipe)
+            asked.check(self.context.job_queue.pipe)
         except ValueError:
             return ""
-        studio = self.desk.studio
-        return wording.promise(words_for(request), studio.estimate([asked])) if studio.promise.is_known else ""
+        job_queue = self.context.job_queue
+        return (
+            wording.time_estimate(words_for(request), job_queue.estimate([asked]))
+            if job_queue.time_estimator.is_known
+            else ""
+        )
 
     def say_guessed(self, request: gr.Request, back: dict | None, *values) -> dict:
         """That the clip shows a back that is in no photo, where it does."""
         try:
             asked = self.settings.request(None, list(values))
-            asked.check(self.desk.studio.pipe)
+            asked.check(self.context.job_queue.pipe)
         except ValueError:
             return gr.update(visible=False)
         said = wording.advice([words_for(request)("photo.back_guessed")])
@@ -256,9 +260,9 @@ class Run:
         return [changed.get(name, gr.skip()) for name in OUTPUTS]
 
 
-def file_of(desk: Desk, shown: dict) -> Path | None:
+def file_of(context: PageContext, shown: dict) -> Path | None:
     """The finished file that `Run.shown` names, or `None` if there is none, or it has been deleted."""
-    job = desk.studio.find(shown.get("number"))
+    job = context.job_queue.find(shown.get("number"))
     results = job.results if job else []
     clip = shown.get("clip", 0)
     result = results[clip] if 0 <= clip < len(results) else None

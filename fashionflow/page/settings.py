@@ -16,7 +16,7 @@ from ..pipelines.schedulers import SAMPLERS
 from ..runtime.loading import running_report
 from ..runtime.memory import AUTOMATIC, DECODED_AT_ONCE, MEMORY_CHOICES, in_gigabytes, peak_bytes
 from ..video.decoding import playing_rate
-from .context import HELPER, Desk, draw_seed, whole
+from .context import HELPER, PageContext, draw_seed, whole
 from .languages import LABELS, words_for
 
 
@@ -41,8 +41,8 @@ class Settings:
         "memory",
     )
 
-    def __init__(self, desk: Desk):
-        self.desk = desk
+    def __init__(self, context: PageContext):
+        self.context = context
         self.components: dict[str, gr.components.Component] = {}
 
     @property
@@ -52,14 +52,14 @@ class Settings:
     def build_motion(self) -> None:
         self.components["motion"] = gr.Radio(
             [(LABELS(f"motion.{name}"), name) for name in MOTIONS],
-            value=default_motion(self.desk),
+            value=default_motion(self.context),
             label=LABELS("motion.label"),
-            visible=self.desk.studio.pipe.has_motion,
+            visible=self.context.job_queue.pipe.has_motion,
             elem_id="motion",
         )
 
     def build_advanced(self) -> None:
-        pipe, config = self.desk.studio.pipe, self.desk.studio.pipe.config
+        pipe, config = self.context.job_queue.pipe, self.context.job_queue.pipe.config
         multiple = pipe.unet.frame_multiple
         most = min(MOST_FRAMES, 2 * config.default_num_frames)
         factor, _ = playing_rate(pipe)
@@ -134,7 +134,7 @@ class Settings:
 
     def memory_costs(self, request: gr.Request, frames: float | None) -> dict:
         """The memory modes, each with what a clip of so many frames takes in it."""
-        words, pipe = words_for(request), self.desk.studio.pipe
+        words, pipe = words_for(request), self.context.job_queue.pipe
         choices = [(words(f"advanced.memory_{AUTOMATIC}"), AUTOMATIC)]
         for mode in DECODED_AT_ONCE:
             costs = in_gigabytes(peak_bytes(pipe, int(frames or pipe.config.default_num_frames), mode))
@@ -151,10 +151,10 @@ class Settings:
 
     def restored(self, settings: dict) -> list[dict]:
         """Updates of `inputs` that bring back settings as `AnimationRequest.settings` wrote them, older ones too."""
-        factor, _ = playing_rate(self.desk.studio.pipe)
+        factor, _ = playing_rate(self.context.job_queue.pipe)
         own = {
             "turn_angle": PRESETS[settings["motion"]].angle if settings.get("motion") in PRESETS else 0,
-            "frame_rate": self.desk.studio.pipe.config.frame_rate,
+            "frame_rate": self.context.job_queue.pipe.config.frame_rate,
             "interpolation": factor,
         }
         updates = []
@@ -168,6 +168,6 @@ class Settings:
         return updates
 
 
-def default_motion(desk: Desk) -> str | None:
+def default_motion(context: PageContext) -> str | None:
     """The motion that the page starts with."""
-    return next(iter(PRESETS)) if desk.studio.pipe.has_motion else None
+    return next(iter(PRESETS)) if context.job_queue.pipe.has_motion else None

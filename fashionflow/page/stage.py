@@ -14,7 +14,7 @@ import gradio as gr
 
 from . import wording
 from .address import ADDRESS_VARIABLE, from_stage, on_stage, public_address, qr_code
-from .context import HELPER, Desk, Visit
+from .context import HELPER, PageContext, Visit
 from .languages import Words, words_for
 from .photo_box import PhotoBox
 from .run import Run
@@ -36,8 +36,8 @@ KEYS = (
 
 
 class Stage:
-    def __init__(self, desk: Desk, photo_box: PhotoBox, settings: Settings, run: Run):
-        self.desk, self.photo_box, self.settings, self.run = desk, photo_box, settings, run
+    def __init__(self, context: PageContext, photo_box: PhotoBox, settings: Settings, run: Run):
+        self.context, self.photo_box, self.settings, self.run = context, photo_box, settings, run
         self.sessions: set[str] = set()  # Gradio's, of visits to the stage that it may still remember
 
     def build(self) -> None:
@@ -123,13 +123,13 @@ class Stage:
 
     def count(self, request: gr.Request) -> str:
         """How many jobs are in line. A number of a job never comes here: whoever reads it could fetch the clip."""
-        count = self.desk.studio.in_line
+        count = self.context.job_queue.in_line
         key = {0: "stage.line_none", 1: "stage.line_one"}.get(count, "stage.line_many")
         return f"<p>{escape(words_for(request)(key, count=count))}</p>"
 
     def say_made(self, request: gr.Request, shown: dict):
         """What a clip is called that was made before everybody's eyes."""
-        job = self.desk.studio.find(shown["number"]) if on_stage(request) and shown["number"] else None
+        job = self.context.job_queue.find(shown["number"]) if on_stage(request) and shown["number"] else None
         result = job.results[shown["clip"]] if job else None
         if result is None:
             return gr.skip()
@@ -139,10 +139,10 @@ class Stage:
 
     def discard(self, request: gr.Request, visit: Visit) -> None:
         """Deletes what the stage's visitor made, and ends it if it is still at work."""
-        job = self.desk.studio.find(visit.number)
+        job = self.context.job_queue.find(visit.number)
         if on_stage(request) and job is not None:
             visit.number = ""
-            self.desk.studio.discard(job)
+            self.context.job_queue.discard(job)
 
 
 def draw_greeting(words: Words) -> str:

@@ -9,7 +9,7 @@ import gradio as gr
 from ..generation.request import SETTINGS, WITH_BACK_PHOTO
 from ..video.io import read_settings
 from .compare import Compare
-from .context import HELPER, Desk, whole
+from .context import HELPER, PageContext, whole
 from .downloads import Downloads
 from .languages import LABELS, Words, words_for
 from .photo_box import PhotoBox
@@ -20,9 +20,9 @@ from .settings import Settings
 class Viewer:
     """What stands under the status while there is a finished clip."""
 
-    def __init__(self, desk: Desk, photo_box: PhotoBox, settings: Settings, run: Run):
-        self.desk, self.run = desk, run
-        self.downloads, self.compare = Downloads(desk, run), Compare(desk, run)
+    def __init__(self, context: PageContext, photo_box: PhotoBox, settings: Settings, run: Run):
+        self.context, self.run = context, run
+        self.downloads, self.compare = Downloads(context, run), Compare(context, run)
 
     def build(self) -> None:
         with gr.Column(visible=False, elem_id="viewer") as self.place:
@@ -51,7 +51,7 @@ class Viewer:
 
     def show(self, request: gr.Request, shown: dict) -> tuple:
         """The place, the download button, the settings as a table and as a command, for the clip that is shown."""
-        path = file_of(self.desk, shown)
+        path = file_of(self.context, shown)
         if path is None:
             return gr.update(visible=False), gr.skip(), gr.skip(), gr.skip()
         settings = read_settings(path) or {}

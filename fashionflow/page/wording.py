@@ -67,16 +67,16 @@ def finished(words: Words, event: Finished) -> str:
     return status(words("status.done"), clip, note=note)
 
 
-def promise(words: Words, estimate: Estimate) -> str:
+def time_estimate(words: Words, estimate: Estimate) -> str:
     """What is said beside the button, before it is pressed."""
-    keys = {0: "promise.alone", 1: "promise.line_one"}
+    keys = {0: "time_estimate.alone", 1: "time_estimate.line_one"}
     sentence = words(
-        keys.get(estimate.ahead, "promise.line_many"),
+        keys.get(estimate.ahead, "time_estimate.line_many"),
         time=duration(words, estimate.seconds),
         count=estimate.ahead,
         wait=duration(words, estimate.ahead_seconds),
     )
-    return f'<p class="promise">{escape(sentence)}</p>'
+    return f'<p class="time-estimate">{escape(sentence)}</p>'
 
 
 def duration(words: Words, seconds: float) -> str:

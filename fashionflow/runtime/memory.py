@@ -139,7 +139,7 @@ def applied(pipe: FashionFlowPipeline, mode: str) -> Iterator[None]:
             _bring_back(pipe, device)
 
 
-class Ladder:
+class MemoryFallback:
     """The memory mode that one clip is made in: what was asked for at first, and a leaner one each time that memory runs out.
 
     Use it as a context manager, on the thread that runs the pipeline; afterwards the pipeline is as before.
@@ -167,7 +167,7 @@ class Ladder:
         self.stepped_down = False
         self._applied = contextlib.ExitStack()
 
-    def __enter__(self) -> "Ladder":
+    def __enter__(self) -> "MemoryFallback":
         self._applied.enter_context(applied(self._pipe, self.mode))
         return self
 

@@ -21,7 +21,7 @@ from PIL import Image
 from ..pipelines import FashionFlowPipeline
 from ..video.decoding import playing_frames
 from .loading import load_pipeline
-from .memory import DECODED_AT_ONCE, Ladder, peak_bytes, weight_bytes
+from .memory import DECODED_AT_ONCE, MemoryFallback, peak_bytes, weight_bytes
 
 
 STEPS = 2
@@ -57,7 +57,7 @@ def measure(pipe: FashionFlowPipeline, mode: str, frames: int | None = None) -> 
             torch.cuda.synchronize()
         return (time.perf_counter() - started) / latents.shape[2]
 
-    with Ladder(pipe, frames, mode):
+    with MemoryFallback(pipe, frames, mode):
         decode(denoise(max(2, pipe.unet.frame_multiple)))  # the first call of anything loads code, which stays
         steps, latents = _peak_of(lambda: denoise(frames), pipe)
         decoding, seconds = _peak_of(lambda: decode(latents), pipe)

@@ -12,7 +12,7 @@ from PIL import Image
 from ...generation.queue import MOST_CLIPS
 from ...generation.request import DEFAULT_STEPS, LARGEST_SEED, AnimationRequest, Finished
 from ...runtime.memory import OutOfMemory
-from ..context import Desk, draw_seed, whole
+from ..context import PageContext, draw_seed, whole
 from ..languages import ENGLISH
 from ..mcp_server import prepare
 from ..photo_box import PhotoBox
@@ -26,8 +26,8 @@ from .plain import plain_sentences, read_crop, read_whole
 class Endpoints:
     """What makes clips, for one studio."""
 
-    def __init__(self, desk: Desk, photo_box: PhotoBox):
-        self.desk, self.studio, self.photo_box = desk, desk.studio, photo_box
+    def __init__(self, context: PageContext, photo_box: PhotoBox):
+        self.context, self.job_queue, self.photo_box = context, context.job_queue, photo_box
 
     # The parameters of `animate` stay in this order, and new ones come after them, because programs may give them by place.
     def animate(
@@ -90,7 +90,7 @@ class Endpoints:
                 quality=quality,
                 memory=memory,
             )
-            job = self.studio.submit(request, segments=False)
+            job = self.job_queue.submit(request, segments=False)
         try:
             with plain_sentences(ENGLISH("status.failed"), theirs=OutOfMemory):
                 # Something is yielded at every event, because that is when Gradio can cancel.
@@ -98,7 +98,7 @@ class Endpoints:
                     yield (str(event.path) if isinstance(event, Finished) else None), request.seed
         finally:
             if not job.has_ended:  # a program that has gone does not come back for its clip
-                self.studio.discard(job)
+                self.job_queue.discard(job)
 
     def submit(
         self,
@@ -176,7 +176,7 @@ class Endpoints:
                 for request in (first, *others)
                 for index in range(count)
             ]
-            job = self.studio.submit(requests, segments=False)
+            job = self.job_queue.submit(requests, segments=False)
             return job.number, len(job.results), first.seed
 
     def estimate(
@@ -199,14 +199,14 @@ class Endpoints:
         with plain_sentences():
             asked = {"steps": steps, "frames": frames, "guidance": guidance}
             asked |= {"interpolation": interpolation, "memory": memory}
-            request = self._with_defaults(None, seed=0, motion=default_motion(self.desk), **asked)
-            request.check(self.studio.pipe)
-            estimate = self.studio.estimate([request])
+            request = self._with_defaults(None, seed=0, motion=default_motion(self.context), **asked)
+            request.check(self.job_queue.pipe)
+            estimate = self.job_queue.estimate([request])
             return round(estimate.seconds, 1), estimate.ahead, round(estimate.ahead_seconds, 1)
 
     def _request(self, photo: dict | None, crop: dict, back_photo: dict | None, **settings) -> AnimationRequest:
         """A request from what a program sent; the crop and `settings` as it sent them, `None` for what it left out."""
-        self.desk.check_line(ENGLISH)  # before a photo is read
+        self.context.check_line(ENGLISH)  # before a photo is read
         crop = read_crop(crop)
         fitted = self.photo_box.fitted(photo, crop.zoom, crop.across, crop.down)
         back = self.photo_box.back.fitted(back_photo, ENGLISH)
@@ -215,11 +215,13 @@ class Endpoints:
     def _with_defaults(self, photo: Image.Image | None, **settings) -> AnimationRequest:
         given = {name: whole(value) for name, value in settings.items() if value is not None and value != ""}
         given.setdefault("seed", draw_seed())
-        given.setdefault("frames", self.studio.pipe.config.default_num_frames)
+        given.setdefault("frames", self.job_queue.pipe.config.default_num_frames)
         given.setdefault("steps", DEFAULT_STEPS)
         return AnimationRequest(photo=photo, **given)
 
 
-def build_api(desk: Desk, photo_box: PhotoBox, settings: Settings) -> None:
-    declare(Endpoints(desk, photo_box), JobEndpoints(desk.studio), FileEndpoints(desk, photo_box), settings)
+def build_api(context: PageContext, photo_box: PhotoBox, settings: Settings) -> None:
+    declare(
+        Endpoints(context, photo_box), JobEndpoints(context.job_queue), FileEndpoints(context, photo_box), settings
+    )
     prepare(gr.context.Context.root_block)

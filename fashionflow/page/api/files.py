@@ -4,7 +4,7 @@ from PIL import Image
 
 from ...generation.saved_settings import read_provenance
 from ...photo.checks import advise, remedy
-from ..context import Desk
+from ..context import PageContext
 from ..photo_box import PhotoBox
 from ..uploads import read_upload, uploaded_path
 from .plain import plain_sentences, read_crop
@@ -13,8 +13,8 @@ from .plain import plain_sentences, read_crop
 class FileEndpoints:
     """Only files that were uploaded are opened."""
 
-    def __init__(self, desk: Desk, photo_box: PhotoBox):
-        self.studio, self.photo_box = desk.studio, photo_box
+    def __init__(self, context: PageContext, photo_box: PhotoBox):
+        self.job_queue, self.photo_box = context.job_queue, photo_box
 
     def check_photo(self, photo, zoom=None, across=None, down=None) -> tuple[list[dict], Image.Image]:
         """Says what will make a bad clip of a photo, before anything is made of it, and shows what the model sees of it.
@@ -30,7 +30,7 @@ class FileEndpoints:
             first_frame: the photo as the model sees it, which is the clip's first frame.
         """
         with plain_sentences():
-            pipe = self.studio.pipe
+            pipe = self.job_queue.pipe
             crop = read_crop({"zoom": zoom, "across": across, "down": down})
             first_frame = self.photo_box.fitted(photo, crop.zoom, crop.across, crop.down)
             picture, found = read_upload(photo), []

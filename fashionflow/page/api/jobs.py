@@ -6,7 +6,7 @@ import numpy as np
 
 from ...evaluation.fidelity import fidelity
 from ...generation.job import Job, plain_number, spoken_number
-from ...generation.queue import AVAILABLE_SECONDS, Studio
+from ...generation.queue import AVAILABLE_SECONDS, JobQueue
 from ...generation.request import Finished, Waiting
 from ...video.export import Export, export
 from ...video.io import read_frames
@@ -17,8 +17,8 @@ from .plain import plain_sentences, read_whole
 class JobEndpoints:
     """Files go only to whoever knows their job's number, which cannot be guessed."""
 
-    def __init__(self, studio: Studio):
-        self.studio = studio
+    def __init__(self, job_queue: JobQueue):
+        self.job_queue = job_queue
 
     def job(self, number) -> tuple[str, int, int, float | None, float | None]:
         """Says how far a job is.
@@ -65,7 +65,7 @@ class JobEndpoints:
         """
         with plain_sentences():
             job = self._find(number)
-            self.studio.stop(job)
+            self.job_queue.stop(job)
             return job.state
 
     def export(self, number, clip=None, format=None, shape=None, play=None, mark=None) -> str:
@@ -107,12 +107,12 @@ class JobEndpoints:
             job, index, finished = self._finished(number, clip)
         with plain_sentences(ENGLISH("viewer.not_judged"), theirs=()):
             frames, photo = read_frames(finished.path), np.asarray(job.photo(index))
-            judged = fidelity(frames, photo, finished.fps, self.studio.pipe.coverage_of)
+            judged = fidelity(frames, photo, finished.fps, self.job_queue.pipe.coverage_of)
             names = ("seconds", "colour_difference", "similarity")
             return judged.verdict, judged.sentence, {name: getattr(judged, name).round(3).tolist() for name in names}
 
     def _find(self, number: object) -> Job:
-        job = self.studio.find(number)
+        job = self.job_queue.find(number)
         if job is None:
             typed, minutes = spoken_number(plain_number(number)), AVAILABLE_SECONDS // 60
             raise ValueError(
@@ -136,11 +136,11 @@ class JobEndpoints:
     def _seconds_left(self, job: Job) -> float | None:
         if job.has_ended:
             return 0.0
-        promise = self.studio.promise
-        if not promise.is_known:
+        time_estimator = self.job_queue.time_estimator
+        if not time_estimator.is_known:
             return None
         left = [
-            promise.seconds(request)
+            time_estimator.seconds(request)
             for request, result in zip(job.requests, job.results, strict=True)
             if result is None
         ]

@@ -12,7 +12,7 @@ from ...generation.request import SETTINGS, WITH_BACK_PHOTO, AnimationRequest
 from ...generation.saved_settings import first_frame, read_provenance
 from ...photo.reading import PhotoError
 from .. import wording
-from ..context import HELPER, Desk, Visit
+from ..context import HELPER, PageContext, Visit
 from ..languages import LABELS, Words, words_for, words_of
 from ..photo_box import PhotoBox
 from ..privacy import Privacy
@@ -29,9 +29,9 @@ class History:
     """The entries never leave the browser but one at a time: the server makes one when a clip is finished, and is sent the
     one that was picked. scripts/history.js keeps and draws them."""
 
-    def __init__(self, desk: Desk, photo_box: PhotoBox, settings: Settings, run: Run):
-        self.desk, self.photo_box, self.settings, self.run = desk, photo_box, settings, run
-        self.privacy = Privacy(desk.studio)
+    def __init__(self, context: PageContext, photo_box: PhotoBox, settings: Settings, run: Run):
+        self.context, self.photo_box, self.settings, self.run = context, photo_box, settings, run
+        self.privacy = Privacy(context.job_queue)
         self.entries = gr.BrowserState([], storage_key="fashionflow-history", secret="fashionflow")
 
     @property
@@ -199,10 +199,10 @@ class History:
 
     def remember(self, request: gr.Request, shown: dict) -> dict:
         """The entry of the clip that is shown. Where there is none, the last one stays, because answers may overtake."""
-        path, words = file_of(self.desk, shown), words_for(request)
+        path, words = file_of(self.context, shown), words_for(request)
         if path is None:
             return gr.skip()
-        job, clip = self.desk.studio.find(shown["number"]), shown["clip"]
+        job, clip = self.context.job_queue.find(shown["number"]), shown["clip"]
         try:
             return history_entries.make(job, clip, path, words)
         except OSError:  # deleted between two lines
@@ -219,7 +219,7 @@ class History:
         except ValueError as error:
             return [*self.run.changes(), self.problem(words_of(error, words)), *buttons, *self.unchanged()]
         shown = {"number": entry.number, "clip": entry.clip}
-        if file_of(self.desk, shown) is None:
+        if file_of(self.context, shown) is None:
             said = wording.status(words("history.deleted"), words("history.make_again"))
             return [
                 *self.run.changes(),
@@ -227,7 +227,7 @@ class History:
                 *buttons,
                 *self.restore(words, entry.settings, entry.photo, entry.back_photo),
             ]
-        job = self.desk.studio.find(entry.number)
+        job = self.context.job_queue.find(entry.number)
         said = wording.finished(words, job.results[entry.clip])
         return [*self.run.changes_for_result(job, entry.clip, said), "", *buttons, *self.unchanged()]
 
@@ -243,7 +243,7 @@ class History:
 
     def fetch(self, request: gr.Request, visit: Visit, typed: str | None) -> Iterator[list]:
         """The job with a number: its clip, or how far it is."""
-        words, job = words_for(request), self.desk.studio.find(typed)
+        words, job = words_for(request), self.context.job_queue.find(typed)
         if job is None:
             key = "history.no_clip" if (typed or "").strip() else "history.no_number"
             said = words(key, number=(typed or "").strip(), minutes=AVAILABLE_SECONDS // 60)
@@ -273,9 +273,9 @@ class History:
 
     def differences(self, words: Words, settings: dict) -> str:
         """Why a new clip of these settings would look different."""
-        made_by, own = settings.get("model"), self.desk.studio.pipe.model_name
+        made_by, own = settings.get("model"), self.context.job_queue.pipe.model_name
         said = [words("history.other_model", model=made_by)] if made_by and own and made_by != own else []
-        if settings.get(WITH_BACK_PHOTO) and self.desk.studio.pipe.has_geometry:
+        if settings.get(WITH_BACK_PHOTO) and self.context.job_queue.pipe.has_geometry:
             said.append(words("history.back_missing"))
         return " ".join(said)
 
@@ -293,11 +293,11 @@ class History:
         """
         settings = {name: settings[name] for name in SETTINGS if name in settings}
         try:
-            AnimationRequest(photo=None, **settings).check(self.desk.studio.pipe)
+            AnimationRequest(photo=None, **settings).check(self.context.job_queue.pipe)
         except TypeError as error:  # a name is missing, or a value is of no kind that can be looked up
             raise ValueError(words("history.damaged")) from error
         photo = photo if isinstance(photo, Image.Image) else read_upload(photo)
-        back = read_upload(back_photo) if back_photo and self.desk.studio.pipe.has_geometry else None
+        back = read_upload(back_photo) if back_photo and self.context.job_queue.pipe.has_geometry else None
         belongs_to = ""  # to the photo that comes with it
         return [gr.update(value=photo), gr.update(value=back), *self.settings.restored(settings), belongs_to]
 

@@ -10,7 +10,7 @@ from ...generation.job import Job
 from ...generation.request import AnimationRequest, Finished
 from ...pipelines.motions import MOTIONS
 from .. import wording
-from ..context import HELPER, Desk
+from ..context import HELPER, PageContext
 from ..languages import LABELS, Words, words_for, words_of
 from ..photo_box import PhotoBox
 from ..run import Run
@@ -31,10 +31,10 @@ logger = logging.getLogger(__name__)
 
 
 class Lookbook:
-    def __init__(self, desk: Desk, photo_box: PhotoBox, settings: Settings, run: Run):
-        self.desk, self.photo_box, self.settings, self.run = desk, photo_box, settings, run
+    def __init__(self, context: PageContext, photo_box: PhotoBox, settings: Settings, run: Run):
+        self.context, self.photo_box, self.settings, self.run = context, photo_box, settings, run
         self.components: dict[str, gr.components.Component] = {}
-        self.opened, self.picking = gr.State(Opened()), Picking(desk, settings, run)
+        self.opened, self.picking = gr.State(Opened()), Picking(context, settings, run)
         self.components["last"] = gr.BrowserState("", storage_key="fashionflow-lookbook", secret="fashionflow")
 
     @property
@@ -48,9 +48,9 @@ class Lookbook:
             with gr.Row():
                 self.motions = gr.CheckboxGroup(
                     [(LABELS(f"motion.{name}"), name) for name in MOTIONS],
-                    value=list(START_MOTIONS) if self.desk.studio.pipe.has_motion else [],
+                    value=list(START_MOTIONS) if self.context.job_queue.pipe.has_motion else [],
                     label=LABELS("lookbook.motions"),
-                    visible=self.desk.studio.pipe.has_motion,
+                    visible=self.context.job_queue.pipe.has_motion,
                     min_width=280,
                     elem_id="lookbook-motions",
                 )
@@ -72,7 +72,7 @@ class Lookbook:
                     height=160,
                     elem_id="lookbook-photos",
                 )
-            self.promise = gr.HTML(padding=False, elem_id="lookbook-promise")
+            self.time_estimate = gr.HTML(padding=False, elem_id="lookbook-time-estimate")
             with gr.Row():
                 self._button("make", variant="primary", scale=3, min_width=120)
                 self._button("stop", variant="stop", interactive=False, scale=1, min_width=80)
@@ -150,14 +150,14 @@ class Lookbook:
                 self.timer.tick,
                 *(component.change for component in (*chosen[:3], self.photo_box.back.photo)),
             ],
-            self.say_promise,
+            self.say_time_estimate,
             [self.photo_box.back.photo, *chosen],
-            self.promise,
+            self.time_estimate,
             preprocess=False,
             **HELPER,
         )
 
-    def say_promise(self, request: gr.Request, back, uploads, motions, seeds, *values) -> str:
+    def say_time_estimate(self, request: gr.Request, back, uploads, motions, seeds, *values) -> str:
         words, num_photos = words_for(request), len(uploads or []) or 1
         try:
             requests = lookbook_plan.takes(words, self.settings, motions, seeds, num_photos, list(values))
@@ -165,15 +165,15 @@ class Lookbook:
             return wording.status(str(error), problem=True)
         requests = num_photos * requests
         note = words("lookbook.back_not_used") if back and uploads else ""
-        return lookbook_plan.promise(words, requests, self.desk.studio.estimate(requests), note)
+        return lookbook_plan.time_estimate(words, requests, self.context.job_queue.estimate(requests), note)
 
     def make(
         self, request: gr.Request, opened: Opened, upload, zoom, across, down, back, uploads, motions, seeds, *values
     ) -> Iterator[list]:
         """One lookbook, as changes of `OUTPUTS`."""
-        words, studio, problems = words_for(request), self.desk.studio, []
+        words, job_queue, problems = words_for(request), self.context.job_queue, []
         try:
-            self.desk.check_line(words)
+            self.context.check_line(words)
             requests = lookbook_plan.takes(words, self.settings, motions, seeds, len(uploads or []) or 1, list(values))
             if uploads:
                 photos, problems = lookbook_plan.read_photos(words, self.photo_box, uploads)
@@ -184,7 +184,7 @@ class Lookbook:
             if not given:
                 raise ValueError(" ".join(problems))
             # Pieces are for the live player, which shows one clip at a time.
-            job = studio.submit([replace(take, **photos) for photos in given for take in requests], segments=False)
+            job = job_queue.submit([replace(take, **photos) for photos in given for take in requests], segments=False)
         except ValueError as error:
             yield self.changes(note=self.problem(words_of(error, words)))
             return
@@ -192,7 +192,7 @@ class Lookbook:
 
     def resume(self, opened: Opened, last: str | None, request: gr.Request) -> Iterator[list]:
         """This browser's last lookbook, from where it is now."""
-        job = self.desk.studio.find(opened.number or last)
+        job = self.context.job_queue.find(opened.number or last)
         if job is None:
             # Whoever comes back on another day need not hear of it.
             lost = words_for(request)("lookbook.lost") if opened.number else ""
@@ -226,7 +226,7 @@ class Lookbook:
                     drawn = list(job.results)
                     yield self.changes(**self._drawn(job, words, opened, columns))
         except Exception as error:
-            if error is not job.error and self.desk.studio.find(job.number):
+            if error is not job.error and self.context.job_queue.find(job.number):
                 raise
             logger.exception("A lookbook came to an early end.")
         try:
@@ -237,14 +237,14 @@ class Lookbook:
 
     def stop(self, opened: Opened) -> dict:
         """Asks the lookbook to end; it says itself when it has, and what was made is kept."""
-        if job := self.desk.studio.find(opened.number):
-            self.desk.studio.stop(job)
+        if job := self.context.job_queue.find(opened.number):
+            self.context.job_queue.stop(job)
         return gr.update(interactive=False)
 
     def redraw(self, opened: Opened, moving: bool, request: gr.Request) -> object:
         """The contact sheet with thumbnails that play, or do not."""
         opened.moving = moving
-        job = self.desk.studio.find(opened.number)
+        job = self.context.job_queue.find(opened.number)
         try:
             return contact_sheet.cells(job, words_for(request), moving) if job else gr.skip()
         except OSError:  # deleted between two lines
@@ -259,7 +259,7 @@ class Lookbook:
         }
 
     def _seconds_of(self, requests: Sequence[AnimationRequest]) -> float:
-        return self.desk.studio.estimate(requests).seconds
+        return self.context.job_queue.estimate(requests).seconds
 
     def nothing(self, note: object) -> list:
         return self.changes(note=note, status="", result=gr.update(visible=False), **self.idle())

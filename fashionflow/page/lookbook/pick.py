@@ -8,7 +8,7 @@ import gradio as gr
 from ...generation.job import Job
 from ...generation.request import AnimationRequest
 from .. import wording
-from ..context import HELPER, Desk, Visit
+from ..context import HELPER, PageContext, Visit
 from ..languages import Words, words_for
 from ..run import Run
 from ..settings import Settings
@@ -40,8 +40,8 @@ class Picking:
         "full": lookbook_plan.at_full_steps,
     }
 
-    def __init__(self, desk: Desk, settings: Settings, run: Run):
-        self.desk, self.settings, self.run = desk, settings, run
+    def __init__(self, context: PageContext, settings: Settings, run: Run):
+        self.context, self.settings, self.run = context, settings, run
 
     def connect(self, components: dict[str, gr.components.Component], opened: gr.State, following: dict) -> None:
         """
@@ -61,7 +61,7 @@ class Picking:
 
     def pick(self, event: gr.SelectData, request: gr.Request, opened: Opened) -> list:
         """Shows a clip of the contact sheet, and what else can be made of it."""
-        words, job = words_for(request), self.desk.studio.find(opened.number)
+        words, job = words_for(request), self.context.job_queue.find(opened.number)
         unchanged = self.run.changes()
         if job is None:
             return [*unchanged, self.problem(words("lookbook.lost")), *self.buttons(False, False)]
@@ -88,9 +88,9 @@ class Picking:
             if request is None:
                 sentences.append(words(f"lookbook.no_{name}"))
             else:
-                factor, fps = request.playing_rate(self.desk.studio.pipe)
+                factor, fps = request.playing_rate(self.context.job_queue.pipe)
                 length = f"{(factor * (request.frames - 1) + 1) / fps:.1f}"
-                time = wording.duration(words, self.desk.studio.estimate([request]).seconds)
+                time = wording.duration(words, self.context.job_queue.estimate([request]).seconds)
                 sentences.append(words(f"lookbook.say_{name}", length=length, steps=request.steps, time=time))
         return " ".join(sentences)
 
@@ -102,19 +102,19 @@ class Picking:
 
     def again(self, name: str, words: Words, opened: Opened, visit: Visit) -> Iterator[list]:
         """The picked clip once more and changed, as an ordinary run: changes of `Run.outputs`, and what is said here."""
-        studio = self.desk.studio
+        job_queue = self.context.job_queue
         try:
-            job, running = studio.find(opened.number), studio.find(visit.number)
+            job, running = job_queue.find(opened.number), job_queue.find(visit.number)
             if job is None or opened.clip is None:
                 raise ValueError(words("lookbook.lost"))
             if running is not None and not running.has_ended:
                 raise ValueError(words("lookbook.busy"))
-            self.desk.check_line(words)
+            self.context.check_line(words)
             changed = self.CHANGES[name](self.settings, job.requests[opened.clip])
             if changed is None:
                 raise ValueError(words(f"lookbook.no_{name}"))
             photos = {"photo": self.photo(job, opened.clip, words), "back_photo": job.back_photo(opened.clip)}
-            new = studio.submit(replace(changed, **photos), segments=self.desk.live)
+            new = job_queue.submit(replace(changed, **photos), segments=self.context.live)
         except ValueError as error:
             yield [*self.run.changes(), self.problem(str(error))]
             return

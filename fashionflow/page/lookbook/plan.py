@@ -37,7 +37,7 @@ def takes(
     Raises:
         ValueError: if that is nothing, or more than one job may have, or what the model cannot do.
     """
-    pipe, page = settings.desk.studio.pipe, settings.request(None, values)
+    pipe, page = settings.context.job_queue.pipe, settings.request(None, values)
     page.check(pipe)
     if pipe.has_motion and not motions:
         raise ValueError(words("lookbook.no_motion"))
@@ -72,18 +72,20 @@ def read_photos(words: Words, photo_box: PhotoBox, uploads: list[dict]) -> tuple
     return photos, problems
 
 
-def promise(words: Words, requests: list[AnimationRequest], estimate: Estimate, note: str = "") -> str:
+def time_estimate(words: Words, requests: list[AnimationRequest], estimate: Estimate, note: str = "") -> str:
     """What is said beside the button, before it is pressed. `requests` are all clips of the job; `note` is said as well."""
     count, ahead = len(requests), estimate.ahead
     clips = words("lookbook.clips_one") if count == 1 else words("lookbook.clips_many", count=count)
-    keys = {0: "lookbook.promise_alone", 1: "lookbook.promise_line_one"}
+    keys = {0: "lookbook.time_estimate_alone", 1: "lookbook.time_estimate_line_one"}
     time = wording.duration(words, estimate.seconds)
     wait = wording.duration(words, estimate.ahead_seconds)
-    sentence = words(keys.get(ahead, "lookbook.promise_line_many"), clips=clips, time=time, count=ahead, wait=wait)
+    sentence = words(
+        keys.get(ahead, "lookbook.time_estimate_line_many"), clips=clips, time=time, count=ahead, wait=wait
+    )
     seeds = list(dict.fromkeys(request.seed for request in requests))
     key = "lookbook.seed_used" if len(seeds) == 1 else "lookbook.seeds_used"
     sentences = [sentence, words(key, first=seeds[0], last=seeds[-1]), *filter(None, [note])]
-    return f'<p class="promise">{escape(" ".join(sentences))}</p>'
+    return f'<p class="time-estimate">{escape(" ".join(sentences))}</p>'
 
 
 def longer(settings: Settings, request: AnimationRequest) -> AnimationRequest | None:
@@ -94,6 +96,6 @@ def longer(settings: Settings, request: AnimationRequest) -> AnimationRequest | 
 
 def at_full_steps(settings: Settings, request: AnimationRequest) -> AnimationRequest | None:
     """The same with as many steps as make it better; `None` if it has those already."""
-    predicts = settings.desk.studio.pipe.scheduler.config.prediction_type
+    predicts = settings.context.job_queue.pipe.scheduler.config.prediction_type
     steps = FULL_STEPS.get(predicts, FULL_STEPS_OF_OTHERS)
     return replace(request, steps=steps) if steps > request.steps else None

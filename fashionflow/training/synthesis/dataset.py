@@ -111,7 +111,7 @@ class ClipMaker:
         self._studio = None
 
     @property
-    def studio(self):
+    def job_queue(self):
         if self._studio is None:
             from .runway import RunwayStudio
 
@@ -126,7 +126,7 @@ class ClipMaker:
         if recipe.is_hanging(seed):
             frames, label = self._hang(seed, self._hanging_clip)
         else:
-            frames, label = self.studio.clip(seed, recipe.num_frames, recipe.frame_rate)
+            frames, label = self.job_queue.clip(seed, recipe.num_frames, recipe.frame_rate)
         return frames, {"name": clip_name(seed), **label}
 
     def make_layers(self, seed: int) -> tuple[Layers, dict]:
@@ -134,7 +134,7 @@ class ClipMaker:
         if self.recipe.is_hanging(seed):
             layers, label = self._hang(seed, self._flat_layers)
         else:
-            layers, label = self.studio.layers(seed)
+            layers, label = self.job_queue.layers(seed)
         return layers, {"name": clip_name(seed), **label}
 
     def _hang(self, seed: int, make: Callable[[Image.Image, int], tuple[Any, dict]]) -> tuple[Any, dict]:
@@ -179,7 +179,7 @@ def _start_worker(recipe: Recipe) -> None:
 
 def _load(needs_studio: bool) -> None:
     if needs_studio:
-        _ = _maker.studio
+        _ = _maker.job_queue
 
 
 def _make_and_write(seed: int, out: Path) -> dict:

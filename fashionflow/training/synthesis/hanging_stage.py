@@ -103,7 +103,7 @@ def set_stage(cutout: Cutout, size: tuple[int, int], random: np.random.Generator
     coverage = np.clip(placement.of(cutout.coverage, box, corner), 0, 1)
     fine_coverage = np.clip(placement.of(cutout.coverage, box, corner, TEXTURE_SCALE), 0, 1)
     colours = placement.of(cutout.colours, box, corner, TEXTURE_SCALE)
-    background = _ground(cutout, placement, size) if own_ground else _studio(size, random)
+    background = _ground(cutout, placement, size) if own_ground else _studio_background(size, random)
     hanger = None if own_ground or random.random() < 0.35 else _hanger(coverage, corner, random)
     mask = coverage > 0.5
     upper = mask[: max(2, len(mask) // 4)]
@@ -147,7 +147,7 @@ def _place(cutout: Cutout, size: tuple[int, int], random: np.random.Generator) -
     return Placement(scale, middle - centre * scale), False
 
 
-def _studio(size: tuple[int, int], random: np.random.Generator) -> np.ndarray:
+def _studio_background(size: tuple[int, int], random: np.random.Generator) -> np.ndarray:
     """A clean light ground, float32, [height, width, 3]."""
     height, width = size
     if random.random() < 0.6:

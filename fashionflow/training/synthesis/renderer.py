@@ -61,7 +61,7 @@ class Renderer:
         self.shadow_map.repeat_x = self.shadow_map.repeat_y = False
         self.shadow_target = context.framebuffer(depth_attachment=self.shadow_map)
         corners = context.buffer(np.array([-1, -1, 1, -1, -1, 1, 1, 1], np.float32))
-        self.studio = context.vertex_array(self.programs["studio"], corners, "corner")
+        self.job_queue = context.vertex_array(self.programs["studio"], corners, "corner")
 
     def develop(self) -> np.ndarray:
         """The picture over the backdrop, uint8 [height, width, 3]."""
@@ -246,7 +246,7 @@ class Scene:
             set_uniforms(program, self.shared | moving)
         context.disable(context.DEPTH_TEST)
         renderer.backdrop.use()
-        renderer.studio.render(context.TRIANGLE_STRIP)
+        renderer.job_queue.render(context.TRIANGLE_STRIP)
         context.enable(context.DEPTH_TEST)
         renderer.picture.use()
         renderer.picture.clear(0.0, 0.0, 0.0, 0.0, depth=1.0)

@@ -12,7 +12,7 @@ import torch
 
 from fashionflow.models import SpaceTimeUNet
 from fashionflow.models import unet_space_time as unet_module
-from fashionflow.runtime import acceleration as speed
+from fashionflow.runtime import acceleration
 from fashionflow.runtime.acceleration import PLAIN, Switches, prepare
 from fashionflow.runtime.cuda_graphs import RecordedSteps
 from fashionflow.runtime.loading import SHIPPED_MODEL, load_pipeline
@@ -90,7 +90,7 @@ def test_compiled_blocks_give_the_same(tmp_path, monkeypatch):
     inputs = unet_inputs(unet)
     with torch.no_grad():
         expected = unet(**inputs).sample
-        speed.compile_blocks(unet)
+        acceleration.compile_blocks(unet)
         assert relative(unet(**inputs).sample, expected) < 1e-5
     assert any(tmp_path.rglob("*.so"))  # another start finds them
     limits = []
@@ -100,36 +100,36 @@ def test_compiled_blocks_give_the_same(tmp_path, monkeypatch):
     )  # as a studio's, which has a limit of its own
     thread.start()
     thread.join()
-    assert limits == [speed.MOST_KINDS_OF_BLOCK]
+    assert limits == [acceleration.MOST_KINDS_OF_BLOCK]
 
 
 def test_without_a_compiler_it_is_said_at_once(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(ValueError, match="install g"):
-        speed.compile_blocks(tiny.unet())
+        acceleration.compile_blocks(tiny.unet())
 
 
 def test_the_automatic_format_is_what_the_processor_multiplies_fast(monkeypatch):
     cpu = torch.device("cpu")
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
-    speed.processor_has_bfloat16.cache_clear()
-    assert speed.number_format(cpu) == torch.bfloat16
+    acceleration.processor_has_bfloat16.cache_clear()
+    assert acceleration.number_format(cpu) == torch.bfloat16
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
-    speed.processor_has_bfloat16.cache_clear()
-    assert speed.number_format(cpu) == torch.float32
-    speed.processor_has_bfloat16.cache_clear()
-    assert speed.number_format(torch.device("cuda")) == torch.float16
+    acceleration.processor_has_bfloat16.cache_clear()
+    assert acceleration.number_format(cpu) == torch.float32
+    acceleration.processor_has_bfloat16.cache_clear()
+    assert acceleration.number_format(torch.device("cuda")) == torch.float16
     with pytest.raises(ValueError, match="float32, bfloat16, float16, got 'int8'"):
-        speed.number_format(cpu, "int8")
+        acceleration.number_format(cpu, "int8")
 
 
 PAGES_TAKEN = """
 import resource, sys, threading, torch
-from fashionflow import speed
+from fashionflow.runtime import acceleration
 keep = sys.argv[1] == "keep"
 if keep:
-    assert speed.keep_freed_memory()
+    assert acceleration.keep_freed_memory()
 def work():
     for _ in range(20):
         torch.ones(16_000_000)
@@ -154,15 +154,15 @@ def test_kept_memory_is_not_asked_for_again():
 
 GIVEN_BACK = """
 import gc, psutil, torch
-from fashionflow import speed
-speed.keep_freed_memory()
+from fashionflow.runtime import acceleration
+acceleration.keep_freed_memory()
 def resident():
     return psutil.Process().memory_info().rss
 before = resident()
 tensors = [torch.ones(8_000_000) for _ in range(20)]
 del tensors
 kept = resident() - before
-speed.return_freed_memory()
+acceleration.return_freed_memory()
 print(kept, resident() - before)
 """
 
@@ -176,17 +176,17 @@ def test_kept_memory_can_be_given_back():
 
 AFTER_A_CLIP = """
 import psutil, torch
-from fashionflow import speed
-from fashionflow.animation import AnimationRequest
-from fashionflow.studio import Studio
+from fashionflow.generation.queue import JobQueue
+from fashionflow.generation.request import AnimationRequest
+from fashionflow.runtime import acceleration
 from tests import tiny
-speed.keep_freed_memory()
+acceleration.keep_freed_memory()
 pipe = tiny.pipeline()
-studio = Studio(pipe)
+job_queue = JobQueue(pipe)
 request = AnimationRequest(pipe.fit_photo(tiny.photo()), 4, 1, 0)
 def make():
-    list(studio.submit(request).follow())
-    while worker := studio._worker:
+    list(job_queue.submit(request).follow())
+    while worker := job_queue._worker:
         worker.join(0.1)
 make()
 before = psutil.Process().memory_info().rss
@@ -205,16 +205,16 @@ def test_a_studio_with_nothing_to_do_keeps_nothing():
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
 def test_threads_are_no_more_than_this_process_may_use():
-    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from fashionflow import speed; print(speed.usable_cores())"
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from fashionflow.runtime import acceleration; print(acceleration.usable_cores())"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "1\n"
 
 
 def test_a_containers_limit_counts(tmp_path, monkeypatch):
     (tmp_path / "cpu.max").write_text("100000 100000\n")
-    monkeypatch.setattr(speed, "QUOTA_FILES", ((tmp_path / "cpu.max", None),))
-    assert speed.usable_cores() == 1
+    monkeypatch.setattr(acceleration, "QUOTA_FILES", ((tmp_path / "cpu.max", None),))
+    assert acceleration.usable_cores() == 1
     (tmp_path / "cpu.max").write_text("max 100000\n")
-    assert speed.usable_cores() >= 1 and speed._quota() is None
+    assert acceleration.usable_cores() >= 1 and acceleration._quota() is None
 
 
 def test_threads_wait_briefly_wherever_fashionflow_is_imported_first():

@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fashionflow.generation import profiler as calibration
+from fashionflow.generation import profiler
 from fashionflow.generation.profiler import SHIPPED_RATES, Rates, measure
 from fashionflow.generation.request import AnimationRequest
-from fashionflow.generation.time_estimator import UNKNOWN_DURATION, Promise
+from fashionflow.generation.time_estimator import UNKNOWN_DURATION, TimeEstimator
 
 from . import tiny
 
@@ -29,29 +29,29 @@ def asked(**changes) -> AnimationRequest:
     return AnimationRequest(photo=tiny.photo(), **{"frames": 11, "steps": 4, "seed": 0, "motion": "spin"} | changes)
 
 
-def told(promise: Promise, *factors: float) -> Promise:
+def told(time_estimator: TimeEstimator, *factors: float) -> TimeEstimator:
     """A promise that has seen clips which took so many times as long as `RATES` say."""
-    plain = Promise(RATES)
+    plain = TimeEstimator(RATES)
     for factor in factors:
-        promise.learn(asked(), factor * plain.denoising(asked()), factor * plain.decoding(asked()))
-    return promise
+        time_estimator.learn(asked(), factor * plain.denoising(asked()), factor * plain.decoding(asked()))
+    return time_estimator
 
 
 def test_a_clip_is_the_sum_of_what_it_is_made_of():
-    promise = Promise(RATES, playing_factor=3)
-    assert promise.denoising(asked()) == pytest.approx(1 + 4 * (0.5 + 11 * 0.1))
+    time_estimator = TimeEstimator(RATES, playing_factor=3)
+    assert time_estimator.denoising(asked()) == pytest.approx(1 + 4 * (0.5 + 11 * 0.1))
     # 10 pairs of frames, with 2 between each, and 31 shown.
-    assert promise.decoding(asked()) == pytest.approx(11 * 0.2 + 20 * 0.03 + 31 * 0.01)
-    assert promise.seconds(asked()) == promise.denoising(asked()) + promise.decoding(asked())
+    assert time_estimator.decoding(asked()) == pytest.approx(11 * 0.2 + 20 * 0.03 + 31 * 0.01)
+    assert time_estimator.seconds(asked()) == time_estimator.denoising(asked()) + time_estimator.decoding(asked())
     # Guidance needs a second pass for every step, and other interpolation other frames.
-    assert promise.denoising(asked(guidance=2.0)) == pytest.approx(1 + 4 * (0.5 + 2 * 11 * 0.1))
-    assert promise.decoding(asked(interpolation=1)) == pytest.approx(11 * 0.2 + 11 * 0.01)
+    assert time_estimator.denoising(asked(guidance=2.0)) == pytest.approx(1 + 4 * (0.5 + 2 * 11 * 0.1))
+    assert time_estimator.decoding(asked(interpolation=1)) == pytest.approx(11 * 0.2 + 11 * 0.01)
 
 
 def test_steps_that_borrow_deep_features_take_their_share():
-    promise = Promise(replace(RATES, shallow_share=0.4), deep_interval=2)
-    assert promise.denoising(asked()) == pytest.approx(1 + 4 * 0.5 + (2 + 2 * 0.4) * 11 * 0.1)
-    assert promise.denoising(asked(steps=5)) == pytest.approx(1 + 5 * 0.5 + (3 + 2 * 0.4) * 11 * 0.1)
+    time_estimator = TimeEstimator(replace(RATES, shallow_share=0.4), deep_interval=2)
+    assert time_estimator.denoising(asked()) == pytest.approx(1 + 4 * 0.5 + (2 + 2 * 0.4) * 11 * 0.1)
+    assert time_estimator.denoising(asked(steps=5)) == pytest.approx(1 + 5 * 0.5 + (3 + 2 * 0.4) * 11 * 0.1)
 
 
 def test_measuring_finds_what_borrowing_saves():
@@ -59,14 +59,14 @@ def test_measuring_finds_what_borrowing_saves():
     pipe = tiny.pipeline()
     pipe.register_to_config(deep_interval=3)
     pipe.unet.mid_block.register_forward_pre_hook(lambda module, inputs: time.sleep(0.02 * inputs[0].shape[1]))
-    promise = Promise()
-    rates = promise.measure(pipe, budget=20)
+    time_estimator = TimeEstimator()
+    rates = time_estimator.measure(pipe, budget=20)
     assert rates.shallow_share < 0.5
     request = asked(frames=24, steps=3)
-    one_step = promise.denoising(asked(frames=24, steps=1)) - rates.clip
-    assert promise.denoising(request) - rates.clip < 2.2 * one_step
+    one_step = time_estimator.denoising(asked(frames=24, steps=1)) - rates.clip
+    assert time_estimator.denoising(request) - rates.clip < 2.2 * one_step
     pipe.register_to_config(deep_interval=1)
-    assert promise.measure(pipe, budget=20).shallow_share == 1
+    assert time_estimator.measure(pipe, budget=20).shallow_share == 1
 
 
 def test_a_borrowing_pass_that_was_cut_short_is_not_believed(monkeypatch):
@@ -78,7 +78,7 @@ def test_a_borrowing_pass_that_was_cut_short_is_not_believed(monkeypatch):
     def forward(*args, deep_features=None, **kwargs):
         if deep_features is not None:
             pipe.unet.time_embed(torch.zeros(1, pipe.unet.config.stem_channels))  # one layer of many
-            raise calibration._OutOfTime
+            raise profiler._OutOfTime
         time.sleep(0.1)
         return plain(*args, deep_features=None, **kwargs)
 
@@ -87,56 +87,61 @@ def test_a_borrowing_pass_that_was_cut_short_is_not_believed(monkeypatch):
 
 
 def test_clips_teach():
-    promise = told(Promise(RATES), 2.0, 2.1)
-    assert promise.is_known
-    assert promise.seconds(asked()) == pytest.approx(2 * Promise(RATES).seconds(asked()), rel=0.06)
-    assert promise.denoising(asked(steps=8)) == pytest.approx(2 * Promise(RATES).denoising(asked(steps=8)), rel=0.06)
+    time_estimator = told(TimeEstimator(RATES), 2.0, 2.1)
+    assert time_estimator.is_known
+    assert time_estimator.seconds(asked()) == pytest.approx(2 * TimeEstimator(RATES).seconds(asked()), rel=0.06)
+    assert time_estimator.denoising(asked(steps=8)) == pytest.approx(
+        2 * TimeEstimator(RATES).denoising(asked(steps=8)), rel=0.06
+    )
 
 
 def test_denoising_and_decoding_are_learnt_apart():
-    promise = Promise(RATES)
-    promise.learn(asked(), 3 * promise.denoising(asked()), promise.decoding(asked()))
-    assert promise.denoising(asked()) == pytest.approx(3 * Promise(RATES).denoising(asked()))
-    assert promise.decoding(asked()) == pytest.approx(Promise(RATES).decoding(asked()))
+    time_estimator = TimeEstimator(RATES)
+    time_estimator.learn(asked(), 3 * time_estimator.denoising(asked()), time_estimator.decoding(asked()))
+    assert time_estimator.denoising(asked()) == pytest.approx(3 * TimeEstimator(RATES).denoising(asked()))
+    assert time_estimator.decoding(asked()) == pytest.approx(TimeEstimator(RATES).decoding(asked()))
 
 
 def test_one_slow_clip_changes_nothing():
-    usual = told(Promise(RATES), 1.0, 1.02, 1.01).seconds(asked())
-    assert told(Promise(RATES), 1.0, 1.02, 1.01, 9.0).seconds(asked()) == pytest.approx(usual, rel=0.05)
-    assert told(Promise(RATES), 1.0, 9.0, 1.02, 1.01).seconds(asked()) == pytest.approx(usual, rel=0.05)
+    usual = told(TimeEstimator(RATES), 1.0, 1.02, 1.01).seconds(asked())
+    assert told(TimeEstimator(RATES), 1.0, 1.02, 1.01, 9.0).seconds(asked()) == pytest.approx(usual, rel=0.05)
+    assert told(TimeEstimator(RATES), 1.0, 9.0, 1.02, 1.01).seconds(asked()) == pytest.approx(usual, rel=0.05)
 
 
 def test_what_was_long_ago_is_forgotten():
     """Ten quick clips, then a device that stays slow: four clips later that is believed."""
-    promise = told(Promise(RATES), *[1.0] * 10, *[3.0] * 4)
-    assert promise.seconds(asked()) == pytest.approx(3 * Promise(RATES).seconds(asked()), rel=0.05)
+    time_estimator = told(TimeEstimator(RATES), *[1.0] * 10, *[3.0] * 4)
+    assert time_estimator.seconds(asked()) == pytest.approx(3 * TimeEstimator(RATES).seconds(asked()), rel=0.05)
 
 
 def test_waiting_is_what_those_before_have_left():
-    assert Promise(RATES).waiting([]) == 0
-    assert Promise(RATES).waiting([4.0, -2.5, 6.0]) == 10  # the second is overdue
+    assert TimeEstimator(RATES).waiting([]) == 0
+    assert TimeEstimator(RATES).waiting([4.0, -2.5, 6.0]) == 10  # the second is overdue
 
 
 def test_duration_is_what_zerogpu_may_be_asked_for():
-    promise = Promise(RATES)
-    assert promise.duration(asked()) == UNKNOWN_DURATION  # nothing is known of that device yet
-    told(promise, 1.0)
-    one, two = promise.duration("photo", request=asked(), progress=None), promise.duration([asked(), asked()])
+    time_estimator = TimeEstimator(RATES)
+    assert time_estimator.duration(asked()) == UNKNOWN_DURATION  # nothing is known of that device yet
+    told(time_estimator, 1.0)
+    one, two = (
+        time_estimator.duration("photo", request=asked(), progress=None),
+        time_estimator.duration([asked(), asked()]),
+    )
     assert isinstance(one, int)
-    assert one == int(1.5 * promise.seconds(asked()) + 5) + 1
-    assert two == int(2 * 1.5 * promise.seconds(asked()) + 5) + 1
-    assert promise.duration("photo") == UNKNOWN_DURATION
+    assert one == int(1.5 * time_estimator.seconds(asked()) + 5) + 1
+    assert two == int(2 * 1.5 * time_estimator.seconds(asked()) + 5) + 1
+    assert time_estimator.duration("photo") == UNKNOWN_DURATION
 
 
 def test_accuracy_is_the_usual_error():
-    promise = Promise(RATES)
-    assert promise.accuracy() is None
+    time_estimator = TimeEstimator(RATES)
+    assert time_estimator.accuracy() is None
     for promised, actual in ((10, 8), (9, 10), (100, 1), (10, 10), (21, 20)):
-        promise.record(promised, actual)
-    assert promise.accuracy() == pytest.approx(0.1)
+        time_estimator.record(promised, actual)
+    assert time_estimator.accuracy() == pytest.approx(0.1)
     for _ in range(50):
-        promise.record(3, 2)
-    assert promise.accuracy() == pytest.approx(0.5)  # the first ones are forgotten
+        time_estimator.record(3, 2)
+    assert time_estimator.accuracy() == pytest.approx(0.5)  # the first ones are forgotten
 
 
 def test_measuring_finds_what_each_part_takes(pipe):
@@ -149,13 +154,13 @@ def test_measuring_finds_what_each_part_takes(pipe):
     plain = pipe.vae.decode
     pipe.vae.decode = lambda latents, **kwargs: time.sleep(0.02 * len(latents)) or plain(latents, **kwargs)
     try:
-        promise = Promise()
-        rates = promise.measure(pipe, budget=20)
+        time_estimator = TimeEstimator()
+        rates = time_estimator.measure(pipe, budget=20)
     finally:
         del pipe.vae.decode
         for hook in hooks:
             hook.remove()
-    assert promise.is_known
+    assert time_estimator.is_known
     assert 0.01 <= rates.denoised_frame < 0.03
     assert 0.03 + 4 * 0.02 <= rates.step < 0.8  # its preview decodes four frames
     assert 0.1 <= rates.clip < 1
@@ -200,27 +205,27 @@ def test_a_clip_takes_about_what_was_promised(pipe):
     """The real pipeline, with time added where it is known, so that it holds on a busy machine too."""
     hook = pipe.unet.register_forward_pre_hook(lambda module, inputs: time.sleep(0.02 * inputs[0].shape[2]))
     try:
-        promise = Promise()
-        promise.measure(pipe, budget=20)
+        time_estimator = TimeEstimator()
+        time_estimator.measure(pipe, budget=20)
         request = asked(frames=24, steps=3)
         started = time.monotonic()
         request.denoise(pipe)
         actual = time.monotonic() - started
     finally:
         hook.remove()
-    assert promise.denoising(request) == pytest.approx(actual, rel=0.6)
+    assert time_estimator.denoising(request) == pytest.approx(actual, rel=0.6)
 
 
 def test_many_may_ask_and_tell_at_once():
-    promise, started = Promise(RATES), threading.Barrier(4)
+    time_estimator, started = TimeEstimator(RATES), threading.Barrier(4)
 
     def tell(_) -> None:
         started.wait()
         for _ in range(1500):
-            promise.learn(asked(), 3.0, 2.0)
-            promise.seconds(asked())
-            promise.record(1, 1)
-            promise.accuracy()
+            time_estimator.learn(asked(), 3.0, 2.0)
+            time_estimator.seconds(asked())
+            time_estimator.record(1, 1)
+            time_estimator.accuracy()
 
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
@@ -232,10 +237,10 @@ def test_many_may_ask_and_tell_at_once():
 
 
 def test_what_was_measured_replaces_what_was_learnt(pipe):
-    promise = told(Promise(replace(RATES, clip=50.0)), 5.0, 5.0)
-    rates = promise.measure(pipe)
-    expected = Promise(rates).seconds(asked())
-    assert promise.seconds(asked()) == pytest.approx(expected)
+    time_estimator = told(TimeEstimator(replace(RATES, clip=50.0)), 5.0, 5.0)
+    rates = time_estimator.measure(pipe)
+    expected = TimeEstimator(rates).seconds(asked())
+    assert time_estimator.seconds(asked()) == pytest.approx(expected)
     # The first clip counts as much as what was measured, which logarithms meet half-way.
-    promise.learn(asked(), 4 * promise.denoising(asked()), 4 * promise.decoding(asked()))
-    assert promise.seconds(asked()) == pytest.approx(2 * expected)
+    time_estimator.learn(asked(), 4 * time_estimator.denoising(asked()), 4 * time_estimator.decoding(asked()))
+    assert time_estimator.seconds(asked()) == pytest.approx(2 * expected)

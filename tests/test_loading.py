@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from fashionflow import FashionFlowPipeline
 from fashionflow.models.unet_space_time import SpaceTimeAttention
-from fashionflow.runtime import loading as hub
+from fashionflow.runtime import loading
 from fashionflow.runtime.acceleration import PLAIN, Switches, number_format
 from fashionflow.runtime.loading import ModelError, choose_device, device_report, load_pipeline, running_report
 from fashionflow.video.preview import Preview
@@ -81,10 +81,10 @@ def test_the_environment_variable_names_the_default(saved, monkeypatch):
 
 def test_without_a_name_the_shipped_model_is_meant(saved, monkeypatch):
     monkeypatch.delenv("FASHIONFLOW_MODEL", raising=False)
-    assert hub.SHIPPED_MODEL.parts[-3:] == ("assets", "models", "fashionflow-mini")
-    monkeypatch.setattr(hub, "SHIPPED_MODEL", saved)
+    assert loading.SHIPPED_MODEL.parts[-3:] == ("assets", "models", "fashionflow-mini")
+    monkeypatch.setattr(loading, "SHIPPED_MODEL", saved)
     assert same_weights(load_pipeline(device="cpu"), saved)
-    monkeypatch.setattr(hub, "SHIPPED_MODEL", saved / "absent")
+    monkeypatch.setattr(loading, "SHIPPED_MODEL", saved / "absent")
     with pytest.raises(ModelError, match="clone the repository whole"):
         load_pipeline(device="cpu")
 
@@ -228,7 +228,7 @@ def test_on_cuda_the_model_runs_in_half_precision_with_the_attention_reported(sa
     assert pipe.unet.dtype == torch.float16
     frames = pipe(**tiny.inputs(generator=torch.Generator("cuda").manual_seed(0))).frames
     assert frames.isfinite().all()
-    attention, _ = hub.attention_choice(torch.device("cuda"))
+    attention, _ = loading.attention_choice(torch.device("cuda"))
     backends = {processor._attention_backend for processor in pipe.unet.attn_processors.values()}
     assert backends == {"xformers" if attention == "xformers" else None}
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFilter
 
 from fashionflow import FashionFlowPipeline
-from fashionflow.photo import background as matting
+from fashionflow.photo import background
 from fashionflow.photo.checks import SENTENCES, Advice, advise, clean_background, matting_in_use, remedy
 from fashionflow.photo.reading import Crop, cropped, read_photo
 
@@ -25,12 +25,12 @@ TEAL, SKIN = (20, 120, 130), (214, 160, 130)
 def no_network(tmp_path, monkeypatch):
     """Whatever matting networks this machine may have, GrabCut is at work here."""
     monkeypatch.setenv("U2NET_HOME", str(tmp_path))
-    matting._make_session.cache_clear()
+    background._make_session.cache_clear()
     yield
-    matting._make_session.cache_clear()
+    background._make_session.cache_clear()
 
 
-def studio(width: int = 512, height: int = 640) -> Image.Image:
+def job_queue(width: int = 512, height: int = 640) -> Image.Image:
     shades = np.linspace(250, 225, height).round().astype(np.uint8)
     return Image.fromarray(np.broadcast_to(shades[:, None, None], (height, width, 3)).copy())
 
@@ -127,7 +127,7 @@ def test_a_garment_that_fills_the_picture_is_not_to_be_shown_whole():
 
 def drawing(line: int) -> Image.Image:
     """The outline of a dress with pleats, on paper."""
-    paper = studio()
+    paper = job_queue()
     draw = ImageDraw.Draw(paper)
     draw.line([(210, 100), (310, 100), (290, 260), (370, 560), (150, 560), (230, 260), (210, 100)], (30, 30, 30), line)
     for x in range(180, 350, 14):
@@ -151,15 +151,15 @@ def test_a_drawing_is_told_from_a_photo(line):
 
 
 def test_pale_cloth_before_a_pale_ground_is_no_drawing():
-    dress = np.asarray(studio()) - (8 * (filled() > 0)).astype(np.uint8)[..., None]
+    dress = np.asarray(job_queue()) - (8 * (filled() > 0)).astype(np.uint8)[..., None]
     assert with_geometry(Image.fromarray(dress), filled()) == []
 
 
 def test_people_who_stand_close_are_several():
-    pair = person(person(studio(), at=(190, 60)), at=(320, 70), dress=(150, 40, 60))
+    pair = person(person(job_queue(), at=(190, 60)), at=(320, 70), dress=(150, 40, 60))
     assert with_geometry(pair, seen_in(pair)) == ["several"]
-    assert with_geometry(person(studio()), seen_in(person(studio()))) == []
-    straps = studio()
+    assert with_geometry(person(job_queue()), seen_in(person(job_queue()))) == []
+    straps = job_queue()
     draw = ImageDraw.Draw(straps)
     draw.polygon([(180, 180), (330, 180), (380, 560), (130, 560)], fill=SKIN)
     for x in (200, 310):
@@ -183,7 +183,7 @@ def soft(coverage: np.ndarray) -> np.ndarray:
 
 
 def test_a_model_that_does_not_see_the_edges_says_so():
-    dressed, coverage = person(carpet()), soft(seen_in(person(studio())))
+    dressed, coverage = person(carpet()), soft(seen_in(person(job_queue())))
     (advice,) = advise(dressed, WIDTH, HEIGHT, Crop(), coverage)
     assert (advice.key, advice.remedy) == ("unclear", "clean-background")
     clean, _ = remedy("clean-background", dressed, WIDTH, HEIGHT, Crop(), coverage)
@@ -207,7 +207,7 @@ def test_a_cut_out_is_a_good_photo(shipped, tmp_path):
 
 
 def test_a_good_photo_gets_no_advice():
-    assert keys(person(studio())) == []
+    assert keys(person(job_queue())) == []
 
 
 def test_every_sentence_is_one_plain_sentence():
@@ -217,14 +217,14 @@ def test_every_sentence_is_one_plain_sentence():
 
 
 def test_too_small_says_how_small():
-    small = person(studio()).resize((144, 180))
+    small = person(job_queue()).resize((144, 180))
     (advice,) = advise(small, WIDTH, HEIGHT, Crop())
     assert advice.kind == "too-small" and advice.remedy is None
     assert "Only 144 x 180 pixels" in advice.sentence() and "256 x 320" in advice.sentence()
 
 
 def test_too_small_because_of_the_zoom_is_undone():
-    photo = person(studio())
+    photo = person(job_queue())
     assert remedy_of(photo, "too-small", Crop(4)) == "zoom-out"
     same, crop = remedy("zoom-out", photo, WIDTH, HEIGHT, Crop(4, 0.5, -0.5))
     assert same is photo and crop == Crop(2.0, 0.5, -0.5)
@@ -233,17 +233,17 @@ def test_too_small_because_of_the_zoom_is_undone():
 
 @pytest.mark.parametrize("dress", [TEAL, (200, 200, 205)], ids=["teal", "pale"])
 def test_blurry(dress):
-    blurred = person(studio(), dress=dress).filter(ImageFilter.GaussianBlur(4))
+    blurred = person(job_queue(), dress=dress).filter(ImageFilter.GaussianBlur(4))
     assert keys(blurred) == ["blurry"] and remedy_of(blurred, "blurry") == "sharpen"
 
 
 def test_blur_that_the_clip_cannot_show_is_not_mentioned():
-    photo = person(studio(2048, 2560), at=(1024, 240), tall=2080)
+    photo = person(job_queue(2048, 2560), at=(1024, 240), tall=2080)
     assert keys(photo.filter(ImageFilter.GaussianBlur(7))) == []
 
 
 def test_sharpening_comes_closer_to_the_sharp_photo():
-    photo = person(studio())
+    photo = person(job_queue())
     blurred = photo.filter(ImageFilter.GaussianBlur(3))
     sharpened, crop = remedy("sharpen", blurred, WIDTH, HEIGHT, Crop())
     truth, before, after = (np.asarray(image, float) for image in (photo, blurred, sharpened))
@@ -252,7 +252,7 @@ def test_sharpening_comes_closer_to_the_sharp_photo():
 
 
 def test_too_dark_and_brightened():
-    dark = person(studio()).point(lambda level: level * 0.2)
+    dark = person(job_queue()).point(lambda level: level * 0.2)
     assert keys(dark) == ["too-dark"]
     bright, _ = remedy("brighten", dark, WIDTH, HEIGHT, Crop())
     assert "too-dark" not in keys(bright)
@@ -267,17 +267,17 @@ def test_nothing_to_see(colour):
 
 
 def test_a_crop_beside_the_garment_shows_nothing():
-    wide = person(studio(1600, 640), at=(1300, 60))
+    wide = person(job_queue(1600, 640), at=(1300, 60))
     assert keys(wide, Crop(across=-1)) == ["no-garment"]
 
 
 @pytest.mark.parametrize(
     "photo, crop",
     [
-        (person(studio(900, 640), at=(160, 60)), Crop()),
-        (person(studio(512, 1000), at=(256, 30), tall=600), Crop()),
-        (person(studio()), Crop(2)),
-        (person(studio()), Crop(1.2, down=-1)),
+        (person(job_queue(900, 640), at=(160, 60)), Crop()),
+        (person(job_queue(512, 1000), at=(256, 30), tall=600), Crop()),
+        (person(job_queue()), Crop(2)),
+        (person(job_queue()), Crop(1.2, down=-1)),
     ],
     ids=["beside", "above", "zoomed", "moved"],
 )
@@ -293,7 +293,7 @@ def test_what_the_crop_hides_is_shown_by_one_tap(photo, crop):
 
 
 def test_show_all_zooms_out_beyond_the_photo():
-    skirt = studio(640, 400)
+    skirt = job_queue(640, 400)
     ImageDraw.Draw(skirt).polygon([(150, 60), (490, 60), (600, 340), (40, 340)], fill=TEAL)
     _, crop = remedy("show-all", skirt, WIDTH, HEIGHT, Crop())
     assert crop.zoom < 0.6
@@ -304,9 +304,9 @@ def test_show_all_zooms_out_beyond_the_photo():
 @pytest.mark.parametrize(
     "photo, key",
     [
-        (person(studio(), tall=1000), "ends-below"),
-        (person(studio(), tall=640), "ends-below"),
-        (person(studio(), at=(256, -120), tall=700), "ends-above"),
+        (person(job_queue(), tall=1000), "ends-below"),
+        (person(job_queue(), tall=640), "ends-below"),
+        (person(job_queue(), at=(256, -120), tall=700), "ends-above"),
     ],
     ids=["waist", "ankles", "head"],
 )
@@ -321,7 +321,7 @@ def test_busy_background_is_cleaned():
     clean, _ = remedy("clean-background", photo, WIDTH, HEIGHT, Crop())
     assert keys(clean) == [] and clean.size == photo.size
     pixels = np.asarray(clean).astype(int)
-    assert (pixels[:40] == matting.BACKDROP).all() and (pixels[:, :60] == matting.BACKDROP).all()
+    assert (pixels[:40] == background.BACKDROP).all() and (pixels[:, :60] == background.BACKDROP).all()
     np.testing.assert_allclose(clean.getpixel((256, 240)), photo.getpixel((256, 240)), atol=1)
 
 
@@ -334,13 +334,13 @@ def test_the_old_background_leaves_no_seam():
     assert (skirt[..., 0] - skirt[..., 1]).max() < 45
     light = skirt.sum(axis=-1)
     assert ((light > 400) & (light < 700)).mean() > 0.06, "the edge is soft"
-    assert clean.getpixel((256, 520)) == (matting.BACKDROP,) * 3
+    assert clean.getpixel((256, 520)) == (background.BACKDROP,) * 3
 
 
 def test_what_a_model_with_geometry_sees_is_cut_out():
     """White before near white: colour alone would leave arms and legs."""
-    shirt = person(studio(), dress=(252, 252, 250))
-    mask = seen_in(person(studio()))
+    shirt = person(job_queue(), dress=(252, 252, 250))
+    mask = seen_in(person(job_queue()))
     with pytest.raises(ValueError, match="The background was left as it is"):
         clean_background(shirt)
     clean = clean_background(shirt, cv2.resize(mask, (128, 160), interpolation=cv2.INTER_AREA))
@@ -356,7 +356,7 @@ def test_what_a_model_with_geometry_sees_is_cut_out():
 def test_a_white_garment_stands_before_grey():
     dress = Image.new("RGB", (512, 640), (60, 110, 60))
     ImageDraw.Draw(dress).polygon([(190, 120), (320, 120), (400, 540), (110, 540)], fill=(248, 248, 246))
-    assert clean_background(dress).getpixel((10, 10)) == (matting.DARKER_BACKDROP,) * 3
+    assert clean_background(dress).getpixel((10, 10)) == (background.DARKER_BACKDROP,) * 3
 
 
 def test_a_large_photo_keeps_its_size_and_its_detail():
@@ -376,7 +376,7 @@ def close_up() -> Image.Image:
     return Image.fromarray((np.asarray(photo) + noise).clip(0, 255).astype(np.uint8))
 
 
-@pytest.mark.parametrize("photo", [carpet(), studio(), close_up()], ids=["carpet", "empty", "close-up"])
+@pytest.mark.parametrize("photo", [carpet(), job_queue(), close_up()], ids=["carpet", "empty", "close-up"])
 def test_what_cannot_be_cut_out_is_left_alone(photo):
     with pytest.raises(ValueError, match="The background was left as it is, because .*; choose a photo"):
         clean_background(photo)
@@ -384,7 +384,7 @@ def test_what_cannot_be_cut_out_is_left_alone(photo):
 
 def test_a_figure_far_away_is_left_alone():
     with pytest.raises(ValueError, match="covers 4% of the photo"):
-        clean_background(person(studio(), at=(256, 190), tall=250))
+        clean_background(person(job_queue(), at=(256, 190), tall=250))
 
 
 def test_a_remedy_that_would_be_refused_is_not_offered():
@@ -396,10 +396,10 @@ def test_a_plain_coloured_ground_is_not_busy():
 
 
 def test_someone_lying_in_a_wide_photo():
-    lying = person(studio()).rotate(90, expand=True)
+    lying = person(job_queue()).rotate(90, expand=True)
     (advice,) = advise(lying, WIDTH, HEIGHT, Crop())
     assert (advice.key, advice.remedy) == ("sideways", "show-all")
-    assert keys(person(studio(900, 640), at=(450, 60))) == [], "standing in a wide photo is well"
+    assert keys(person(job_queue(900, 640), at=(450, 60))) == [], "standing in a wide photo is well"
 
 
 def test_at_most_two_and_the_most_important_first():
@@ -409,14 +409,14 @@ def test_at_most_two_and_the_most_important_first():
 
 def test_unknown_remedy_and_impossible_crop():
     with pytest.raises(ValueError, match="`name` must be show-all, .* got 'iron'"):
-        remedy("iron", studio(), WIDTH, HEIGHT, Crop())
+        remedy("iron", job_queue(), WIDTH, HEIGHT, Crop())
     for call in (advise, lambda *rest: remedy("sharpen", *rest)):
         with pytest.raises(ValueError, match="`zoom` must be"):
-            call(studio(), WIDTH, HEIGHT, Crop(9))
+            call(job_queue(), WIDTH, HEIGHT, Crop(9))
 
 
 def test_a_phone_photo_takes_no_time():
-    photo = person(studio()).resize((3000, 4000))
+    photo = person(job_queue()).resize((3000, 4000))
     start = time.thread_time()  # this thread's own work, whatever else the machine does
     for _ in range(3):
         advise(photo, WIDTH, HEIGHT, Crop())

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from fashionflow.generation.saved_settings import first_frame, read_provenance
-from fashionflow.video import export as exports
+from fashionflow.video import export as export_module
 from fashionflow.video.export import FORMATS, PLAYS, SHAPES, Export, arrange, export, reshape
 from fashionflow.video.io import read_frames, read_rate, read_settings, write_clip
 from fashionflow.video.metadata import SOURCE_TYPE
@@ -241,13 +241,13 @@ def test_a_file_is_made_once_and_again_for_a_newer_clip(clip, tmp_path):
 
 
 def test_nothing_is_left_when_writing_fails(clip, tmp_path, monkeypatch):
-    monkeypatch.setitem(exports.SHAPES, "1:1", (1081, 1081))  # which H.264 cannot hold
+    monkeypatch.setitem(export_module.SHAPES, "1:1", (1081, 1081))  # which H.264 cannot hold
     with pytest.raises(ValueError, match="must have an even width and height"):
         export(clip, Export("mp4", "1:1"), tmp_path)
-    monkeypatch.setattr(exports, "WEBP_QUALITY", "good")
+    monkeypatch.setattr(export_module, "WEBP_QUALITY", "good")
     with pytest.raises(OSError, match=r"^ffmpeg cannot write a webp file in '.*'\.$"):
         export(clip, Export("webp"), tmp_path)
-    monkeypatch.setitem(exports.SHAPES, "1:1", (0, 0))  # found out when the zip file is begun
+    monkeypatch.setitem(export_module.SHAPES, "1:1", (0, 0))  # found out when the zip file is begun
     with pytest.raises(ValueError, match="must be > 0"):
         export(clip, Export("zip", "1:1"), tmp_path)
     assert not list(tmp_path.iterdir())
