@@ -1,4 +1,4 @@
-"""The page's entry, on a laptop and in a Space: load a model, build the page, serve it."""
+"""Starts the page, on a laptop or in a Space: loads a model, builds the page, and serves it."""
 
 import argparse
 import logging
@@ -17,16 +17,20 @@ from fashionflow.video.metadata import check_signing
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Serve the FashionFlow page.")
     parser.add_argument("--model", help="model folder or Hub id; by default FASHIONFLOW_MODEL or the shipped weights")
-    parser.add_argument("--device", help="such as cpu or cuda; by default the best there is")
+    parser.add_argument("--device", help="such as cpu or cuda; by default the best available")
     parser.add_argument(
-        "--tiny-decoder", default=os.environ.get("FASHIONFLOW_TINY_DECODER"), help="draws the previews"
-    )
-    parser.add_argument("--tiny-clips", action="store_true", help="have it draw the clips too, softer but sooner")
-    parser.add_argument(
-        "--compile", action="store_true", help="compile the model: a slow first clip, for many on a GPU"
+        "--tiny-decoder",
+        default=os.environ.get("FASHIONFLOW_TINY_DECODER"),
+        help="folder or Hub id of a small decoder for the previews",
     )
     parser.add_argument(
-        "--cuda-graphs", action="store_true", help="record each kind of step once and play it back; on a CUDA GPU"
+        "--tiny-clips", action="store_true", help="decode the clips with the tiny decoder, too: softer but sooner"
+    )
+    parser.add_argument(
+        "--compile", action="store_true", help="compile the model, for many clips on a GPU; the first clip is slow"
+    )
+    parser.add_argument(
+        "--cuda-graphs", action="store_true", help="record each kind of step once and replay it; on a CUDA GPU"
     )
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
     parser.add_argument("--port", type=int, default=int(os.environ.get("GRADIO_SERVER_PORT", "7860")))
@@ -34,7 +38,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def end(*_) -> None:
-    """Ends the server as Ctrl+C does, so that its visitors' files are deleted. Asking twice does not cut that short."""
+    """Ends the server as Ctrl+C does, so that its visitors' files are deleted. A second signal does not interrupt this."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt
 
@@ -52,8 +56,8 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(str(error))
     logging.info("Running %s", running_report(pipe))
     job_queue = JobQueue(pipe, measure=True)
-    # Gradio's files go into the job_queue's folder, because Gradio leaves them behind if a page is open when it ends. It makes
-    # no copies of what lies there already, such as the job_queue's clips.
+    # Gradio's files go into the job queue's folder, because Gradio does not delete them if a page is open when it ends. Gradio does not
+    # copy files that are already there, such as the job queue's clips.
     os.environ.setdefault("GRADIO_TEMP_DIR", str(job_queue.folder))
     page = build_page(job_queue)
     try:

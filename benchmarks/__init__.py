@@ -1,4 +1,4 @@
-"""How fast FashionFlow is on this machine, beside a plain version of itself and beside what the machine could do at best.
+"""Measures how fast FashionFlow is on this machine, compared with a plain version of itself and with the machine's best possible speed.
 
 python -m benchmarks
 """

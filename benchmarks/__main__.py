@@ -1,4 +1,4 @@
-"""How fast FashionFlow is here: one table, as text, JSON and a plot. benchmarks/README.md says what is in it.
+"""Measures how fast FashionFlow is here: one table, as text, JSON and a plot. benchmarks/README.md describes the table.
 
 python -m benchmarks
 """
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
         if args.repeats is not None and args.repeats < 1:
             raise ValueError(f"`--repeats` must be at least 1, got {args.repeats}.")
         if args.readme is not None:
-            check_readme(args.readme)  # before all the measuring
+            check_readme(args.readme)  # before any measurement
         settings = Settings(
             device=str(choose_device(args.device)),
             model=args.model,

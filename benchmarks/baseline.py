@@ -3,21 +3,22 @@
 Shape letters used in this file:
     B batch   C channels   F frames   H, W latent height and width   N tokens   M context tokens   A attention heads
 
-Hidden states are contiguous [B, C, F, H, W], as everybody writes a video network first. Each layer copies them into the order
-that it needs; attention is written out; and all that depends on the timestep or the photo alone is computed at every step.
+Hidden states are contiguous [B, C, F, H, W], as in most first versions of a video network. Each layer copies them into the order that it
+needs. Attention is written out. Values that depend only on the timestep or only on the photo are computed again at every step.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from fashionflow.models import unet_space_time as ours
+from fashionflow.models import SpaceTimeUNet, blocks, layers
+from fashionflow.models.unet_space_time import SpaceTimeUNetOutput
 
 
 class PlainUNet(nn.Module):
-    """Computes what a `SpaceTimeUNet` computes, from its own parameters, layer by layer. It takes the same arguments."""
+    """Computes the same output as a `SpaceTimeUNet`, from its parameters, layer by layer. It takes the same arguments."""
 
-    def __init__(self, unet: ours.SpaceTimeUNet):
+    def __init__(self, unet: SpaceTimeUNet):
         super().__init__()
         self.unet = unet
         self.config = unet.config
@@ -44,7 +45,7 @@ class PlainUNet(nn.Module):
         deep_features=None,
         guide=None,
     ):
-        unet, config = self.unet, self.config  # `deep_features` are never handed out, so none are ever given
+        unet, config = self.unet, self.config  # `deep_features` are never returned, so no caller has any
         batch, _, frames, _, _ = sample.shape
         first_frame = sample[:, :, :1]
         hidden_states = sample
@@ -91,10 +92,10 @@ class PlainUNet(nn.Module):
             start = first_frame if guide is None else guide[:, : config.in_channels]
             mixture = noisy_gate * sample + photo_gate * start
             output = start + 2 * torch.sigmoid(share) * mixture + (1 + change_gate) * change
-        return ours.SpaceTimeUNetOutput(sample=output) if return_dict else (output,)
+        return SpaceTimeUNetOutput(sample=output) if return_dict else (output,)
 
 
-def pseudo_conv(layer: ours.PseudoConv3d, hidden_states: torch.Tensor) -> torch.Tensor:
+def pseudo_conv(layer: layers.PseudoConv3d, hidden_states: torch.Tensor) -> torch.Tensor:
     """Every frame through the 2D convolution, then every pixel's frames through the 1D convolution."""
     batch, _, frames, height, width = hidden_states.shape
     hidden_states = hidden_states.transpose(1, 2).reshape(batch * frames, -1, height, width)
@@ -119,7 +120,7 @@ def pointwise(layer: nn.Linear, hidden_states: torch.Tensor) -> torch.Tensor:
 
 
 def resnet(
-    block: ours.ResnetBlock, hidden_states: torch.Tensor, time_embedding: torch.Tensor | None = None
+    block: blocks.ResnetBlock, hidden_states: torch.Tensor, time_embedding: torch.Tensor | None = None
 ) -> torch.Tensor:
     residual = hidden_states if isinstance(block.shortcut, nn.Identity) else pointwise(block.shortcut, hidden_states)
     hidden_states = group_norm(block.norm1, pseudo_conv(block.conv1, hidden_states))
@@ -136,7 +137,7 @@ def group_norm(norm: nn.GroupNorm, hidden_states: torch.Tensor) -> torch.Tensor:
 
 
 def attention(
-    layer: ours.SpaceTimeAttention,
+    layer: layers.SpaceTimeAttention,
     tokens: torch.Tensor,
     context: torch.Tensor | None = None,
     bias: torch.Tensor | None = None,
@@ -154,8 +155,8 @@ def attention(
     return layer.to_out(attended.transpose(1, 2).flatten(-2))
 
 
-def position_bias(layer: ours.RelativePositionBias, sizes: tuple[int, ...]) -> torch.Tensor:
-    """The network on the offset of every pair of positions, [1, A, N, N]."""
+def position_bias(layer: layers.RelativePositionBias, sizes: tuple[int, ...]) -> torch.Tensor:
+    """The bias network applied to the offset of every pair of positions, [1, A, N, N]."""
     axes = [torch.arange(size, device=layer.linear_1.weight.device) for size in sizes]
     positions = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).flatten(0, -2)  # [N, axes]
     offsets = (positions[:, None] - positions[None]).to(layer.linear_1.weight.dtype)  # [N, N, axes]
@@ -163,7 +164,7 @@ def position_bias(layer: ours.RelativePositionBias, sizes: tuple[int, ...]) -> t
     return layer.linear_3(hidden_states).permute(2, 0, 1)[None]
 
 
-def feed_forward(layer: ours.FeedForward, hidden_states: torch.Tensor) -> torch.Tensor:
+def feed_forward(layer: layers.FeedForward, hidden_states: torch.Tensor) -> torch.Tensor:
     value, gate = pointwise(layer.proj_in, hidden_states).chunk(2, dim=1)
     now, before = (value * F.gelu(gate)).chunk(2, dim=1)
     before = F.pad(before, (0, 0, 0, 0, 1, -1))
@@ -192,7 +193,7 @@ def transformer(block: nn.Module, hidden_states: torch.Tensor) -> torch.Tensor:
 
 
 def cross_attention(
-    block: ours.CrossAttentionBlock, hidden_states: torch.Tensor, context: torch.Tensor
+    block: blocks.CrossAttentionBlock, hidden_states: torch.Tensor, context: torch.Tensor
 ) -> torch.Tensor:
     batch, channels, frames, height, width = hidden_states.shape
     tokens = hidden_states.flatten(2).transpose(1, 2).contiguous()  # [B, F*H*W, C]
@@ -203,7 +204,7 @@ def cross_attention(
     return pointwise(block.proj_out, hidden_states)
 
 
-def downsample(layer: ours.Downsample, hidden_states: torch.Tensor) -> torch.Tensor:
+def downsample(layer: layers.Downsample, hidden_states: torch.Tensor) -> torch.Tensor:
     batch, channels, frames, height, width = hidden_states.shape
     hidden_states = hidden_states.reshape(batch, channels, frames, height // 2, 2, width // 2, 2)
     hidden_states = hidden_states.permute(0, 1, 4, 6, 2, 3, 5).reshape(
@@ -216,7 +217,7 @@ def downsample(layer: ours.Downsample, hidden_states: torch.Tensor) -> torch.Ten
     return hidden_states
 
 
-def upsample(layer: ours.Upsample, hidden_states: torch.Tensor) -> torch.Tensor:
+def upsample(layer: layers.Upsample, hidden_states: torch.Tensor) -> torch.Tensor:
     batch, channels, frames, height, width = hidden_states.shape
     hidden_states = pointwise(layer.space, hidden_states).reshape(batch, channels, 2, 2, frames, height, width)
     hidden_states = hidden_states.permute(0, 1, 4, 5, 2, 6, 3).reshape(batch, channels, frames, 2 * height, 2 * width)

@@ -4,8 +4,10 @@ import time
 from dataclasses import replace
 
 from fashionflow import FashionFlowPipeline
+from fashionflow.generation.events import Finished, Segment, Step
 from fashionflow.generation.queue import JobQueue
-from fashionflow.generation.request import DEFAULT_STEPS, AnimationRequest, Finished, Segment, Step
+from fashionflow.generation.request import ClipRequest
+from fashionflow.generation.settings import DEFAULT_STEPS, ClipSettings
 from fashionflow.photo.reading import read_photo
 from fashionflow.pipelines.motions import MOTIONS
 
@@ -22,20 +24,19 @@ EVENTS = {"preview": Step, "segment": Segment, "clip": Finished, "preview-full":
 """The event that a row waits for."""
 
 
-def default_request(pipe: FashionFlowPipeline, **changes) -> AnimationRequest:
-    """What a visitor asks for who chooses a photo and presses the button."""
-    request = AnimationRequest(
-        photo=pipe.fit_photo(read_photo(PHOTO)),
+def default_request(pipe: FashionFlowPipeline, **changes) -> ClipRequest:
+    """The request of a visitor who chooses a photo and presses the button."""
+    settings = ClipSettings(
         frames=pipe.config.default_num_frames,
         steps=DEFAULT_STEPS,
         seed=7,
         motion=MOTIONS[0] if pipe.has_motion else None,
     )
-    return replace(request, **changes)
+    return ClipRequest(pipe.fit_photo(read_photo(PHOTO)), replace(settings, **changes))
 
 
-def make_clip(job_queue: JobQueue, request: AnimationRequest) -> dict[type, float]:
-    """Makes a clip and deletes it. Returns after how many seconds each kind of event was there first."""
+def make_clip(job_queue: JobQueue, request: ClipRequest) -> dict[type, float]:
+    """Makes a clip and deletes it. Returns the seconds after which the first event of each kind arrived."""
     begun_at = time.perf_counter()
     job = job_queue.submit(request)
     seconds = {}
@@ -45,21 +46,22 @@ def make_clip(job_queue: JobQueue, request: AnimationRequest) -> dict[type, floa
     return seconds
 
 
-def make_clips_at_once(job_queue: JobQueue, request: AnimationRequest, count: int) -> None:
-    """As many visitors, who all ask for a clip in the same moment; returns when the last one has it."""
-    jobs = [job_queue.submit(replace(request, seed=seed)) for seed in range(count)]
+def make_clips_at_once(job_queue: JobQueue, request: ClipRequest, count: int) -> None:
+    """Makes clips for `count` visitors who all request one at the same moment. Returns when the last visitor has a clip."""
+    jobs = [job_queue.submit(request.with_settings(seed=seed)) for seed in range(count)]
     for job in jobs:
         list(job.follow())
         job_queue.discard(job)
 
 
 def latents(session: Session) -> Work:
-    """The clip before it is decoded, which shows best whether it is the same clip."""
-    return lambda: default_request(session.pipeline).denoise(session.pipeline)
+    """The clip's latents before decoding, which show best whether it is the same clip."""
+    request = default_request(session.pipeline)
+    return lambda: request.denoise(session.pipeline, request.guide(session.pipeline))
 
 
 def measure(session: Session, rows: list[Row]) -> Cells:
-    """First preview, first segment and finished clip, all of the same clips."""
+    """Times to the first preview, the first segment and the finished clip, all measured on the same clips."""
     yield from _moments(session, rows, JobQueue(session.pipeline), default_request(session.pipeline))
 
 
@@ -70,24 +72,24 @@ def measure_full(session: Session, rows: list[Row]) -> Cells:
     yield from _moments(session, rows, JobQueue(pipe), request)
 
 
-def _moments(session: Session, rows: list[Row], job_queue: JobQueue, request: AnimationRequest) -> Cells:
+def _moments(session: Session, rows: list[Row], job_queue: JobQueue, request: ClipRequest) -> Cells:
     moments = []
     seconds, _ = repeat(lambda: moments.append(make_clip(job_queue, request)), session.repeats, session.budget)
-    moments = moments[-len(seconds) :]  # the others were warm-up
+    moments = moments[-len(seconds) :]  # the earlier ones were warm-up
     for row in rows:
         error = {"error": session.error("clip", latents(session)(), latents)} if row.name == "clip" else {}
         yield row.name, cell([moment[EVENTS[row.name]] for moment in moments], **error)
 
 
 def measure_memory(session: Session, rows: list[Row]) -> Cells:
-    """One clip and nothing else in this process."""
+    """Memory of one clip, with nothing else in this process."""
     make_clip(JobQueue(session.pipeline), default_request(session.pipeline))
     for row in rows:
         yield row.name, cell([peak_memory(session.device)])
 
 
 def measure_memory_full(session: Session, rows: list[Row]) -> Cells:
-    """One clip of the released size, in the memory mode that needs least."""
+    """Memory of one clip of the released size, in the memory mode that needs the least."""
     pipe = subjects.full_pipeline(session.column, session.device)
     make_clip(JobQueue(pipe), default_request(pipe, steps=FULL_STEPS, interpolation=1, memory="lean"))
     for row in rows:
@@ -95,17 +97,17 @@ def measure_memory_full(session: Session, rows: list[Row]) -> Cells:
 
 
 def measure_frames(session: Session, rows: list[Row]) -> Cells:
-    """Clips of several lengths. One of each, because a long one takes long enough to be measured well."""
+    """Times of clips of several lengths, one clip of each, because a long clip takes long enough for a good measurement."""
     job_queue, request = JobQueue(session.pipeline), default_request(session.pipeline)
     make_clip(job_queue, request)
     wanted = {row.name for row in rows}
     for frames in CLIP_FRAME_COUNTS:
         if f"clip-frames-{frames}" in wanted:
-            yield f"clip-frames-{frames}", cell([make_clip(job_queue, replace(request, frames=frames))[Finished]])
+            yield f"clip-frames-{frames}", cell([make_clip(job_queue, request.with_settings(frames=frames))[Finished]])
 
 
 def measure_visitors(session: Session, rows: list[Row]) -> Cells:
-    """Seconds until the last of so many visitors has a clip, and those seconds for each clip."""
+    """Seconds until the last of a number of visitors has a clip, and those seconds divided by the number of clips."""
     job_queue, request = JobQueue(session.pipeline), default_request(session.pipeline)
     make_clip(job_queue, request)
     wanted = {row.name for row in rows}

@@ -1,4 +1,4 @@
-"""How it is run: the columns of the table."""
+"""The columns of the table: the ways in which the code is run."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
@@ -20,8 +20,8 @@ class Column:
     """One column of the table.
 
     Args:
-        name: what `--columns` calls it.
-        title: what the table calls it.
+        name: its name for `--columns`.
+        title: its title in the table.
         switches: how our own code is run; `PLAIN` for the baseline, which is not our own code.
         has_all: whether it has every row; otherwise only those of `rows.ALL`.
     """
@@ -43,8 +43,8 @@ def short_format(device: torch.device) -> str:
 
 
 def columns_of(device: torch.device) -> dict[str, Column]:
-    """Every column that can be measured on the device, by name, those that take longest last. Two that would be run alike are
-    one."""
+    """Every column that can be measured on the device, by name; the slowest columns come last. Two columns that would be run in the same
+    way become one."""
     short, on_off = short_format(device), [field.name for field in fields(Switches) if field.name != "number_format"]
     default = replace(Switches(), number_format=str(number_format(device)).removeprefix("torch."))
     alone = {name: replace(PLAIN, **{name: True}) for name in on_off}

@@ -6,7 +6,7 @@ import torch
 from diffusers import AutoencoderKL, AutoencoderTiny
 
 from fashionflow import FashionFlowPipeline, SpaceTimeUNet
-from fashionflow.generation.request import DEFAULT_STEPS
+from fashionflow.generation.settings import DEFAULT_STEPS
 from fashionflow.models.guide_fusion import KNOWN_CHANNELS, GuideFrames
 from fashionflow.video.decoding import playing_rate
 from fashionflow.video.preview import MOMENTS
@@ -18,7 +18,7 @@ from .rows import BATCHES, DECODED_TOGETHER, FRAME_COUNTS, SIDE_FACTORS
 from .session import Session
 
 
-META = torch.device("meta")  # tensors that have a shape and no numbers
+META = torch.device("meta")  # tensors with a shape but without numbers
 
 
 def count_step(unet: SpaceTimeUNet, inputs: dict[str, torch.Tensor]) -> Count:
@@ -26,8 +26,8 @@ def count_step(unet: SpaceTimeUNet, inputs: dict[str, torch.Tensor]) -> Count:
 
 
 def count_encode(pipe: FashionFlowPipeline) -> Count:
-    """The photo through the autoencoder, CLIP and the conditioner, and of a model with geometry also through that, and the guide of a clip
-    through the autoencoder; `pipe` is on `META`. Warping, which no network does, is left out."""
+    """Counts the photo through the autoencoder, CLIP and the conditioner; for a model with geometry, also the photo through the geometry
+    network and the guide of a clip through the autoencoder. `pipe` is on `META`. Warping is left out, because no network does it."""
     latent_channels, size = pipe.unet.config.in_channels, pipe.conditioner.config.latent_size
     side = pipe.image_encoder.config.image_size
 
@@ -43,7 +43,7 @@ def count_encode(pipe: FashionFlowPipeline) -> Count:
 
 
 def count_decode(pipe: FashionFlowPipeline, frames: int = 1) -> Count:
-    """Frames through the decoder, with their guide where it takes one; `pipe` is on `META`."""
+    """Counts frames through the decoder, with their guide if the decoder takes one. `pipe` is on `META`."""
     latents = torch.empty(frames, pipe.unet.config.in_channels, *pipe.conditioner.config.latent_size, device=META)
     guide = {}
     if pipe.has_geometry:
@@ -53,13 +53,13 @@ def count_decode(pipe: FashionFlowPipeline, frames: int = 1) -> Count:
 
 
 def count_shape(pipe: FashionFlowPipeline) -> Count:
-    """The photo's shape predicted, from the photo and its mirror image; `pipe` is on `META`."""
+    """Counts the prediction of the photo's shape from the photo and its mirror image. `pipe` is on `META`."""
     photos = torch.empty(2, 3, *pipe.geometry.config.sample_size, device=META)
     return count(lambda: pipe.geometry(photos), pipe.geometry)
 
 
 def networks(pipe: FashionFlowPipeline) -> list[torch.nn.Module]:
-    """All parts of a pipeline that have weights, but the denoiser."""
+    """All parts of a pipeline that have weights, except the denoiser."""
     parts = [pipe.vae, pipe.image_encoder, pipe.conditioner]
     return [*parts, pipe.geometry] if pipe.has_geometry else parts
 
@@ -67,13 +67,13 @@ def networks(pipe: FashionFlowPipeline) -> list[torch.nn.Module]:
 def count_rows(session: Session, names: list[str]) -> dict[str, Count]:
     """The counts of those rows among `names` that have one, by name.
 
-    A preview counts as the photo's shape predicted for a model with geometry, and for another as the photo encoded, a step, and the
-    preview's frames decoded; a clip as the photo encoded, its steps,
-    and its frames decoded: those that are shown for a model with geometry, and those of the denoiser for another, whose others are
-    interpolated. Warping, interpolation and writing, which no network does, are left out.
+    For a model with geometry, a preview counts as the prediction of the photo's shape. For other models, it counts as encoding the photo,
+    one step, and decoding the preview's frames. A clip counts as encoding the photo, its steps, and decoding its frames. For a model with
+    geometry these are the frames that are shown. For other models they are the denoiser's frames, and the other frames are interpolated.
+    Warping, interpolation and writing are left out, because no network does them.
     """
     pipe = session.baseline.pipeline
-    pipe.unet = pipe.unet.unet  # the baseline's parameters are ours, and what we compute is what must be computed
+    pipe.unet = pipe.unet.unet  # the baseline has our parameters, and only our own computation counts
     for part in (pipe.unet, *networks(pipe)):
         part.to(META)
     with META:
@@ -115,7 +115,7 @@ def count_rows(session: Session, names: list[str]) -> dict[str, Count]:
 
 
 def together(*parts: tuple[Count, int]) -> Count:
-    """The sum of counts, each taken so many times."""
+    """The sum of counts, each multiplied by its number of times."""
     return Count(
         layers=[layer for counted, times in parts for layer in counted.layers * times],
         between=sum(counted.between * times for counted, times in parts),

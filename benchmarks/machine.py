@@ -1,4 +1,4 @@
-"""The machine that is measured, and the most memory that this process had."""
+"""The machine that is measured, and the peak memory of this process."""
 
 import os
 import platform
@@ -33,7 +33,7 @@ def describe_machine(device: torch.device) -> dict[str, str | int | float]:
 
 
 def in_words(machine: dict) -> str:
-    """The same as one line."""
+    """The description of a machine as one line."""
     gpu = f", {machine['gpu']} ({machine['gpu_memory_gb']} GB)" if "gpu" in machine else ", no GPU used"
     return (
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB of memory{gpu}, "
@@ -42,12 +42,12 @@ def in_words(machine: dict) -> str:
 
 
 def peak_memory(device: torch.device) -> float:
-    """The most that this process has had so far, megabytes: on a CUDA GPU in tensors, elsewhere in resident memory."""
+    """The peak memory of this process so far, in megabytes: memory of tensors on a CUDA GPU, otherwise resident memory."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / MEGABYTE
     status = Path("/proc/self/status")
-    if status.exists():  # `getrusage` would count what the parent process had, too
-        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) * 1024 / MEGABYTE
+    if status.exists():  # `getrusage` would also count memory of the parent process
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="utf-8"))[1]) * 1024 / MEGABYTE
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -56,6 +56,6 @@ def peak_memory(device: torch.device) -> float:
 
 def _processor() -> str:
     information = Path("/proc/cpuinfo")
-    if information.exists() and (found := re.search(r"model name\s*: (.+)", information.read_text())):
+    if information.exists() and (found := re.search(r"model name\s*: (.+)", information.read_text(encoding="utf-8"))):
         return found[1].strip()
     return platform.processor() or platform.machine()

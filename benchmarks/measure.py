@@ -1,9 +1,9 @@
-"""Measures some rows in one column, in a process of its own, and prints them as JSON on its last line.
+"""Measures some rows in one column, in its own process, and prints them as JSON on its last line.
 
 python -m benchmarks.measure --column default --rows step encode
 
-Threads and kept memory belong to the whole process, and so does its peak memory; so `python -m benchmarks` starts this
-program once for every column and group of rows. The column "roofline" is the machine's own: rates and counts.
+Threads, cached memory and peak memory belong to the whole process. Therefore `python -m benchmarks` starts this program once for every
+column and group of rows. The column "roofline" contains the machine's own rates and the counts.
 """
 
 import argparse
@@ -44,7 +44,7 @@ GROUPS = {
     "batches": parts.measure,
     "visitors": clips.measure_visitors,
 }
-"""What measures a group of rows; it yields the name and the cell of each."""
+"""The functions that measure a group of rows; each yields the name and the cell of every row."""
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def measure_rows(session: Session, rows: list[Row]) -> dict:
-    """The rows' cells by name. A row that cannot be measured has a cell that says why."""
+    """The rows' cells by name. The cell of a row that cannot be measured says why."""
     cells = {}
     for group in dict.fromkeys(row.group for row in rows):
         ours = [row for row in rows if row.group == group]
@@ -76,7 +76,7 @@ def measure_rows(session: Session, rows: list[Row]) -> dict:
 
 
 def measure_roofline(session: Session, rows: list[Row]) -> dict:
-    """The machine by name, its rates, and by row what is counted and the roofline in each number format, in seconds."""
+    """The machine by name, its rates, and by row the counts and the roofline in each number format, in seconds."""
     torch.set_num_threads(usable_cores())
     rates = measure_rates(session.device, ["float32", short_format(session.device)])
     counts = count_rows(session, [row.name for row in rows])
@@ -101,7 +101,7 @@ def _until_failure(measured: Iterator[tuple[str, dict]], rows: list[Row]) -> dic
     try:
         for name, cell in measured:
             cells[name] = cell
-    except Exception as error:  # what fails here fails in whatever library a switch brings in; the other columns go on
+    except Exception as error:  # any library that a switch uses may fail here; the other columns continue
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         for row in rows:
             cells.setdefault(row.name, {"failed": f"{type(error).__name__}: {reason}"[:300]})

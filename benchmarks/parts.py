@@ -1,4 +1,4 @@
-"""Rows about one part of the models at a time: a denoising step, the photo encoded, frames decoded."""
+"""Rows about single parts of the models: a denoising step, encoding the photo, decoding frames."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,14 +25,15 @@ Cells = Iterator[tuple[str, dict]]
 
 
 def random(*shape: int) -> torch.Tensor:
-    """Numbers of variance 1 that are the same every time, on the processor."""
+    """Random numbers of variance 1 that are the same every time, on the processor."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
 
 def unet_inputs(
     pipe: FashionFlowPipeline, frames: int | None = None, factor: float = 1, batch: int = 1
 ) -> dict[str, torch.Tensor]:
-    """What the pipeline's denoiser is given in one step, of random numbers, with other numbers of frames, sides or clips."""
+    """The inputs of the pipeline's denoiser for one step, as random numbers. The number of frames, the sides and the number of clips can
+    be changed."""
     frames = frames or pipe.config.default_num_frames
     height, width = (round(side * factor) for side in pipe.conditioner.config.latent_size)
     config = pipe.unet.config
@@ -48,7 +49,7 @@ def unet_inputs(
 
 
 def full_inputs() -> dict[str, torch.Tensor]:
-    """The same for the released size."""
+    """The inputs of the denoiser for the released size."""
     return {
         "sample": random(1, 4, subjects.FULL_FRAMES, *subjects.FULL_LATENT_SIZE),
         "encoder_hidden_states": random(1, 50, 768),
@@ -56,7 +57,7 @@ def full_inputs() -> dict[str, torch.Tensor]:
 
 
 def one_step(unet: torch.nn.Module, inputs: dict[str, torch.Tensor], device: torch.device) -> Work:
-    """A pass of a denoiser."""
+    """One pass of a denoiser."""
     inputs = {name: tensor.to(device, unet.dtype) for name, tensor in inputs.items()}
     timestep = torch.tensor(TIMESTEP, device=device)
 
@@ -93,14 +94,14 @@ def encode(session: Session) -> Work:
 
 
 def guide_of(pipe: FashionFlowPipeline, photo: Image.Image) -> ClipGuide:
-    """The guide of a clip of the model's own length, as the first motion of the list moves it."""
+    """The guide of a clip with the model's own length and the first motion of the list."""
     frames = pipe.config.default_num_frames
     return pipe.guide(photo, motion_rows(MOTIONS[0], frames), frames)
 
 
 def decode(frames: int) -> Callable[[Session], Work]:
-    """Prepares the decoding of so many frames at once; of a model with geometry with their guide, whose layers are made once a clip and
-    so not timed."""
+    """Prepares the decoding of `frames` frames at once. For a model with geometry they have their guide, whose layers are made once per
+    clip and are therefore not timed."""
 
     def make(session: Session) -> Work:
         pipe, size = session.pipeline, session.pipeline.conditioner.config.latent_size
@@ -122,7 +123,7 @@ def _decode_guided(pipe: FashionFlowPipeline, frames: int) -> Work:
     guide = guide_of(pipe, pipe.fit_photo(read_photo(PHOTO)))
     length = len(guide.motion)
     latents = random(1, pipe.unet.config.in_channels, length, *pipe.conditioner.config.latent_size).to(pipe.device)
-    moments = (torch.arange(frames) + 0.5) / frames * (length - 1)  # turned, not the photo itself
+    moments = (torch.arange(frames) + 0.5) / frames * (length - 1)  # turned frames, not the photo itself
 
     def work() -> torch.Tensor:
         return torch.cat(list(pipe.decode_guided(latents, guide, moments, chunk_frames=frames)), dim=2)
@@ -161,7 +162,7 @@ WORKS: dict[str, Callable[[Session], Work]] = {
     **{f"batch-{batch}": shipped_step(batch=batch) for batch in BATCHES},
     **{f"decode-{frames}": decode(frames) for frames in DECODED_TOGETHER},
 }
-"""What is timed, by row; `step-full` is in `measure_full`."""
+"""The work that is timed, by row; `step-full` is in `measure_full`."""
 
 
 def measure(session: Session, rows: list[Row]) -> Cells:
@@ -170,7 +171,7 @@ def measure(session: Session, rows: list[Row]) -> Cells:
 
 
 def measure_full(session: Session, rows: list[Row]) -> Cells:
-    """A step of the released size, and the memory that it takes, read before an output is made to compare with."""
+    """A step of the released size and its memory. The memory is read before the reference output is computed."""
     seconds, output = session.run(full_step(session))
     cells = {"memory-full": cell([peak_memory(session.device)])}
     if any(row.name == "step-full" for row in rows):

@@ -1,4 +1,4 @@
-"""The results as a picture: how many times as fast as the baseline, and how seconds grow."""
+"""The results as a picture: the speed relative to the baseline, and how the times grow."""
 
 from pathlib import Path
 from textwrap import fill
@@ -7,7 +7,7 @@ from .columns import BASELINE
 
 
 def write_plot(path: Path, results: dict) -> None:
-    """Writes a PNG: bars of every row that the baseline has too, and a panel for every axis along which something grows.
+    """Writes a PNG: bars for every row that the baseline has too, and a panel for every axis along which a time grows.
 
     Raises:
         ValueError: if matplotlib is not installed.

@@ -12,15 +12,15 @@ from .machine import in_words
 START, END = "<!-- benchmark -->", "<!-- /benchmark -->"
 NOTHING = "–"
 BRIEF = (BASELINE, DEFAULT, "float32")
-"""The columns that the README has."""
+"""The columns of the table in the README."""
 
 
 def table(results: dict, whole: bool = True) -> str:
-    """The results in Markdown: a row for each row, one for its errors where it has some, and what failed below.
+    """The results in Markdown: one line per row, one line for its errors if it has some, and a list of failures below.
 
     Args:
         results: what `run.run` returned.
-        whole: otherwise only `BRIEF` columns, no errors, and no rows that show how something grows.
+        whole: whether everything is shown; otherwise only `BRIEF` columns, no errors, and no rows of curves.
     """
     columns = {name: column["title"] for name, column in results["columns"].items() if whole or name in BRIEF}
     head = ["", *columns.values()]
@@ -48,7 +48,7 @@ def table(results: dict, whole: bool = True) -> str:
 
 
 def summary(results: dict) -> str:
-    """The machine, its rates, and when, in two sentences."""
+    """The machine, its rates and the date, in two sentences."""
     rates = results["rates"]
     products = " and ".join(f"{rate / 1e9:,.0f} in {name}" for name, rate in rates["operations"].items())
     return (
@@ -66,7 +66,7 @@ def write_results(folder: Path, results: dict) -> None:
 
 
 def write_readme(readme: Path, results: dict, folder: Path) -> None:
-    """Replaces what is between the two markers: the summary, the brief table, and the plot.
+    """Replaces the text between the two markers with the summary, the brief table, and the plot.
 
     Raises:
         ValueError: if the file lacks the markers.
@@ -113,7 +113,7 @@ def _error(cell: dict) -> str:
 
 
 def _number(value: float | None, unit: str = "") -> str:
-    """Three digits that count."""
+    """A number with three significant digits."""
     if value is None:
         return NOTHING
     return (f"{value:,.0f}" if value >= 100 else f"{value:#.3g}".rstrip(".")) + unit

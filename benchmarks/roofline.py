@@ -1,9 +1,9 @@
-"""The least time that this machine needs for a model's work: operations and bytes counted, and what it can do measured.
+"""The shortest possible time of this machine for a model's work, from counted operations and bytes and from measured rates.
 
-Every layer with weights takes at least as long as its operations at the measured rate of matrix products, and at least as
-long as its weights, its input and its output need to pass through memory once at the measured rate of copying. The sum over
-the layers is the roofline. What lies between those layers (activations, sums, reshapes) is free, as if it were fused into
-them; products between activations (attention) cost their operations.
+Every layer with weights takes at least as long as its operations at the measured rate of matrix products, and at least as long as its
+weights, its input and its output need to pass through memory once at the measured rate of copying. The sum over the layers is the
+roofline. Everything between those layers (activations, sums, reshapes) is free, as if it were fused into them. Products between
+activations (attention) cost their operations.
 """
 
 import time
@@ -26,10 +26,10 @@ RATE_SECONDS = 1.0
 
 @dataclass
 class Count:
-    """What a model's work consists of.
+    """The counted work of a model.
 
     Args:
-        layers: operations, and numbers read and written, of each call of a layer with weights, in the order of the calls.
+        layers: operations, and numbers read and written, for each call of a layer with weights, in the order of the calls.
         between: operations outside of these layers.
     """
 
@@ -38,12 +38,12 @@ class Count:
 
     @property
     def operations(self) -> int:
-        """Multiplications and additions."""
+        """The number of multiplications and additions."""
         return sum(operations for operations, _ in self.layers) + self.between
 
     @property
     def numbers(self) -> int:
-        """Weights, inputs and outputs, each once for every call."""
+        """The number of weights, inputs and outputs, each counted once for every call."""
         return sum(numbers for _, numbers in self.layers)
 
     def seconds(self, rates: dict, number_format: str) -> float:
@@ -54,9 +54,9 @@ class Count:
 
 
 def count(work: Callable[[], Any], *models: nn.Module) -> Count:
-    """Counts what the models do while `work` runs. Models and inputs on the device "meta" are counted without computing.
+    """Counts the work of the models while `work` runs. Models and inputs on the device "meta" are counted without being computed.
 
-    On other devices the fused attention of the processor would not be counted, which PyTorch's counter does not know.
+    On other devices, the fused attention of the processor would not be counted, because PyTorch's counter does not know it.
     """
     counted, before, hooks = Count(), [], []
 
@@ -88,14 +88,14 @@ def measure_rates(
     size: int | None = None,
     seconds: float = RATE_SECONDS,
 ) -> dict:
-    """Operations a second in square matrix products of each number format, and bytes a second read and written by copying.
+    """Measures operations per second in square matrix products of each number format, and bytes per second read and written by copying.
 
     Args:
-        device: measured with as many threads as PyTorch uses now.
+        device: the device to measure, with as many threads as PyTorch uses now.
         formats: names from `BYTES`.
-        side: of the matrices; large enough for the device by default.
-        size: bytes that are copied; more than any cache holds by default.
-        seconds: for each rate; the fastest run counts, because nothing makes a machine too fast.
+        side: the side of the matrices; large enough for the device by default.
+        size: the number of bytes to copy; by default more than any cache holds.
+        seconds: the time for each rate. The fastest run counts, because no disturbance makes a machine faster.
     """
     kind = device.type if device.type in MATRIX_SIDE else "cpu"
     side, size = side or MATRIX_SIDE[kind], size or COPIED_BYTES[kind]

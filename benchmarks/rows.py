@@ -1,4 +1,4 @@
-"""What is measured: the rows of the table."""
+"""The rows of the table: the things that are measured."""
 
 from dataclasses import dataclass
 
@@ -14,8 +14,8 @@ VISITORS = (1, 2, 4, 8)
 SECONDS, MEGABYTES = "s", "MB"
 
 ALL, FORMATS, TWO, DEFAULT = "all", "formats", "two", "default"
-"""In which columns a row is measured: all; baseline, default and those that differ from it in the number format; baseline and
-default; default."""
+"""The columns in which a row is measured. `ALL`: all columns. `FORMATS`: baseline, default, and the columns that differ from default in
+the number format. `TWO`: baseline and default. `DEFAULT`: default."""
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,14 @@ class Row:
     """One row of the table.
 
     Args:
-        name: what `--rows` calls it.
-        title: what the table calls it.
+        name: its name for `--rows`.
+        title: its title in the table.
         group: rows of one group are measured one after another in one process, and `--rows` takes the group's name too.
         columns: `ALL`, `FORMATS`, `TWO` or `DEFAULT`.
         unit: `SECONDS` or `MEGABYTES`.
         quick: whether `--quick` measures it.
-        needs_gpu: whether it is left out where there is no CUDA GPU.
-        curve: what grows along which axis, and where on the axis this row stands; `None` for a row by itself.
+        needs_gpu: whether it is left out without a CUDA GPU.
+        curve: the quantity that grows, its axis, and the place of this row on the axis; `None` for a row that belongs to no curve.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The whole benchmark: one process after another, one for every column and group of rows."""
+"""The whole benchmark: one process for every column and group of rows, one after another."""
 
 import json
 import os
@@ -28,7 +28,7 @@ LONGEST_PROCESS_SECONDS = 5 * 60
 class Settings:
     """
     Args:
-        device: as `choose_device` knows it.
+        device: a device name for `choose_device`.
         model: a pipeline folder or Hub id; the shipped one for `None`.
         repeats: the most runs of a row that count.
         budget: seconds for the runs of one row in one column.
@@ -46,10 +46,10 @@ def run(settings: Settings, rows: list[Row], columns: list[Column], say: Callabl
     """Measures every row in every column that has it.
 
     Args:
-        say: told what is being measured.
+        say: called with a line about the current measurement.
 
     Returns:
-        what goes into `results.json`; `benchmarks/README.md` says what is in it.
+        the content of `results.json`; `benchmarks/README.md` describes it.
     """
     begun_at = time.monotonic()
     on_gpu = torch.device(settings.device).type == "cuda"
@@ -87,8 +87,8 @@ def run(settings: Settings, rows: list[Row], columns: list[Column], say: Callabl
 
 
 def add_ratios(results: dict) -> None:
-    """Adds to every cell that is timed how many times as fast as the baseline it is, and how many times the roofline of its
-    number format it takes."""
+    """Adds two ratios to every timed cell: its speed relative to the baseline, and its time relative to the roofline of its number
+    format."""
     for row in results["rows"].values():
         cells = {name: cell for name, cell in row["cells"].items() if "value" in cell}
         for name, cell in cells.items():
@@ -100,7 +100,7 @@ def add_ratios(results: dict) -> None:
 
 
 def _measure(settings: Settings, column: str, rows: list[str], references: str, longest: float) -> dict:
-    """What one process measured, or {"failed": why}."""
+    """The results of one process, or {"failed": reason}."""
     if longest <= 0:
         return {"failed": f"not measured, because {LONGEST_SECONDS / 60:.0f} minutes were over"}
     command = [sys.executable, "-m", "benchmarks.measure", "--column", column, "--rows", *rows]
@@ -114,7 +114,7 @@ def _measure(settings: Settings, column: str, rows: list[str], references: str, 
     except subprocess.TimeoutExpired:
         return {"failed": f"took longer than {longest:.0f} s"}
     finally:
-        if process.poll() is None:  # with the programs that it started itself
+        if process.poll() is None:  # together with the programs that it started
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
     if process.returncode != 0:

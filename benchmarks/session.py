@@ -1,4 +1,4 @@
-"""What every measurement of one process shares: the column, the device, how often, and the outputs to compare with."""
+"""Shared by all measurements of one process: the column, the device, the number of runs, and the reference outputs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,19 +17,19 @@ from .timing import cell, difference, repeat
 
 
 Work = Callable[[], torch.Tensor]
-"""What is timed; returns its output."""
+"""The work that is timed; it returns its output."""
 
 
 @dataclass(frozen=True)
 class Session:
     """
     Args:
-        column: how it is run.
-        device: where.
+        column: the way in which the code is run.
+        device: the device that it runs on.
         model: a pipeline folder or Hub id; the shipped one for `None`.
         repeats: the most runs of a row that count.
         budget: seconds for the runs of one row, see `timing.repeat`.
-        references: a folder for outputs of the baseline in float32, written by whoever needs one first.
+        references: a folder for outputs of the baseline in float32; the first process that needs an output writes it.
     """
 
     column: Column
@@ -41,30 +41,30 @@ class Session:
 
     @cached_property
     def pipeline(self) -> FashionFlowPipeline:
-        """Loaded when it is first asked for."""
+        """The pipeline, loaded when it is first needed."""
         return subjects.pipeline(self.column, self.model, self.device)
 
     @cached_property
     def baseline(self) -> "Session":
-        """The same as the baseline runs it."""
+        """The same session with the baseline's column."""
         return replace(self, column=Column(BASELINE, BASELINE, PLAIN))
 
     def run(self, work: Work) -> tuple[list[float], torch.Tensor]:
-        """`timing.repeat` as often as this session does."""
+        """Calls `timing.repeat` with this session's repeats and budget."""
         return repeat(work, self.repeats, self.budget, self.device)
 
     def time(self, name: str, make: Callable[["Session"], Work]) -> dict:
-        """The cell of a row: what `make` makes of this session is timed, and its output compared with the baseline's.
+        """The cell of a row. The work that `make` prepares for this session is timed, and its output is compared with the baseline's.
 
         Args:
-            name: of the row.
-            make: prepares the work of a session. It is called again with the baseline's where no reference is there yet.
+            name: the name of the row.
+            make: prepares the work of a session. It is called again with the baseline's session if there is no reference yet.
         """
         seconds, output = self.run(make(self))
         return cell(seconds, error=self.error(name, output, make))
 
     def error(self, name: str, output: torch.Tensor, make: Callable[["Session"], Work]) -> dict[str, float]:
-        """How far an output is from the baseline's in float32, which `make` prepares."""
+        """The difference of an output from the baseline's output in float32, which `make` prepares."""
         path = self.references / f"{name}.npy"
         if not path.exists():
             reference = output

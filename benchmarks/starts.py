@@ -1,4 +1,4 @@
-"""Rows about starting: the page, until it answers, and the command line, until its model is loaded."""
+"""Rows about start times: of the page, until it answers, and of the command line, until its model is loaded."""
 
 import http.client
 import os
@@ -24,7 +24,7 @@ LOAD = (
 
 
 def start_page(model: str | None, device: str) -> float:
-    """Seconds until the page of `app.py`, a program of its own, answers; then it is ended.
+    """Starts the page of `app.py` in its own process and returns the seconds until it answers. Then the page is ended.
 
     Raises:
         RuntimeError: if the page ends by itself, or does not answer within `LONGEST_START` seconds.
@@ -54,13 +54,13 @@ def start_page(model: str | None, device: str) -> float:
 
 
 def start_command(model: str | None, device: str) -> None:
-    """Imports the command line and loads its model, in a program of its own."""
+    """Imports the command line and loads its model, in its own process."""
     command = [sys.executable, "-c", LOAD, model or "", device]
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def measure(session: Session, rows: list[Row]) -> Cells:
-    """Starts each a few times; the first time, which reads the files from the disk, does not count."""
+    """Starts each program a few times. The first start does not count, because it reads the files from the disk."""
     where = (session.model, str(session.device))
     for row in rows:
         if row.name == "start-command":

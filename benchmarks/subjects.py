@@ -1,4 +1,4 @@
-"""What is measured: the shipped pipeline, and models of the released size with random weights, run as a column says."""
+"""The models that are measured: the shipped pipeline, and models of the released size with random weights, run as a column defines."""
 
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny
@@ -17,13 +17,13 @@ FULL_FRAMES, FULL_LATENT_SIZE, FULL_PIXELS = 70, (80, 64), (640, 512)
 
 
 def pipeline(column: Column, model: str | None, device: torch.device) -> FashionFlowPipeline:
-    """The pipeline of a folder, or the shipped one, run as the column says."""
+    """The pipeline of a folder, or the shipped one, run as the column defines."""
     pipe = load_pipeline(model, str(device), column.switches)
     return _baseline_of(pipe) if column.name == BASELINE else pipe
 
 
 def full_unet(column: Column, device: torch.device) -> torch.nn.Module:
-    """A denoiser of the released model's size; the same random weights every time."""
+    """A denoiser of the released model's size, with the same random weights every time."""
     unet = _run_as(column, _random(SpaceTimeUNet), device)
     return PlainUNet(unet) if column.name == BASELINE else unet
 
@@ -34,7 +34,7 @@ def sd_autoencoder(column: Column, device: torch.device) -> AutoencoderKL:
 
 
 def tiny_autoencoder(column: Column, device: torch.device) -> AutoencoderTiny:
-    """A distilled autoencoder for the same latents with random weights."""
+    """A distilled autoencoder for the same latents, with random weights."""
     return _run_as(column, _random(AutoencoderTiny), device)
 
 
@@ -77,7 +77,7 @@ def _random(kind: type, *args, **config) -> torch.nn.Module:
 
 
 def _run_as(column: Column, model: torch.nn.Module, device: torch.device) -> torch.nn.Module:
-    """What `load_pipeline` does to the parts of a pipeline."""
+    """Prepares a model in the same way as `load_pipeline` prepares the parts of a pipeline."""
     prepare(model.to(device), column.switches)
     if column.switches.xformers and isinstance(model, SpaceTimeUNet) and attention_choice(device)[0] == "xformers":
         model.enable_xformers_memory_efficient_attention()

@@ -1,4 +1,4 @@
-"""Medians of repeated work within a budget of time, and how far an output is from another."""
+"""Medians of repeated work within a time budget, and the difference between two outputs."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 
 
-FEWEST_REPEATS = 2  # but 1 where warming up took the whole budget
+FEWEST_REPEATS = 2  # but 1 if warming up took the whole budget
 QUICK_SECONDS = 1.0  # work that takes less is warmed up twice
 
 Output = TypeVar("Output")
@@ -17,14 +17,14 @@ Output = TypeVar("Output")
 def repeat(
     work: Callable[[], Output], repeats: int, budget: float, device: torch.device | None = None
 ) -> tuple[list[float], Output]:
-    """Seconds of each run of `work` after warming up, and what the last run returned.
+    """The seconds of each run of `work` after warming up, and the output of the last run.
 
     Args:
-        work: called without arguments.
+        work: a function without arguments.
         repeats: the most runs that count.
-        budget: seconds after which no further run is begun, the warm-up included; `FEWEST_REPEATS` runs count in any case, or
-            one if the budget was gone before it.
-        device: waited for before the clock is read; nothing but `work` itself for `None`.
+        budget: seconds, including the warm-up, after which no further run starts. At least `FEWEST_REPEATS` runs count, or one run if the
+            warm-up used up the budget.
+        device: the device to wait for before the clock is read; `None` to wait only for `work` itself.
     """
     begun_at = time.perf_counter()
     output = work()
@@ -45,7 +45,7 @@ def repeat(
 
 
 def wait_for(device: torch.device | None) -> None:
-    """Returns when a device has done all that it was asked; the processor always has."""
+    """Returns when a device has finished all its work; the processor has always finished."""
     if device is not None and device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device is not None and device.type == "mps":
@@ -53,13 +53,13 @@ def wait_for(device: torch.device | None) -> None:
 
 
 def cell(values: list[float], **more) -> dict:
-    """What is known of one row in one column: the median, every value, and whatever else."""
+    """The result of one row in one column: the median, every value, and anything else in `more`."""
     return {"value": median(values), "values": values} | more
 
 
 def difference(output: torch.Tensor, reference: torch.Tensor) -> dict[str, float]:
-    """How far `output` is from `reference`, of the same shape: the largest difference, and the root of the mean squared
-    difference relative to that of the reference."""
+    """The difference of `output` from `reference`, of the same shape: the largest difference, and the root mean square of the difference
+    relative to the root mean square of the reference."""
     output, reference = output.double().cpu(), reference.double().cpu()
     return {
         "largest": (output - reference).abs().max().item(),

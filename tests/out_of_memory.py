@@ -20,10 +20,12 @@ import torch
 
 import fashionflow.__main__ as command
 from fashionflow import GarmentConditioner
+from fashionflow.generation.events import Event, Segment, Step, SteppedDown
 from fashionflow.generation.job import Job
 from fashionflow.generation.queue import JobQueue
-from fashionflow.generation.renderer import ClipRenderer
-from fashionflow.generation.request import AnimationRequest, Event, Segment, Step, SteppedDown
+from fashionflow.generation.renderer import JobRenderer
+from fashionflow.generation.request import ClipRequest
+from fashionflow.generation.settings import ClipSettings
 from fashionflow.page.context import PageContext, Visit
 from fashionflow.page.languages import words_for
 from fashionflow.page.run import OUTPUTS, Run
@@ -76,13 +78,15 @@ def choices(pipe) -> dict[str, object]:
     return chosen
 
 
-def request(**changes) -> AnimationRequest:
-    return AnimationRequest(tiny.photo(), **{"steps": 2, "seed": 7, "motion": "spin", "interpolation": 1} | changes)
+def request(**changes) -> ClipRequest:
+    return ClipRequest(
+        tiny.photo(), ClipSettings(**{"steps": 2, "seed": 7, "motion": "spin", "interpolation": 1} | changes)
+    )
 
 
-def made(job_queue: JobQueue, asked: AnimationRequest, short_for_good: bool = True) -> dict[str, object]:
+def made(job_queue: JobQueue, asked: ClipRequest, short_for_good: bool = True) -> dict[str, object]:
     """A clip, made before the eyes of a visitor to the page. Memory is short until its end, or until it has stepped down."""
-    told, shown, reached, until_stopped = [], [], [], ClipRenderer._until_stopped
+    told, shown, reached, until_stopped = [], [], [], JobRenderer._until_stopped
 
     def tell(event: Event) -> None:
         told.append(event)
@@ -92,12 +96,12 @@ def made(job_queue: JobQueue, asked: AnimationRequest, short_for_good: bool = Tr
                 limit(None)
         Job.tell(job, event)
 
-    def seen(making: ClipRenderer, frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    def seen(making: JobRenderer, frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         for frame in until_stopped(making, frames):
             shown.append(frame[::4, ::4].astype(int))
             yield frame
 
-    ClipRenderer._until_stopped = seen
+    JobRenderer._until_stopped = seen
     job = job_queue.submit(asked)
     job.tell = tell
     run = Run(PageContext(job_queue, live=True), None, None)
@@ -125,7 +129,7 @@ def made(job_queue: JobQueue, asked: AnimationRequest, short_for_good: bool = Tr
             "difference": _difference(np.max, frames, shown),
             "pieces": _difference(np.mean, np.concatenate(pieces), written),
         }
-    ClipRenderer._until_stopped = until_stopped
+    JobRenderer._until_stopped = until_stopped
     return outcome
 
 

@@ -10,13 +10,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fashionflow.models import SpaceTimeUNet
-from fashionflow.models import unet_space_time as unet_module
+from fashionflow.models import SpaceTimeUNet, blocks
 from fashionflow.runtime import acceleration
 from fashionflow.runtime.acceleration import PLAIN, Switches, prepare
 from fashionflow.runtime.cuda_graphs import RecordedSteps
 from fashionflow.runtime.loading import SHIPPED_MODEL, load_pipeline
-from fashionflow.video.prefetch import ahead
+from fashionflow.video.prefetch import prefetch
 
 from . import tiny
 
@@ -177,13 +176,14 @@ def test_kept_memory_can_be_given_back():
 AFTER_A_CLIP = """
 import psutil, torch
 from fashionflow.generation.queue import JobQueue
-from fashionflow.generation.request import AnimationRequest
+from fashionflow.generation.request import ClipRequest
+from fashionflow.generation.settings import ClipSettings
 from fashionflow.runtime import acceleration
 from tests import tiny
 acceleration.keep_freed_memory()
 pipe = tiny.pipeline()
 job_queue = JobQueue(pipe)
-request = AnimationRequest(pipe.fit_photo(tiny.photo()), 4, 1, 0)
+request = ClipRequest(pipe.fit_photo(tiny.photo()), ClipSettings(4, 1, 0))
 def make():
     list(job_queue.submit(request).follow())
     while worker := job_queue._worker:
@@ -231,7 +231,7 @@ def test_cross_attention_in_parts_is_the_same(monkeypatch):
     inputs = unet_inputs(unet)
     with torch.no_grad():
         whole = unet(**inputs).sample
-        monkeypatch.setattr(unet_module, "WIDEST_ON_CPU", 1024)
+        monkeypatch.setattr(blocks, "WIDEST_ON_CPU", 1024)
         widths = []
         hook = unet.up_blocks[-1].cross_attention.feed_forward_in.register_forward_hook(
             lambda layer, inputs, output: widths.append(output.numel())
@@ -249,7 +249,7 @@ def test_gradients_do_not_mind_what_is_written_over():
     assert all(parameter.grad is not None for name, parameter in unet.named_parameters() if "motion" not in name)
 
 
-def test_ahead_works_ahead_and_in_order():
+def test_prefetch_works_ahead_and_in_order():
     begun = []
 
     def numbers():
@@ -257,7 +257,7 @@ def test_ahead_works_ahead_and_in_order():
             begun.append(number)
             yield number
 
-    items = ahead(numbers(), most=1)
+    items = prefetch(numbers(), most=1)
     assert next(items) == 0
     deadline = threading.Event()
     while len(begun) < 3 and not deadline.wait(0.01):
@@ -265,13 +265,13 @@ def test_ahead_works_ahead_and_in_order():
     assert list(items) == [1, 2, 3, 4, 5]
 
 
-def test_ahead_raises_after_what_was_made_before():
+def test_prefetch_raises_after_what_was_made_before():
     def two_and_trouble():
         yield 1
         yield 2
         raise ZeroDivisionError
 
-    items = ahead(two_and_trouble(), most=1)
+    items = prefetch(two_and_trouble(), most=1)
     assert [next(items), next(items)] == [1, 2]
     with pytest.raises(ZeroDivisionError):
         next(items)
@@ -287,7 +287,7 @@ def test_nothing_goes_on_once_nobody_wants_more():
         finally:
             closed.set()
 
-    items = ahead(endless(), most=1)
+    items = prefetch(endless(), most=1)
     next(items)
     items.close()
-    assert closed.is_set() and "ahead" not in {thread.name for thread in threading.enumerate()}
+    assert closed.is_set() and "prefetch" not in {thread.name for thread in threading.enumerate()}

@@ -11,7 +11,8 @@ from moviepy.config import FFMPEG_BINARY
 from PIL import Image
 
 from fashionflow.__main__ import main
-from fashionflow.generation.request import DEFAULT_STEPS, AnimationRequest
+from fashionflow.generation.request import ClipRequest
+from fashionflow.generation.settings import DEFAULT_STEPS
 from fashionflow.video.decoding import playing_rate
 from fashionflow.video.io import read_frames, read_rate, read_settings
 
@@ -131,7 +132,7 @@ def test_the_environment_variable_names_the_model(photo, model, tmp_path, monkey
         (["--turn-angle", 361], "`turn_angle` must be between -360 and 360 degrees, got 361.0."),
         (["--turn-angle", "nan"], "`turn_angle` must be between -360 and 360 degrees, got nan."),
         (["--sampler", "fast"], "Argument --sampler: invalid choice: 'fast'"),
-        (["--quality", 0], "`quality` must be from 1 to 51, got 0."),
+        (["--quality", 0], "`quality` must be a whole number from 1 to 51, got 0."),
         (["--device", "gpu"], "`device` must be auto, cuda, mps or cpu, got 'gpu'."),
         (["--model", "/absent"], "There is no model folder at '/absent'"),
     ],
@@ -174,7 +175,7 @@ def test_an_error_of_the_device_gets_one_sentence(run, monkeypatch):
     def fail(*_, **__):
         raise RuntimeError("CUDA error: unspecified launch failure\nCUDA kernel errors might be reported later.")
 
-    monkeypatch.setattr(AnimationRequest, "denoise", fail)
+    monkeypatch.setattr(ClipRequest, "denoise", fail)
     status, printed, clip = run("--seed", 1)
     assert status == 2 and not clip.exists()
     assert printed.err == "The clip could not be made: CUDA error: unspecified launch failure.\n"
@@ -185,13 +186,13 @@ ENDED_WHILE_WRITING = """
 import os, signal, sys
 from fashionflow import __main__ as command
 
-def frames(*arguments, make=command.AnimationRequest.playing_frames):
+def frames(*arguments, make=command.ClipRenderer.frames):
     for index, frame in enumerate(make(*arguments)):
         if index == 3:
             os.kill(os.getpid(), signal.SIGTERM)
         yield frame
 
-command.AnimationRequest.playing_frames = frames
+command.ClipRenderer.frames = frames
 sys.exit(command.main(sys.argv[1:]))
 """
 
@@ -264,7 +265,8 @@ def test_help_tells_the_defaults(capsys):
         main(["--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert all(
-        default in text for default in (f"; {DEFAULT_STEPS}", "dpm++", "turn-left", "fashionflow", "FASHIONFLOW_MODEL")
+        default in text
+        for default in (f"by default {DEFAULT_STEPS}", "dpm++", "turn-left", "fashionflow", "FASHIONFLOW_MODEL")
     )
 
 

@@ -9,11 +9,11 @@ from PIL import Image
 
 from fashionflow import FashionFlowPipeline
 from fashionflow.pipelines import ClipGuide
+from fashionflow.pipelines.clip_decoding import latents_at
 from fashionflow.pipelines.guide import catmull_rom, guide_frames, motion_at
 from fashionflow.pipelines.motions import motion_rows, rows
-from fashionflow.pipelines.pipeline_fashionflow import latents_at
 from fashionflow.pipelines.warp import warp
-from fashionflow.video.decoding import playing_frames
+from fashionflow.video.decoding import ClipDecoder
 
 from . import tiny
 
@@ -132,11 +132,11 @@ def test_what_the_guide_does_not_know_is_drawn_from_the_latents(pipe, clip):
 @pytest.mark.parametrize("factor", [1, 3])
 def test_a_clip_is_played_at_any_rate_from_the_photo_itself_on(pipe, clip, factor):
     _, guide, latents = clip
-    frames = list(playing_frames(pipe, latents, factor, tiny.photo(), guide))
+    frames = list(ClipDecoder(pipe, latents, factor, tiny.photo(), guide).frames())
     assert len(frames) == factor * (tiny.FRAMES - 1) + 1
     assert all(frame.dtype == np.uint8 and frame.shape == (pipe.height, pipe.width, 3) for frame in frames)
     np.testing.assert_array_equal(frames[0], np.asarray(pipe.fit_photo(tiny.photo())))
-    slow = list(playing_frames(pipe, latents, 1, tiny.photo(), guide))
+    slow = list(ClipDecoder(pipe, latents, 1, tiny.photo(), guide).frames())
     for frame, expected in zip(frames[::factor], slow, strict=True):
         assert np.abs(frame.astype(int) - expected).max() <= 1
     steps = [np.abs(a.astype(float) - b).mean() for a, b in zip(frames[1:], frames, strict=False)]
@@ -146,8 +146,8 @@ def test_a_clip_is_played_at_any_rate_from_the_photo_itself_on(pipe, clip, facto
 @pytest.mark.parametrize("start", [1, 4, 15])
 def test_a_clip_that_is_resumed_goes_on_with_the_same_frames(pipe, clip, start):
     _, guide, latents = clip
-    whole = list(playing_frames(pipe, latents, 3, tiny.photo(), guide))
-    rest = list(playing_frames(pipe, latents, 3, tiny.photo(), guide, start=start, chunk_frames=3))
+    whole = list(ClipDecoder(pipe, latents, 3, tiny.photo(), guide).frames())
+    rest = list(ClipDecoder(pipe, latents, 3, tiny.photo(), guide, chunk_frames=3).frames(start))
     assert len(rest) == len(whole) - start
     for frame, expected in zip(rest, whole[start:], strict=True):
         assert np.abs(frame.astype(int) - expected).max() <= 1

@@ -2,15 +2,16 @@
 
 import threading
 import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from fashionflow.generation.events import Finished, Segment, Step, Waiting
 from fashionflow.generation.job import NUMBER_LETTERS, plain_number, spoken_number
 from fashionflow.generation.queue import MOST_CLIPS, JobQueue, sweep
-from fashionflow.generation.request import AnimationRequest, Finished, Segment, Step, Waiting
+from fashionflow.generation.request import ClipRequest
+from fashionflow.generation.settings import ClipSettings
 from fashionflow.pipelines.schedulers import SAMPLERS, training_scheduler
 from fashionflow.video.decoding import decode_frames
 from fashionflow.video.io import read_frames, read_settings
@@ -36,8 +37,9 @@ def calls(job_queue):
     hook.remove()
 
 
-def request(**changes) -> AnimationRequest:
-    return replace(AnimationRequest(tiny.photo(), frames=tiny.FRAMES, steps=3, seed=7, motion="spin"), **changes)
+def request(back_photo=None, **changes) -> ClipRequest:
+    settings = ClipSettings(**{"frames": tiny.FRAMES, "steps": 3, "seed": 7, "motion": "spin"} | changes)
+    return ClipRequest(tiny.photo(), settings, back_photo)
 
 
 def run(job_queue, **changes) -> list:
@@ -254,12 +256,12 @@ def test_promises_are_kept_beside_what_came_true(job_queue):
 
 def test_estimates_grow_with_the_line_and_shrink_as_it_is_worked_off(job_queue):
     run(job_queue)  # so that something is known about the time
-    alone = job_queue.estimate([request(steps=200)])
+    alone = job_queue.estimate([request(steps=200).settings])
     assert (alone.ahead, alone.ahead_seconds) == (0, 0) and alone.seconds > 0
-    assert job_queue.estimate([request(steps=200)] * 2).seconds == pytest.approx(2 * alone.seconds)
+    assert job_queue.estimate([request(steps=200).settings] * 2).seconds == pytest.approx(2 * alone.seconds)
     working, events = begun(job_queue, steps=200)
     waiting = job_queue.submit([request(steps=200)] * 2)
-    behind = job_queue.estimate([request()])
+    behind = job_queue.estimate([request().settings])
     assert behind.ahead == 2 and alone.seconds < behind.ahead_seconds < 2 * alone.seconds
     said = next(waiting.follow())
     assert said.ahead == 1 and 0 < said.seconds < alone.seconds

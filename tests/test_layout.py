@@ -1,4 +1,4 @@
-"""The house: every module lies in a room, and rooms import only from those before them."""
+"""The house: every module lies in a room, rooms import only from those before them, and no file is long."""
 
 import ast
 from pathlib import Path
@@ -11,6 +11,7 @@ import fashionflow
 PACKAGE = Path(fashionflow.__file__).parent
 ROOMS = ["models", "photo", "pipelines", "video", "runtime", "generation", "evaluation", "training", "page"]
 ON_TOP = {"__init__", "__main__", "errors"}
+MOST_LINES = 400
 
 
 def imported(path: Path) -> set[str]:
@@ -50,3 +51,11 @@ def test_a_room_imports_only_from_those_before_it(room):
 def test_every_room_says_what_it_holds(folder):
     said = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
     assert said and len(said.split()) > 15
+
+
+def test_no_file_is_long():
+    root = PACKAGE.parent
+    folders = (PACKAGE, root / "tests", root / "benchmarks")
+    files = [root / "app.py", *(path for folder in folders for path in folder.rglob("*.py"))]
+    lines = {str(path.relative_to(root)): len(path.read_text(encoding="utf-8").splitlines()) for path in files}
+    assert len(lines) > 100 and {name: count for name, count in lines.items() if count > MOST_LINES} == {}

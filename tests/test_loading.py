@@ -13,7 +13,7 @@ from diffusers.utils import logging as diffusers_logging
 from safetensors.torch import load_file, save_file
 
 from fashionflow import FashionFlowPipeline
-from fashionflow.models.unet_space_time import SpaceTimeAttention
+from fashionflow.models.layers import SpaceTimeAttention
 from fashionflow.runtime import loading
 from fashionflow.runtime.acceleration import PLAIN, Switches, number_format
 from fashionflow.runtime.loading import ModelError, choose_device, device_report, load_pipeline, running_report
@@ -271,7 +271,9 @@ def test_a_tiny_decoder_draws_previews_and_if_told_so_clips(tmp_path, tiny_decod
 
 
 def test_a_tiny_decoder_of_other_latents_is_refused(saved, tiny_decoder, tmp_path):
-    with pytest.raises(ModelError, match="4 channels 8 times as large, but this model's have 8"):
+    with pytest.raises(
+        ModelError, match="latents of 4 channels and enlarges them 8 times, but this model needs 8 channels"
+    ):
         load_pipeline(saved, "cpu", tiny_decoder=tiny_decoder)
     with pytest.raises(ModelError, match="must be a folder or Hub id with an AutoencoderTiny"):
         load_pipeline(saved, "cpu", tiny_decoder=saved)

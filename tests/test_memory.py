@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +13,8 @@ import torch
 
 from fashionflow import GarmentConditioner
 from fashionflow.generation.queue import JobQueue
-from fashionflow.generation.request import AnimationRequest
+from fashionflow.generation.request import ClipRequest
+from fashionflow.generation.settings import ClipSettings
 from fashionflow.page.context import PageContext
 from fashionflow.page.settings import Settings
 from fashionflow.runtime.free_memory import NO_LIMIT, _left_in_container
@@ -53,8 +53,8 @@ def outcomes():
     return json.loads(result.stdout)
 
 
-def request(**changes) -> AnimationRequest:
-    return replace(AnimationRequest(tiny.photo(), frames=20, steps=2, seed=7, motion="spin"), **changes)
+def request(**changes) -> ClipRequest:
+    return ClipRequest(tiny.photo(), ClipSettings(**{"frames": 20, "steps": 2, "seed": 7, "motion": "spin"} | changes))
 
 
 def test_every_way_of_saying_that_memory_ran_out_is_understood(outcomes):
@@ -118,18 +118,18 @@ def test_the_command_steps_down_and_says_so(outcomes):
 def test_every_mode_makes_the_same_clip_and_any_frame_can_be_gone_on_from(make):
     pipe = make()
     asked = request(motion="spin" if pipe.has_motion else None, interpolation=3)
-    clips = {}
+    clips, guide = {}, asked.guide(pipe)
     for mode in DECODED_AT_ONCE:
-        with MemoryFallback(pipe, asked.frames, mode) as fallback:
-            latents = fallback.make(lambda: asked.denoise(pipe))
-            frames = fallback.frames(lambda start, chunk: asked.playing_frames(pipe, latents, start, chunk))  # noqa: B023
+        with MemoryFallback(pipe, asked.settings.frames, mode) as fallback:
+            latents = fallback.make(lambda: asked.denoise(pipe, guide))
+            frames = fallback.frames(asked.decoder(pipe, latents, guide))
             clips[mode] = np.stack(list(frames)).astype(int)
         assert fallback.mode == mode and not fallback.stepped_down
     for clip in clips.values():
         assert clip.shape == (58, pipe.height, pipe.width, 3)
         assert np.abs(clip - clips["normal"]).max() <= 1
     for start in (1, 11, 12, 38, 57):
-        rest = np.stack(list(asked.playing_frames(pipe, latents, start))).astype(int)
+        rest = np.stack(list(asked.decoder(pipe, latents, guide).frames(start))).astype(int)
         assert len(rest) == 58 - start
         assert np.abs(rest - clips["normal"][start:]).max() <= 1
 
@@ -201,12 +201,14 @@ def test_the_page_says_what_each_mode_takes_in_the_visitors_language():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 def test_on_a_gpu_the_leanest_mode_keeps_only_the_part_at_work_there():
     pipe = tiny.pipeline().to("cuda")
-    expected = request().denoise(pipe)
+    expected = request().denoise(pipe, None)
     with MemoryFallback(pipe, 20, LEANEST) as fallback:
         assert pipe.unet.device.type == "cpu"
-        torch.testing.assert_close(fallback.make(lambda: request().denoise(pipe)), expected, atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(
+            fallback.make(lambda: request().denoise(pipe, None)), expected, atol=1e-3, rtol=1e-3
+        )
     assert all(part.device.type == "cuda" for part in (pipe.unet, pipe.vae, pipe.image_encoder, pipe.conditioner))
-    torch.testing.assert_close(request().denoise(pipe), expected, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(request().denoise(pipe, None), expected, atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.gpu
@@ -215,7 +217,7 @@ def test_on_a_gpu_without_memory_a_clip_is_finished_in_a_leaner_mode():
     conditioner = GarmentConditioner(5, tiny.CONTEXT_CHANNELS, tiny.LATENT_CHANNELS, (64, 64)).eval()
     job_queue = JobQueue(tiny.pipeline(conditioner=conditioner).to("cuda"))
     list(job_queue.submit(request()).follow())  # the first call of anything takes memory that it keeps
-    latents = request(frames=64).denoise(job_queue.pipe)
+    latents = request(frames=64).denoise(job_queue.pipe, None)
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     for _ in job_queue.pipe.decode_latents(latents, chunk_frames=4):

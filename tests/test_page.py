@@ -1,4 +1,4 @@
-"""The page's server as programs see it: one public endpoint, plain sentences for whatever is wrong, no network."""
+"""The page's server as programs see it: clips and the line for them, plain sentences for what fails, no network."""
 
 import base64
 import logging
@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 import weakref
-import zlib
 from pathlib import Path
 
 import gradio as gr
@@ -17,8 +16,6 @@ import httpx
 import pytest
 from gradio.route_utils import MediaStream
 from gradio_client import Client, handle_file
-from gradio_client.exceptions import AppError
-from PIL import Image
 
 import app
 from fashionflow.generation.queue import JobQueue
@@ -31,6 +28,7 @@ from fashionflow.runtime.loading import MODEL_VARIABLE
 from fashionflow.video.io import read_frames, read_settings
 
 from . import tiny
+from .programs import animate, refused_photo
 from .serve import serve
 
 
@@ -66,24 +64,9 @@ def photo(tmp_path) -> Path:
     return path
 
 
-def animate(client, photo, **changes) -> tuple[str, int]:
-    inputs = {"frames": 4, "steps": 1, "seed": 3} | changes
-    return client.predict(photo and handle_file(photo), **inputs, api_name="/animate")
-
-
 def wait_until_idle(job_queue) -> None:
     while job_queue.in_line:
         time.sleep(0.01)
-
-
-def refusal(client, photo, **changes) -> str:
-    """The sentence that a program gets, after checking that it is one."""
-    with pytest.raises(AppError) as caught:
-        animate(client, photo, **changes)
-    sentence = str(caught.value)
-    assert sentence.endswith(".") and "\n" not in sentence and "Error" not in sentence
-    assert "/gradio" not in sentence, "a path on the server is nobody's business"
-    return sentence
 
 
 def test_a_program_gets_the_clip_and_the_seed(client, photo):
@@ -98,112 +81,6 @@ def test_only_the_photo_must_be_given_and_the_seed_that_was_drawn_comes_back(cli
     settings = read_settings(clip)
     assert settings["seed"] == seed and settings["frames"] == tiny.FRAMES
     assert settings["motion"] == "turn-left" and settings["turn_angle"] is None
-
-
-def png_of_20000_pixels() -> bytes:
-    header = b"IHDR" + (20_000).to_bytes(4, "big") * 2 + b"\x08\x02\x00\x00\x00"
-    start = b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0d" + header + zlib.crc32(header).to_bytes(4, "big")
-    return start + b"\x00\x00\x03\xe8IDAT"
-
-
-def bad_upload(kind: str, path: Path) -> Path:
-    if kind == "not an image":
-        path.write_text("This is a letter, not a picture.")
-    elif kind == "empty":
-        path.write_bytes(b"")
-    elif kind == "too large":
-        path.write_bytes(png_of_20000_pixels())
-    elif kind == "too small":
-        Image.new("RGB", (1, 1)).save(path)
-    else:
-        tiny.photo().save(path)
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    return path
-
-
-BAD_UPLOADS = {
-    "not an image": "not a picture",
-    "empty": "file is empty",
-    "too large": "50 million is the most",
-    "too small": "too small",
-    "truncated": "damaged",
-}
-
-
-@pytest.mark.parametrize("kind", BAD_UPLOADS)
-def test_bad_uploads_get_one_sentence_and_the_next_job_works(client, photo, tmp_path, capfd, kind):
-    sentence = refusal(client, bad_upload(kind, tmp_path / "upload.png"))
-    assert BAD_UPLOADS[kind] in sentence
-    assert "Traceback" not in capfd.readouterr().err
-    animate(client, photo)
-
-
-@pytest.mark.parametrize("meta", [{"meta": {"_type": "gradio.FileData"}}, {}])
-def test_no_file_of_the_server_can_be_named_as_a_photo(url, photo, meta):
-    """The path comes from the visitor. Only what was uploaded may be opened, or photos could be fetched by their path."""
-    inputs = [{"path": str(photo), "orig_name": "photo.png", **meta}, "spin", None, 1, 4, 3, "dpm++"]
-    call = httpx.post(f"{url}gradio_api/call/animate", json={"data": inputs})
-    told = httpx.get(f"{url}gradio_api/call/animate/{call.json()['event_id']}", timeout=60).text
-    assert "event: error" in told and ".mp4" not in told
-
-
-def test_no_photo_gets_one_sentence(client, capfd):
-    assert "choose a photo" in refusal(client, None)
-    assert "Traceback" not in capfd.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("changes", "named"),
-    [
-        ({"frames": 1}, "`frames`"),
-        ({"frames": 1000}, "`frames`"),
-        ({"frames": 4.5}, "`frames`"),
-        ({"steps": 0}, "`steps`"),
-        ({"steps": 100_000}, "`steps`"),
-        ({"seed": -1}, "`seed`"),
-        ({"seed": 2**40}, "`seed`"),
-        ({"seed": "first"}, "`seed`"),
-        ({"motion": "fly"}, "`motion`"),
-        ({"motion": 5}, "`motion`"),
-        ({"turn_angle": 1e9}, "`turn_angle`"),
-        ({"sampler": "magic"}, "`sampler`"),
-        ({"sampler": ["ddim"]}, "`sampler`"),
-    ],
-)
-def test_values_out_of_range_get_one_sentence(client, photo, capfd, changes, named):
-    assert named in refusal(client, photo, **changes)
-    assert "Traceback" not in capfd.readouterr().err
-
-
-def good_upload(kind: str, folder: Path) -> Path:
-    picture = tiny.photo()
-    if kind == "wrong extension":
-        picture.save(folder / "photo.png")
-        return (folder / "photo.png").rename(folder / "photo.jpg")
-    if kind == "no extension":
-        picture.save(folder / "photo.png")
-        return (folder / "photo.png").rename(folder / "photo")
-    if kind == "16 bits":
-        Image.new("I;16", (96, 128), 40_000).save(folder / "photo.png")
-    elif kind == "palette with alpha":
-        picture.quantize(16).save(folder / "photo.png", transparency=3)
-    elif kind == "CMYK":
-        picture.convert("CMYK").save(folder / "photo.jpg")
-    elif kind == "animated":
-        picture.save(folder / "photo.gif", save_all=True, append_images=[picture.rotate(180)])
-    else:
-        exif = Image.Exif()
-        exif[274] = 6
-        picture.save(folder / "photo.jpg", exif=exif)
-    return next(folder.glob("photo*"))
-
-
-@pytest.mark.parametrize(
-    "kind", ["wrong extension", "no extension", "16 bits", "palette with alpha", "CMYK", "animated", "rotated"]
-)
-def test_unusual_photos_become_clips(client, tmp_path, kind):
-    clip, _ = animate(client, good_upload(kind, tmp_path))
-    assert len(read_frames(clip)) >= 4
 
 
 def test_two_clients_at_once_get_their_own_clips(connect, photo):
@@ -261,7 +138,7 @@ def test_the_server_answers_while_a_cancelled_job_ends_its_step(job_queue, url, 
 
 def test_whoever_comes_to_a_full_line_is_told_so(client, photo, monkeypatch):
     monkeypatch.setattr(context, "MOST_AT_ONCE", 0)
-    assert refusal(client, photo) == ENGLISH("status.full")
+    assert refused_photo(client, photo) == ENGLISH("status.full")
     monkeypatch.undo()
     animate(client, photo)
 
@@ -326,7 +203,7 @@ def test_an_error_of_ours_is_logged_and_told_without_its_details(job_queue, clie
     hook = job_queue.pipe.unet.register_forward_pre_hook(fail)
     try:
         with caplog.at_level(logging.ERROR):
-            assert "secret" not in refusal(client, photo)
+            assert "secret" not in refused_photo(client, photo)
     finally:
         hook.remove()
     assert "secret detail" in caplog.text

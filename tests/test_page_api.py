@@ -1,47 +1,25 @@
-"""The page's endpoints with the programs that people use them with: gradio_client, curl, and MCP's own client."""
+"""The page's endpoints with the programs that people use them with: gradio_client and curl."""
 
-import asyncio
-import base64
 import json
-import logging
-import re
 import shutil
 import subprocess
-import sys
 import time
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 import httpx
 import pytest
-from gradio.utils import get_upload_folder
 from gradio_client import Client, handle_file
-from gradio_client.exceptions import AppError
-from mcp import ClientSession
-from mcp.client.streamable_http import streamable_http_client
 from PIL import Image
 
-from fashionflow.generation.queue import AVAILABLE_SECONDS, JobQueue
-from fashionflow.generation.request import SETTINGS
-from fashionflow.page import LAUNCH_SETTINGS, context, mcp_server
+from fashionflow.generation.queue import AVAILABLE_SECONDS
+from fashionflow.generation.settings import LIMITS
+from fashionflow.page import context
 from fashionflow.video.io import read_frames, read_settings
 
 from . import tiny
+from .programs import ADDRESSES, ENDPOINTS, QUICK, looked_up, named_queue, note_look_ups, refusal
 from .serve import serve
 
 
-ENDPOINTS = (
-    "animate",
-    "submit",
-    "estimate",
-    "job",
-    "result",
-    "stop",
-    "export",
-    "fidelity",
-    "check_photo",
-    "settings_of",
-)
 # What `animate` took first, in this order, and what it takes now.
 FIRST_PARAMETERS = ["photo", "motion", "turn_angle", "steps", "frames", "seed", "sampler"]
 PARAMETERS = [
@@ -56,27 +34,17 @@ PARAMETERS = [
     "down",
     "back_photo",
 ]
-QUICK = {"frames": 4, "steps": 1, "seed": 3}
-
-looked_up: list[str] = []
-"""Hosts whose addresses this process has asked for."""
 
 
 @pytest.fixture(scope="module")
 def job_queue():
-    pipe = tiny.pipeline()
-    pipe.model_name, pipe.model_hash = "tiny", "0" * 16  # as load_pipeline names what it loads
-    return JobQueue(pipe)
+    return named_queue()
 
 
 @pytest.fixture(scope="module")
 def url(job_queue):
-    def listen(event: str, arguments: tuple) -> None:
-        if event == "socket.getaddrinfo":
-            looked_up.append(str(arguments[0]))
-
     with serve(job_queue) as url:
-        sys.addaudithook(listen)
+        note_look_ups()
         yield url
 
 
@@ -100,16 +68,6 @@ def wait_until_ended(client, number: str) -> str:
     while (state := client.predict(number, api_name="/job")[0]) in ("waiting", "working"):
         time.sleep(0.05)
     return state
-
-
-def refusal(client, *values, **named) -> str:
-    """The sentence that a program gets, after checking that it is one."""
-    with pytest.raises(AppError) as caught:
-        client.predict(*values, **named)
-    sentence = str(caught.value)
-    assert sentence.endswith(".") and "\n" not in sentence and "Error" not in sentence
-    assert "/gradio" not in sentence and "/tmp" not in sentence, "a path on the server is nobody's business"
-    return sentence
 
 
 def test_exactly_the_named_endpoints_are_public_and_each_parameter_is_documented(client):
@@ -219,7 +177,7 @@ def test_a_clip_is_exported_and_tells_its_settings(client, finished):
     with Image.open(path) as picture:
         assert picture.format == "WEBP" and picture.n_frames > 4
     settings = client.predict(handle_file(path), api_name="/settings_of")
-    assert settings["motion"] == "spin" and settings["seed"] == 3 and set(SETTINGS) <= set(settings)
+    assert settings["motion"] == "spin" and settings["seed"] == 3 and set(LIMITS) <= set(settings)
     assert "`format`" in refusal(client, finished, format="exe", api_name="/export")
 
 
@@ -232,9 +190,6 @@ def test_fidelity_judges_each_frame(client, finished):
     assert verdict in ("kept", "slightly off", "lost") and sentence.endswith(".")
     lengths = {len(frames[name]) for name in ("seconds", "colour_difference", "similarity")}
     assert len(lengths) == 1 and lengths.pop() >= 4 and frames["similarity"][0] > 0.5
-
-
-ADDRESSES = ("http://169.254.169.254/latest/meta-data", "https://example.com/dress.jpg")
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
@@ -310,142 +265,3 @@ def test_curl_reaches_the_quick_endpoints_too_and_may_leave_out_what_comes_last(
     assert ask("job", finished)[:3] == ["finished", 4, 4]
     assert ask("result", finished)[1] == 3
     assert len(ask("estimate")) == 3
-
-
-@asynccontextmanager
-async def assistant(url: str):
-    """A session of MCP's own client over streamable HTTP."""
-    async with (
-        streamable_http_client(f"{url}gradio_api/mcp/") as (read, write, _),
-        ClientSession(read, write) as session,
-    ):
-        await session.initialize()
-        yield session
-
-
-async def said(session, tool: str, **values) -> list[str]:
-    """An assistant's answer; an error's sentence has "refused" before it."""
-    result = await session.call_tool(tool, values)
-    return ["refused"] * result.isError + [part.text for part in result.content if part.type == "text"]
-
-
-def data_uri(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
-
-
-def test_an_assistant_sees_the_same_endpoints_with_every_parameter_explained(url):
-    async def look():
-        async with assistant(url) as session:
-            return (await session.list_tools()).tools
-
-    tools = {tool.name: tool for tool in asyncio.run(look())}
-    assert sorted(tools) == sorted(ENDPOINTS)
-    for tool in tools.values():
-        assert len(tool.description) > 60 and "http or https" not in json.dumps(tool.inputSchema)
-        for name, parameter in tool.inputSchema["properties"].items():
-            assert len(parameter["description"]) > 10, (tool.name, name)
-    for name in ("photo", "back_photo"):
-        photo = tools["animate"].inputSchema["properties"][name]
-        assert photo["type"] == "string" and "data URI" in photo["format"]
-    assert tools["animate"].inputSchema["required"] == ["photo"]
-    assert "upload_file_to_gradio" not in tools["animate"].description
-
-
-def test_an_assistant_animates_a_photo_and_gets_the_file(url, dress, tmp_path):
-    async def ask():
-        async with assistant(url) as session:
-            made = await said(session, "animate", photo=data_uri(dress), motion="sway", **QUICK)
-            number, *_ = await said(session, "submit", photo=data_uri(dress), motion="walk", **QUICK)
-            checked = await session.call_tool("check_photo", {"photo": data_uri(dress)})
-            while (await said(session, "job", number=number))[0] != "finished":
-                await asyncio.sleep(0.05)
-            return made, await said(session, "result", number=number), checked
-
-    looked_up.clear()
-    (clip, seed), (other, _), checked = asyncio.run(ask())
-    assert seed == "3" and "image" in [part.type for part in checked.content]
-    for address, motion in ((clip, "sway"), (other, "walk")):
-        assert address.startswith(url)
-        (tmp_path / "clip.mp4").write_bytes(httpx.get(address).content)
-        assert read_settings(tmp_path / "clip.mp4")["motion"] == motion
-    assert set(looked_up) <= {"127.0.0.1", "localhost", "None"}, "something was fetched from or told to others"
-
-
-def test_what_assistants_send_lies_among_the_uploads_and_is_deleted_with_them(url, job_queue, dress, monkeypatch):
-    pages = []
-    received = mcp_server.AssistantServer._received
-
-    def remembered(self, text):
-        pages.append(self.blocks)
-        return received(self, text)
-
-    monkeypatch.setattr(mcp_server.AssistantServer, "_received", remembered)
-
-    async def ask():
-        async with assistant(url) as session:
-            return await said(session, "check_photo", photo=data_uri(dress))
-
-    asyncio.run(ask())
-    assert Path(get_upload_folder()) == job_queue.folder
-    kept = [Path(path) for path in pages[0].upload_file_set if Path(path).read_bytes() == dress.read_bytes()]
-    assert any(path.is_relative_to(job_queue.folder) for path in kept)
-
-
-def test_an_assistant_gets_one_sentence_for_whatever_is_wrong(url, dress):
-    photo = {"path": str(dress), "meta": {"_type": "gradio.FileData"}}
-
-    async def ask():
-        async with assistant(url) as session:
-            for tool in ("animate", "check_photo"):
-                for address in (*ADDRESSES, str(dress), f"{url}gradio_api/file={dress}", "file:///etc/passwd"):
-                    _, sentence = await said(session, tool, photo=address)
-                    assert "Nothing is fetched" in sentence and sentence.endswith(".") and "\n" not in sentence
-                refused, *_ = await said(session, tool, photo=photo)  # Gradio's client would upload it from here
-                assert refused == "refused"
-                assert "damaged" in (await said(session, tool, photo="data:image/png;base64,A"))[1]
-            _, sentence = await said(session, "animate", photo=data_uri(dress), steps=0)
-            assert sentence.startswith("`steps` must be")
-            _, sentence = await said(session, "animate", photo=data_uri(dress), back_photo=data_uri(dress))
-            assert sentence.startswith("`back_photo` must be empty for this model")
-            _, sentence = await said(session, "animate", photo=data_uri(dress), back_photo=ADDRESSES[0])
-            assert "Nothing is fetched" in sentence
-            _, sentence = await said(session, "result", number="AAAAAAAAA")
-            assert sentence.startswith("There is no clip with the number AAA-AAA-AAA")
-
-    looked_up.clear()
-    asyncio.run(ask())
-    assert not {"169.254.169.254", "example.com"} & set(looked_up)
-
-
-def test_an_assistant_may_send_a_phones_photo(url, tmp_path):
-    """Their own protocol's limit is 4 MiB."""
-    photo = tmp_path / "phone.bmp"
-    tiny.photo().resize((1200, 1600)).save(photo)
-    assert 5e6 < photo.stat().st_size < 6e6
-
-    async def ask():
-        async with assistant(url) as session:
-            return await said(session, "check_photo", photo=data_uri(photo))
-
-    assert asyncio.run(ask())[0] != "refused"
-
-
-def test_an_assistant_may_name_what_was_uploaded(url, dress, client, finished, tmp_path):
-    clip, _ = client.predict(finished, 0, api_name="/result")
-    with open(clip, "rb") as file:
-        path = httpx.post(f"{url}gradio_api/upload", files={"files": file}).json()[0]
-
-    async def ask():
-        async with assistant(url) as session:
-            return await said(session, "settings_of", clip=f"{url}gradio_api/file={path}")
-
-    assert re.search(r"'motion': 'walk'", asyncio.run(ask())[0])
-
-
-def test_without_mcp_the_page_is_served_all_the_same(monkeypatch, caplog):
-    monkeypatch.setitem(sys.modules, "mcp", None)  # as importing finds a package that is not installed
-    monkeypatch.setitem(LAUNCH_SETTINGS, "mcp_server", mcp_server.mcp_is_installed())
-    with caplog.at_level(logging.INFO, mcp_server.logger.name), serve(JobQueue(tiny.pipeline())) as url:
-        assert httpx.get(url).status_code == 200
-        assert httpx.get(f"{url}gradio_api/mcp/").status_code == 404
-    assert len([line for line in caplog.messages if "mcp is not installed" in line]) == 1

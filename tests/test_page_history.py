@@ -11,7 +11,8 @@ from PIL import Image
 
 from fashionflow.generation.job import Job, spoken_number
 from fashionflow.generation.queue import JobQueue
-from fashionflow.generation.request import AnimationRequest
+from fashionflow.generation.request import ClipRequest
+from fashionflow.generation.settings import ClipSettings
 from fashionflow.page import privacy
 from fashionflow.page.context import PageContext, Visit
 from fashionflow.page.history.entries import PHOTO_BYTES, data_uri
@@ -58,7 +59,9 @@ def slowly(job_queue):
 def make(job_queue, **changes) -> Job:
     """A finished job of somebody without a browser."""
     photo = job_queue.pipe.fit_photo(tiny.photo())
-    job = job_queue.submit(AnimationRequest(photo, **{"frames": 4, "steps": 1, "seed": 5, "motion": "spin"} | changes))
+    job = job_queue.submit(
+        ClipRequest(photo, ClipSettings(**{"frames": 4, "steps": 1, "seed": 5, "motion": "spin"} | changes))
+    )
     list(job.follow())
     return job
 
@@ -218,7 +221,7 @@ def test_a_clip_can_be_fetched_by_its_number_however_it_is_typed(visit, url, job
     assert page.is_enabled("#animate") and page.is_disabled("#stop")
 
     working = job_queue.submit(
-        AnimationRequest(job_queue.pipe.fit_photo(tiny.photo()), 4, SLOW_STEPS, 6, motion="spin")
+        ClipRequest(job_queue.pipe.fit_photo(tiny.photo()), ClipSettings(4, SLOW_STEPS, 6, motion="spin"))
     )
     page.fill("#history-number :is(input, textarea)", working.number)
     page.click("#history-fetch-button")
@@ -247,7 +250,7 @@ def test_what_was_on_its_way_is_not_the_last_word(job_queue, slowly):
     context = PageContext(job_queue, live=False)
     run = Run(context, PhotoBox(context), Settings(context))
     done = make(job_queue, seed=99)
-    working = job_queue.submit(AnimationRequest(job_queue.pipe.fit_photo(tiny.photo()), 4, SLOW_STEPS, 6))
+    working = job_queue.submit(ClipRequest(job_queue.pipe.fit_photo(tiny.photo()), ClipSettings(4, SLOW_STEPS, 6)))
     visit, status = Visit(), OUTPUTS.index("status")
     told = run.show(visit, working, ENGLISH)
     while "Step" not in str(next(told)[status]):

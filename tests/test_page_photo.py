@@ -12,7 +12,7 @@ from fashionflow.generation.queue import JobQueue
 from . import tiny
 from .browser import animate, choose, set_slider, wait_for_status
 from .serve import serve
-from .test_studio import wait_until_idle
+from .test_job_queue import wait_until_idle
 
 
 pytestmark = pytest.mark.browser

@@ -9,7 +9,8 @@ import pytest
 from fashionflow.__main__ import make_parser
 from fashionflow.evaluation.fidelity import SENTENCES, Fidelity
 from fashionflow.generation.queue import JobQueue
-from fashionflow.generation.request import AnimationRequest
+from fashionflow.generation.request import ClipRequest
+from fashionflow.generation.settings import ClipSettings
 from fashionflow.page.compare import verdict
 from fashionflow.page.downloads import file_size
 from fashionflow.page.languages import ENGLISH
@@ -94,7 +95,7 @@ def number(job_queue):
     """A finished job, which pages open by its number."""
     photo = job_queue.pipe.fit_photo(tiny.photo())
     job = job_queue.submit(
-        AnimationRequest(photo, FRAMES, steps=2, seed=7, motion="turn-left", turn_angle=-80), segments=False
+        ClipRequest(photo, ClipSettings(FRAMES, steps=2, seed=7, motion="turn-left", turn_angle=-80)), segments=False
     )
     list(job.follow())
     return job.number

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from transformers import CLIPImageProcessorPil
 
 from fashionflow import FashionFlowPipeline
-from fashionflow.models.unet_space_time import PseudoConv3d
+from fashionflow.models.processor_fast_paths import WinogradConv2d
 from fashionflow.pipelines.convert_checkpoint import RELEASED_RESCALE_FACTOR, unet_and_conditioner
 from fashionflow.pipelines.schedulers import make_scheduler, training_betas, training_scheduler
 
@@ -61,7 +61,7 @@ def test_the_denoiser_predicts_what_the_released_one_predicts(
     models, name, fewer_multiplications, monkeypatch, winograd_used
 ):
     shape, timesteps = UNET_CASES[name]
-    monkeypatch.setattr(PseudoConv3d, "winograd", fewer_multiplications)
+    monkeypatch.setattr(WinogradConv2d, "winograd", fewer_multiplications)
     sample = released.draw(f"{name}.sample", shape)
     context = released.draw(f"{name}.context", (shape[0], 50, 768))
     with torch.no_grad():

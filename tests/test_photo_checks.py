@@ -10,66 +10,27 @@ import torch
 from PIL import Image, ImageDraw, ImageFilter
 
 from fashionflow import FashionFlowPipeline
-from fashionflow.photo import background
-from fashionflow.photo.checks import SENTENCES, Advice, advise, clean_background, matting_in_use, remedy
+from fashionflow.photo.checks import SENTENCES, Advice, advise, matting_in_use, remedy
 from fashionflow.photo.reading import Crop, cropped, read_photo
+
+from .drawn_photos import (
+    HEIGHT,
+    SKIN,
+    TEAL,
+    WIDTH,
+    carpet,
+    covered,
+    keys,
+    no_network,  # noqa: F401  (at work in every test)
+    person,
+    remedy_of,
+    seen_in,
+    studio,
+)
 
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "assets" / "examples").glob("*.jpg"))
 SHIPPED = Path(__file__).parents[1] / "assets" / "models" / "fashionflow-mini"
-WIDTH, HEIGHT = 256, 320
-TEAL, SKIN = (20, 120, 130), (214, 160, 130)
-
-
-@pytest.fixture(autouse=True)
-def no_network(tmp_path, monkeypatch):
-    """Whatever matting networks this machine may have, GrabCut is at work here."""
-    monkeypatch.setenv("U2NET_HOME", str(tmp_path))
-    background._make_session.cache_clear()
-    yield
-    background._make_session.cache_clear()
-
-
-def job_queue(width: int = 512, height: int = 640) -> Image.Image:
-    shades = np.linspace(250, 225, height).round().astype(np.uint8)
-    return Image.fromarray(np.broadcast_to(shades[:, None, None], (height, width, 3)).copy())
-
-
-def carpet(width: int = 512, height: int = 640) -> Image.Image:
-    """Blotches of red, cream and brown; nothing of the garment's colour."""
-    colours = np.uint8([(150, 40, 40), (225, 205, 170), (90, 60, 40), (190, 110, 70)])
-    blotches = np.random.default_rng(2).integers(0, 4, (height // 24, width // 24))
-    return Image.fromarray(colours[blotches]).resize((width, height), Image.Resampling.BICUBIC)
-
-
-def person(ground: Image.Image, at: tuple[int, int] = (256, 60), tall: int = 520, dress=TEAL) -> Image.Image:
-    """Someone in a dress: `at` is the top of the head, `tall` the height in pixels. May run out of the picture."""
-    photo = ground.copy()
-    draw = ImageDraw.Draw(photo)
-    unit = tall / 100
-
-    def place(*points):
-        return [(at[0] + x * unit, at[1] + y * unit) for x, y in points]
-
-    draw.rectangle(place((-6, 60), (-2, 100)), fill=SKIN)
-    draw.rectangle(place((2, 60), (6, 100)), fill=SKIN)
-    draw.polygon(place((-9, 17), (9, 17), (7, 38), (16, 72), (-16, 72), (-7, 38)), fill=dress)
-    draw.line(place((-10, 18), (-16, 48)), fill=SKIN, width=round(4 * unit))
-    draw.line(place((10, 18), (16, 48)), fill=SKIN, width=round(4 * unit))
-    draw.ellipse(place((-6, 0), (6, 15)), fill=(90, 60, 40))
-    draw.rectangle(place((-3, 13), (3, 18)), fill=SKIN)
-    for y in range(20, 72, 8):
-        draw.line(place((-6, y), (6, y)), fill=(240, 230, 120), width=round(unit))
-    return photo.filter(ImageFilter.GaussianBlur(0.7))
-
-
-def keys(photo: Image.Image, crop: Crop = Crop()) -> list[str]:  # noqa: B008  (it cannot be changed)
-    return [advice.key for advice in advise(photo, WIDTH, HEIGHT, crop)]
-
-
-def remedy_of(photo: Image.Image, key: str, crop: Crop = Crop()) -> str | None:  # noqa: B008
-    (advice,) = [advice for advice in advise(photo, WIDTH, HEIGHT, crop) if advice.key == key]
-    return advice.remedy
 
 
 @pytest.fixture(scope="module")
@@ -82,14 +43,6 @@ def test_the_examples_get_no_advice_from_the_shipped_model(shipped, path):
     photo = Image.open(path).convert("RGB")
     coverage, crop = shipped.coverage_of(photo), shipped.crop_of(photo)
     assert advise(photo, shipped.width, shipped.height, crop, coverage) == []
-
-
-def covered(*boxes: tuple[int, int, int, int]) -> np.ndarray:
-    """The coverage of upright figures, (left, top, right, bottom) each, in a photo of 512 x 640 pixels."""
-    coverage = np.zeros((640, 512), np.float32)
-    for left, top, right, bottom in boxes:
-        coverage[top:bottom, left:right] = 1
-    return coverage
 
 
 @pytest.mark.parametrize(
@@ -108,12 +61,6 @@ def test_a_model_with_geometry_says_what_it_cannot_turn(boxes, key):
     assert [advice.key for advice in found] == ([key] if key else [])
 
 
-def seen_in(photo: Image.Image) -> np.ndarray:
-    """The coverage of what differs from a plain ground."""
-    ground = np.asarray(photo)[:, :1].astype(int)
-    return (np.abs(np.asarray(photo) - ground).max(axis=-1) > 30).astype(np.float32)
-
-
 def with_geometry(photo: Image.Image, coverage: np.ndarray, crop: Crop = Crop()) -> list[str]:  # noqa: B008
     return [advice.key for advice in advise(photo, WIDTH, HEIGHT, crop, coverage)]
 
@@ -127,7 +74,7 @@ def test_a_garment_that_fills_the_picture_is_not_to_be_shown_whole():
 
 def drawing(line: int) -> Image.Image:
     """The outline of a dress with pleats, on paper."""
-    paper = job_queue()
+    paper = studio()
     draw = ImageDraw.Draw(paper)
     draw.line([(210, 100), (310, 100), (290, 260), (370, 560), (150, 560), (230, 260), (210, 100)], (30, 30, 30), line)
     for x in range(180, 350, 14):
@@ -151,15 +98,15 @@ def test_a_drawing_is_told_from_a_photo(line):
 
 
 def test_pale_cloth_before_a_pale_ground_is_no_drawing():
-    dress = np.asarray(job_queue()) - (8 * (filled() > 0)).astype(np.uint8)[..., None]
+    dress = np.asarray(studio()) - (8 * (filled() > 0)).astype(np.uint8)[..., None]
     assert with_geometry(Image.fromarray(dress), filled()) == []
 
 
 def test_people_who_stand_close_are_several():
-    pair = person(person(job_queue(), at=(190, 60)), at=(320, 70), dress=(150, 40, 60))
+    pair = person(person(studio(), at=(190, 60)), at=(320, 70), dress=(150, 40, 60))
     assert with_geometry(pair, seen_in(pair)) == ["several"]
-    assert with_geometry(person(job_queue()), seen_in(person(job_queue()))) == []
-    straps = job_queue()
+    assert with_geometry(person(studio()), seen_in(person(studio()))) == []
+    straps = studio()
     draw = ImageDraw.Draw(straps)
     draw.polygon([(180, 180), (330, 180), (380, 560), (130, 560)], fill=SKIN)
     for x in (200, 310):
@@ -183,7 +130,7 @@ def soft(coverage: np.ndarray) -> np.ndarray:
 
 
 def test_a_model_that_does_not_see_the_edges_says_so():
-    dressed, coverage = person(carpet()), soft(seen_in(person(job_queue())))
+    dressed, coverage = person(carpet()), soft(seen_in(person(studio())))
     (advice,) = advise(dressed, WIDTH, HEIGHT, Crop(), coverage)
     assert (advice.key, advice.remedy) == ("unclear", "clean-background")
     clean, _ = remedy("clean-background", dressed, WIDTH, HEIGHT, Crop(), coverage)
@@ -207,7 +154,7 @@ def test_a_cut_out_is_a_good_photo(shipped, tmp_path):
 
 
 def test_a_good_photo_gets_no_advice():
-    assert keys(person(job_queue())) == []
+    assert keys(person(studio())) == []
 
 
 def test_every_sentence_is_one_plain_sentence():
@@ -217,14 +164,14 @@ def test_every_sentence_is_one_plain_sentence():
 
 
 def test_too_small_says_how_small():
-    small = person(job_queue()).resize((144, 180))
+    small = person(studio()).resize((144, 180))
     (advice,) = advise(small, WIDTH, HEIGHT, Crop())
     assert advice.kind == "too-small" and advice.remedy is None
     assert "Only 144 x 180 pixels" in advice.sentence() and "256 x 320" in advice.sentence()
 
 
 def test_too_small_because_of_the_zoom_is_undone():
-    photo = person(job_queue())
+    photo = person(studio())
     assert remedy_of(photo, "too-small", Crop(4)) == "zoom-out"
     same, crop = remedy("zoom-out", photo, WIDTH, HEIGHT, Crop(4, 0.5, -0.5))
     assert same is photo and crop == Crop(2.0, 0.5, -0.5)
@@ -233,17 +180,17 @@ def test_too_small_because_of_the_zoom_is_undone():
 
 @pytest.mark.parametrize("dress", [TEAL, (200, 200, 205)], ids=["teal", "pale"])
 def test_blurry(dress):
-    blurred = person(job_queue(), dress=dress).filter(ImageFilter.GaussianBlur(4))
+    blurred = person(studio(), dress=dress).filter(ImageFilter.GaussianBlur(4))
     assert keys(blurred) == ["blurry"] and remedy_of(blurred, "blurry") == "sharpen"
 
 
 def test_blur_that_the_clip_cannot_show_is_not_mentioned():
-    photo = person(job_queue(2048, 2560), at=(1024, 240), tall=2080)
+    photo = person(studio(2048, 2560), at=(1024, 240), tall=2080)
     assert keys(photo.filter(ImageFilter.GaussianBlur(7))) == []
 
 
 def test_sharpening_comes_closer_to_the_sharp_photo():
-    photo = person(job_queue())
+    photo = person(studio())
     blurred = photo.filter(ImageFilter.GaussianBlur(3))
     sharpened, crop = remedy("sharpen", blurred, WIDTH, HEIGHT, Crop())
     truth, before, after = (np.asarray(image, float) for image in (photo, blurred, sharpened))
@@ -252,7 +199,7 @@ def test_sharpening_comes_closer_to_the_sharp_photo():
 
 
 def test_too_dark_and_brightened():
-    dark = person(job_queue()).point(lambda level: level * 0.2)
+    dark = person(studio()).point(lambda level: level * 0.2)
     assert keys(dark) == ["too-dark"]
     bright, _ = remedy("brighten", dark, WIDTH, HEIGHT, Crop())
     assert "too-dark" not in keys(bright)
@@ -267,17 +214,17 @@ def test_nothing_to_see(colour):
 
 
 def test_a_crop_beside_the_garment_shows_nothing():
-    wide = person(job_queue(1600, 640), at=(1300, 60))
+    wide = person(studio(1600, 640), at=(1300, 60))
     assert keys(wide, Crop(across=-1)) == ["no-garment"]
 
 
 @pytest.mark.parametrize(
     "photo, crop",
     [
-        (person(job_queue(900, 640), at=(160, 60)), Crop()),
-        (person(job_queue(512, 1000), at=(256, 30), tall=600), Crop()),
-        (person(job_queue()), Crop(2)),
-        (person(job_queue()), Crop(1.2, down=-1)),
+        (person(studio(900, 640), at=(160, 60)), Crop()),
+        (person(studio(512, 1000), at=(256, 30), tall=600), Crop()),
+        (person(studio()), Crop(2)),
+        (person(studio()), Crop(1.2, down=-1)),
     ],
     ids=["beside", "above", "zoomed", "moved"],
 )
@@ -293,7 +240,7 @@ def test_what_the_crop_hides_is_shown_by_one_tap(photo, crop):
 
 
 def test_show_all_zooms_out_beyond_the_photo():
-    skirt = job_queue(640, 400)
+    skirt = studio(640, 400)
     ImageDraw.Draw(skirt).polygon([(150, 60), (490, 60), (600, 340), (40, 340)], fill=TEAL)
     _, crop = remedy("show-all", skirt, WIDTH, HEIGHT, Crop())
     assert crop.zoom < 0.6
@@ -304,9 +251,9 @@ def test_show_all_zooms_out_beyond_the_photo():
 @pytest.mark.parametrize(
     "photo, key",
     [
-        (person(job_queue(), tall=1000), "ends-below"),
-        (person(job_queue(), tall=640), "ends-below"),
-        (person(job_queue(), at=(256, -120), tall=700), "ends-above"),
+        (person(studio(), tall=1000), "ends-below"),
+        (person(studio(), tall=640), "ends-below"),
+        (person(studio(), at=(256, -120), tall=700), "ends-above"),
     ],
     ids=["waist", "ankles", "head"],
 )
@@ -315,91 +262,15 @@ def test_what_the_photo_itself_cuts_off_cannot_be_shown(photo, key):
     assert (advice.kind, advice.key, advice.remedy) == ("cut-off", key, None)
 
 
-def test_busy_background_is_cleaned():
-    photo = person(carpet())
-    assert remedy_of(photo, "busy-background") == "clean-background"
-    clean, _ = remedy("clean-background", photo, WIDTH, HEIGHT, Crop())
-    assert keys(clean) == [] and clean.size == photo.size
-    pixels = np.asarray(clean).astype(int)
-    assert (pixels[:40] == background.BACKDROP).all() and (pixels[:, :60] == background.BACKDROP).all()
-    np.testing.assert_allclose(clean.getpixel((256, 240)), photo.getpixel((256, 240)), atol=1)
-
-
-def test_the_old_background_leaves_no_seam():
-    """Red ground, white afterwards: along the dress there is neither red nor a mixture with it, nor between the legs."""
-    photo = np.asarray(person(Image.new("RGB", (512, 640), (200, 20, 30)))).astype(float)
-    photo += np.random.default_rng(0).normal(0, 6, photo.shape)  # a camera's noise
-    clean = clean_background(Image.fromarray(photo.clip(0, 255).astype(np.uint8)))
-    skirt = np.asarray(clean).astype(int)[330:425, 150:362]
-    assert (skirt[..., 0] - skirt[..., 1]).max() < 45
-    light = skirt.sum(axis=-1)
-    assert ((light > 400) & (light < 700)).mean() > 0.06, "the edge is soft"
-    assert clean.getpixel((256, 520)) == (background.BACKDROP,) * 3
-
-
-def test_what_a_model_with_geometry_sees_is_cut_out():
-    """White before near white: colour alone would leave arms and legs."""
-    shirt = person(job_queue(), dress=(252, 252, 250))
-    mask = seen_in(person(job_queue()))
-    with pytest.raises(ValueError, match="The background was left as it is"):
-        clean_background(shirt)
-    clean = clean_background(shirt, cv2.resize(mask, (128, 160), interpolation=cv2.INTER_AREA))
-    assert matting_in_use(mask) == "geometry"
-    pixels, inside = np.asarray(clean).astype(int), cv2.erode(mask, np.ones((13, 13))) > 0
-    np.testing.assert_allclose(pixels[inside], np.asarray(shirt)[inside], atol=1)
-    outside = cv2.dilate(mask, np.ones((25, 25))) == 0
-    assert np.ptp(pixels[outside]) == 0
-    with pytest.raises(ValueError, match="covers 2% of the photo"):
-        clean_background(shirt, covered((200, 200, 280, 280)))
-
-
-def test_a_white_garment_stands_before_grey():
-    dress = Image.new("RGB", (512, 640), (60, 110, 60))
-    ImageDraw.Draw(dress).polygon([(190, 120), (320, 120), (400, 540), (110, 540)], fill=(248, 248, 246))
-    assert clean_background(dress).getpixel((10, 10)) == (background.DARKER_BACKDROP,) * 3
-
-
-def test_a_large_photo_keeps_its_size_and_its_detail():
-    photo = person(carpet(1536, 1920), at=(768, 180), tall=1560)
-    clean = clean_background(photo)
-    assert clean.size == photo.size
-    inside = np.s_[560:900, 720:810]
-    np.testing.assert_array_equal(np.asarray(clean)[inside], np.asarray(photo)[inside])
-
-
-def close_up() -> Image.Image:
-    """A sweater with a large print that fills most of the photo: where it ends cannot be told by colour."""
-    photo = Image.new("RGB", (512, 640), (190, 160, 120))
-    ImageDraw.Draw(photo).rectangle((66, 60, 446, 640), fill=(60, 65, 80))
-    ImageDraw.Draw(photo).rectangle((166, 200, 346, 440), fill=(180, 190, 220))
-    noise = np.random.default_rng(0).normal(0, 5, (640, 512, 3))
-    return Image.fromarray((np.asarray(photo) + noise).clip(0, 255).astype(np.uint8))
-
-
-@pytest.mark.parametrize("photo", [carpet(), job_queue(), close_up()], ids=["carpet", "empty", "close-up"])
-def test_what_cannot_be_cut_out_is_left_alone(photo):
-    with pytest.raises(ValueError, match="The background was left as it is, because .*; choose a photo"):
-        clean_background(photo)
-
-
-def test_a_figure_far_away_is_left_alone():
-    with pytest.raises(ValueError, match="covers 4% of the photo"):
-        clean_background(person(job_queue(), at=(256, 190), tall=250))
-
-
-def test_a_remedy_that_would_be_refused_is_not_offered():
-    assert remedy_of(carpet(), "busy-background") is None
-
-
 def test_a_plain_coloured_ground_is_not_busy():
     assert keys(person(Image.new("RGB", (512, 640), (190, 40, 70)))) == []
 
 
 def test_someone_lying_in_a_wide_photo():
-    lying = person(job_queue()).rotate(90, expand=True)
+    lying = person(studio()).rotate(90, expand=True)
     (advice,) = advise(lying, WIDTH, HEIGHT, Crop())
     assert (advice.key, advice.remedy) == ("sideways", "show-all")
-    assert keys(person(job_queue(900, 640), at=(450, 60))) == [], "standing in a wide photo is well"
+    assert keys(person(studio(900, 640), at=(450, 60))) == [], "standing in a wide photo is well"
 
 
 def test_at_most_two_and_the_most_important_first():
@@ -409,43 +280,18 @@ def test_at_most_two_and_the_most_important_first():
 
 def test_unknown_remedy_and_impossible_crop():
     with pytest.raises(ValueError, match="`name` must be show-all, .* got 'iron'"):
-        remedy("iron", job_queue(), WIDTH, HEIGHT, Crop())
+        remedy("iron", studio(), WIDTH, HEIGHT, Crop())
     for call in (advise, lambda *rest: remedy("sharpen", *rest)):
         with pytest.raises(ValueError, match="`zoom` must be"):
-            call(job_queue(), WIDTH, HEIGHT, Crop(9))
+            call(studio(), WIDTH, HEIGHT, Crop(9))
 
 
 def test_a_phone_photo_takes_no_time():
-    photo = person(job_queue()).resize((3000, 4000))
+    photo = person(studio()).resize((3000, 4000))
     start = time.thread_time()  # this thread's own work, whatever else the machine does
     for _ in range(3):
         advise(photo, WIDTH, HEIGHT, Crop())
     assert (time.thread_time() - start) / 3 < 0.12  # 0.03 where nothing else runs
-
-
-def test_grabcut_is_in_use_where_no_weights_lie():
-    assert matting_in_use() == "OpenCV GrabCut"
-
-
-def test_a_matting_network_is_used_if_it_is_here(tmp_path, monkeypatch):
-    """rembg's own code with a network of one layer that takes the brightest channel for the garment."""
-    pytest.importorskip("rembg")
-    onnx = pytest.importorskip("onnx")
-    number = onnx.TensorProto.FLOAT
-    network = onnx.helper.make_graph(
-        [onnx.helper.make_node("ReduceMax", ["photo"], ["mask"], axes=[1], keepdims=1)],
-        "brightest",
-        [onnx.helper.make_tensor_value_info("photo", number, [1, 3, 320, 320])],
-        [onnx.helper.make_tensor_value_info("mask", number, [1, 1, 320, 320])],
-    )
-    model = onnx.helper.make_model(network, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
-    onnx.save(model, tmp_path / "u2netp.onnx")
-    assert matting_in_use() == "rembg u2netp"
-    photo = Image.new("RGB", (300, 400), (20, 20, 20))
-    photo.paste((200, 40, 40), (80, 60, 220, 380))
-    clean = clean_background(photo)
-    assert min(clean.getpixel((10, 10))) > 235
-    np.testing.assert_allclose(clean.getpixel((150, 200)), (200, 40, 40), atol=25)
 
 
 def test_a_strip_of_which_the_crop_shows_less_than_a_pixel_is_judged_all_the_same():

@@ -198,7 +198,7 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(pipeline, trained, t
 
 
 def test_a_run_is_not_resumed_as_another_one(pipeline, trained):
-    with pytest.raises(ValueError, match="`sampling_steps` must stay 1 to go on with the run in"):
+    with pytest.raises(ValueError, match="`sampling_steps` must stay 1 to continue the run in"):
         decoder.main(config(pipeline, trained[0], steps=4, sampling_steps=2))
 
 

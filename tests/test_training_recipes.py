@@ -103,7 +103,7 @@ def test_sizes_come_from_the_weights_to_go_on_from(tmp_path):
         ValueError, match="`block_channels` must be .*8, 16.*, as in the weights .* got .*16, 16.*leave it out"
     ):
         make_config(latents="l", start=str(tmp_path), block_channels=[16, 16])
-    with pytest.raises(ValueError, match=r"`latents` must be \[4, 12, 8\] to go on from .* got \[4, 16, 8\]"):
+    with pytest.raises(ValueError, match=r"`latents` must be \[4, 12, 8\] to continue from .* got \[4, 16, 8\]"):
         build_denoiser(config, 4, (16, 8), 32)
     with pytest.raises(ValueError, match="pictures of 32 pixels .* got 96"):
         build_denoiser(config, 4, (12, 8), 96)
@@ -141,5 +141,5 @@ def test_a_run_is_not_resumed_as_another_one(tmp_path):
     check_settings(tmp_path, {"seed": 1}, ["seed"])  # from before settings were saved
     (tmp_path / "settings.json").write_text(json.dumps({"seed": 0}))
     check_settings(tmp_path, {"seed": 0, "motion": True}, ["seed", "motion"])
-    with pytest.raises(ValueError, match="`seed` must stay 0 to go on with the run in .*, got 1; .* another `--out`"):
+    with pytest.raises(ValueError, match="`seed` must stay 0 to continue the run in .*, got 1; .* another `--out`"):
         denoiser.main(make_config(**training.tiny_settings(tmp_path, latents="never/read", seed=1)))

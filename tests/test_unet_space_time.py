@@ -4,7 +4,7 @@ from diffusers import PyramidAttentionBroadcastConfig
 from torch import nn
 
 from fashionflow import SpaceTimeUNet
-from fashionflow.models.unet_space_time import FeedForward, PseudoConv3d, RelativePositionBias, SpaceTimeAttention
+from fashionflow.models.layers import FeedForward, PseudoConv3d, RelativePositionBias, SpaceTimeAttention
 
 from . import tiny
 

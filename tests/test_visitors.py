@@ -9,8 +9,8 @@ import psutil
 import pytest
 from PIL import Image
 
+from fashionflow.generation.events import Segment, Step
 from fashionflow.generation.queue import JobQueue
-from fashionflow.generation.request import Segment, Step
 from fashionflow.video.io import read_frames
 
 from . import tiny

@@ -1,4 +1,4 @@
-"""The warp: bodies whose turned picture is known exactly, then a rendered figure."""
+"""The warp of a figure that turns: bodies whose turned picture is known exactly, then a rendered figure."""
 
 import math
 import os
@@ -11,110 +11,17 @@ import torch
 import torch.nn.functional as F
 
 from fashionflow.models.geometry import PhotoGeometry
-from fashionflow.pipelines.motions import rows
-from fashionflow.pipelines.photo_layers import PhotoLayers, beyond, closed, take_apart
-from fashionflow.pipelines.warp import (
-    CAMERA,
-    CAMERA_WIDTH,
-    STRETCHED,
-    STRIDE,
-    WALKING_DISTANCE,
-    WarpedFrames,
-    turn_and_size,
-    warp,
-)
+from fashionflow.pipelines.photo_layers import beyond, closed, take_apart
+from fashionflow.pipelines.warp import STRETCHED, warp
+
+from .bodies import HEIGHT, WIDTH, box, colours_in, ellipsoid, inside, layers_of, turned
 
 
 MISSING = [name for name in ("anny", "moderngl") if find_spec(name) is None]
 needs_packages = pytest.mark.skipif(
     bool(MISSING) and not os.environ.get("CI"), reason=f"not installed: {', '.join(MISSING)} (the extra `synthesis`)"
 )
-HEIGHT, WIDTH = 96, 64
 EVERY_SIDE = tuple(range(0, 360, 15))
-
-
-def turned(*yaws: float, walked: float = 0.0) -> torch.Tensor:
-    """Motion rows for turns by so many degrees, one a frame, after `walked` metres."""
-    return rows(np.array([0.0, *yaws]), np.array([0.0, *[walked] * len(yaws)]))[1:]
-
-
-def flat(value: float, size: tuple[int, int] = (HEIGHT, WIDTH)) -> torch.Tensor:
-    return torch.full(size, value)
-
-
-def layers_of(
-    coverage: torch.Tensor,
-    front: torch.Tensor | float = 4.0,
-    back: torch.Tensor | float = -4.0,
-    axis: float | None = None,
-    front_colours: torch.Tensor | None = None,
-    back_colours: torch.Tensor | None = None,
-) -> PhotoLayers:
-    """Layers with a green front, a blue back and a black background, unless other colours are given."""
-    height, width = coverage.shape
-    colour = lambda *rgb: torch.tensor(rgb)[:, None, None].expand(3, height, width).clone()  # noqa: E731
-    front, back = (
-        value if isinstance(value, torch.Tensor) else flat(value, (height, width)) for value in (front, back)
-    )
-    return PhotoLayers(
-        front_colours=colour(0.1, 0.9, 0.1) if front_colours is None else front_colours,
-        back_colours=colour(0.1, 0.1, 0.9) if back_colours is None else back_colours,
-        coverage=coverage,
-        front=front,
-        back=back,
-        background=torch.zeros(3, height, width),
-        background_known=(coverage == 0).float(),
-        axis=width / 2 if axis is None else axis,
-    )
-
-
-def box(top: int, bottom: int, left: int, right: int, size: tuple[int, int] = (HEIGHT, WIDTH)) -> torch.Tensor:
-    coverage = torch.zeros(size)
-    coverage[top:bottom, left:right] = 1
-    return coverage
-
-
-def paint(angle: torch.Tensor, height: torch.Tensor) -> torch.Tensor:
-    """Colours of a body by the direction that its surface faces, radians, and by the row, [3, H, W]: soft vertical stripes."""
-    waves = [torch.sin(4 * angle), torch.cos(3 * angle + 1), torch.sin(angle + height / 9)]
-    return 0.5 + 0.35 * torch.stack(waves)
-
-
-def ellipsoid(
-    yaw: float = 0.0, size: tuple[int, int] = (HEIGHT, WIDTH), axis: float | None = None, radius: float = 0.36
-) -> PhotoLayers:
-    """A painted ellipsoid, a circle from above, turned by `yaw` degrees, as the camera of the warp sees it exactly.
-
-    Args:
-        axis: column of its middle, pixels; the picture's middle by default.
-        radius: its largest, as a share of the width.
-    """
-    height, width = size
-    axis = width / 2 if axis is None else axis
-    camera = CAMERA * width / CAMERA_WIDTH
-    row = (torch.arange(height) + 0.5 - height / 2)[:, None].double()
-    column = (torch.arange(width) + 0.5 - axis).double()
-    around = (radius * width) ** 2 * (1 - (row / (0.45 * height)) ** 2).clamp(min=0)  # square of the radius, [H, 1]
-    # Where the line of sight, x = column * (1 - z / camera), meets the circle x**2 + z**2 = around.
-    a, b, c = column**2 / camera**2 + 1, -(column**2) / camera, column**2 - around
-    root = b**2 - a * c
-    there = (root > 0) & (around > 0)
-    depths = [(-b + side * root.clamp(min=0).sqrt()) / a for side in (1, -1)]
-    colours = [
-        paint(torch.atan2(column * (1 - z / camera), z) - math.radians(yaw), row + 0 * z).float() for z in depths
-    ]
-    return layers_of(there.float(), *(z.float() for z in depths), axis, *colours)
-
-
-def inside(layers: PhotoLayers, margin: int) -> torch.Tensor:
-    """Pixels of the figure that are further than `margin` from its outline, bool [H, W]."""
-    size = 2 * margin + 1
-    return -F.max_pool2d(-layers.coverage[None], size, stride=1, padding=margin)[0] > 0.99
-
-
-def colours_in(frames: WarpedFrames, index: int, row: int) -> str:
-    """One letter for each pixel of a row: r, g or b for the strongest colour, . for the black background."""
-    return "".join("." if max(p) < 0.25 else "rgb"[int(np.argmax(p))] for p in frames.pixels[index, :, row].T.tolist())
 
 
 @pytest.mark.parametrize("axis", [32.0, 20.5, 43.25])
@@ -360,69 +267,6 @@ def test_at_the_photo_s_own_edge_a_figure_goes_on(coverage):
         assert frames.pixels[0, 1][frames.outline[0, 0] > 0.99].min() > 0.89
 
 
-def person() -> torch.Tensor:
-    """A head, a trunk and two legs from row 20 on, the feet in row 259 of 320."""
-    size = (320, 256)
-    parts = [box(20, 60, 114, 142, size), box(60, 150, 90, 166, size)]
-    return torch.stack([*parts, box(150, 260, 90, 120, size), box(150, 260, 136, 166, size)]).amax(0)
-
-
-def test_rows_become_a_turn_and_a_size():
-    angle, size = turn_and_size(torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 0.5], [0.0, 0.0, 0.0], [0.0, -1.0, 100.0]]))
-    torch.testing.assert_close(angle, torch.tensor([0, math.pi / 2, 0, math.pi]))
-    assert size[0] == 1 and size[1].item() == pytest.approx(WALKING_DISTANCE / (WALKING_DISTANCE - 0.5))
-    assert size[2] == 1 and size[3].isfinite()
-
-
-def test_a_walk_makes_the_figure_larger_round_its_face():
-    coverage = person()
-    before, after = (warp(layers_of(coverage), turned(0, walked=way)).outline[0, 0] for way in (0.0, STRIDE))
-    factor = WALKING_DISTANCE / (WALKING_DISTANCE - STRIDE)
-    assert after[25:120].sum(1).median() == pytest.approx(factor * before[25:120].sum(1).median().item(), abs=4)
-    tops = [torch.nonzero(outline.amax(1) > 0.5)[0].item() for outline in (before, after)]
-    assert abs(tops[0] - tops[1]) < 8
-
-
-def test_a_walk_lifts_one_foot_in_turn_and_the_body_goes_over_the_other():
-    coverage, column = person(), torch.arange(256) + 0.5
-    lowest, aside = {}, {}
-    for share in (0.3, 0.8):
-        walked = share * STRIDE
-        outline = warp(layers_of(coverage), turned(0, walked=walked)).outline[0, 0]
-        factor = WALKING_DISTANCE / (WALKING_DISTANCE - walked)
-        places = (round(128 + side * 23 * factor) for side in (-1, 1))
-        lowest[share] = [torch.nonzero(outline[:, place] > 0.5).max().item() for place in places]
-        head = outline[26:50]
-        aside[share] = ((head.sum(0) * column).sum() / head.sum()).item() - 128
-    (left, right), (left_later, right_later) = lowest[0.3], lowest[0.8]
-    assert right < left - 3 and left_later < right_later - 3  # higher rows have smaller numbers
-    assert aside[0.3] < -0.5 and aside[0.8] > 0.5
-
-
-def test_a_walk_begins_where_the_figure_stands():
-    layers = layers_of(person(), front_colours=torch.rand(3, 320, 256, generator=torch.Generator().manual_seed(0)))
-    standing, begun = warp(layers, torch.cat([turned(20), turned(20, walked=2e-4)])).pixels
-    assert (standing - begun).abs().mean() < 0.004
-
-
-def test_a_figure_without_feet_lifts_none():
-    coverage = box(20, 320, 90, 166, (320, 256))
-    colours = torch.linspace(0, 1, 320)[None, :, None].expand(3, 320, 256).contiguous()
-    layers = layers_of(coverage, front_colours=colours)
-    pixels = warp(layers, turned(0, walked=0.3 * STRIDE)).pixels[0, 0]
-    assert (pixels[200:, 110] - pixels[200:, 146]).abs().max() < 1e-3
-    layers.coverage[300:] = 0  # now its feet are in the picture
-    pixels = warp(layers, turned(0, walked=0.3 * STRIDE)).pixels[0, 0]
-    assert (pixels[200:280, 110] - pixels[200:280, 146]).abs().max() > 0.01
-
-
-def test_a_walk_backwards_makes_the_figure_smaller():
-    coverage = person()
-    away = warp(layers_of(coverage), turned(0, walked=-1.5)).outline[0]
-    smaller = WALKING_DISTANCE / (WALKING_DISTANCE + 1.5)
-    assert away.sum() == pytest.approx(coverage.sum().item() * smaller**2, rel=0.05)
-
-
 def test_layers_can_be_moved_to_another_device():
     layers = ellipsoid()
     moved = layers.to("meta")
@@ -456,15 +300,15 @@ def rendered():
     from fashionflow.training.synthesis.runway import RunwayStudio
 
     try:
-        job_queue = RunwayStudio((160, 128))
+        studio = RunwayStudio((160, 128))
     except SynthesisError as error:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(error))
-    take = job_queue._take(6, num_frames=2, frame_rate=8.0)
+    take = studio._take(6, num_frames=2, frame_rate=8.0)
     pose, start = take.posing.at(0.0), float(take.yaw[0])
     seen = {}
-    with job_queue._scene(take) as scene:
+    with studio._scene(take) as scene:
         for yaw in (0, 20, 40, -40):
             posed = take.stage.pose(pose, take.cloth, 0, start + yaw, 0.0)
             picture, front, back = scene.draw_layers(*posed)

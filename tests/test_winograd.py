@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from fashionflow.models import winograd
-from fashionflow.models.unet_space_time import GroupNormSiLU, PseudoConv3d
+from fashionflow.models.layers import GroupNormSiLU, PseudoConv3d
 from fashionflow.runtime.acceleration import PLAIN, Switches, prepare
 
 

@@ -1,11 +1,11 @@
-"""How good clips are, beside the still photo, the autoencoder's best and the truth.
+"""Scores clips, and compares them with the still photo, the autoencoder's best and the true clips.
 
     python -m fashionflow.evaluation.sample runway/clips runs/samples --model models/mine
     python -m fashionflow.evaluation runs/samples --out runs/scores
 
-Prints one table; the folder also gets it as `scores.json`, and as `index.html` with plots and strips of frames to look at.
-Clips without true ones (`sample --photos`) get the metrics that need none. The learned metrics want weights:
-`python -m fashionflow.evaluation.weights` fetches them once, 290 MB.
+Prints one table, and writes it into the folder as `scores.json` and as `index.html` with plots and strips of frames. Clips without true
+clips (`sample --photos`) get only the metrics that need none. The learned metrics need weights:
+`python -m fashionflow.evaluation.weights` downloads them once, 290 MB.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> None:
         comparison = compare(args.clips, args.reference, args.limit)
         out.mkdir(parents=True, exist_ok=True)
         scores = score(comparison, names)
-        print(text_table(scores, comparison))  # first, so that a full disk does not cost the scores
+        print(text_table(scores, comparison))  # printed first, so that a full disk does not lose the scores
         write_json(out / "scores.json", scores, comparison)
         write_page(out / "index.html", scores, comparison)
     except ValueError as error:

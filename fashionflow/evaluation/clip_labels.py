@@ -1,4 +1,4 @@
-"""What is known of a folder of clips besides its pictures: which clips are held out for testing, and how the body moves in each.
+"""The labels of a folder of clips: which clips are held out for testing, and how the body moves in each clip.
 
 Shape letters used in this file:
     F frames
@@ -16,10 +16,10 @@ WALK = "walk"
 
 
 def is_held_out(clip: Path | str) -> bool:
-    """Whether a clip is of the test set, which is never trained on.
+    """Whether a clip belongs to the held-out test set, which is never used for training.
 
-    A folder called `test` or `train` that it lies in says so (the layout of the paper's videos). Elsewhere the test set are
-    the clips whose seed, which is their file name, ends in 7.
+    If the clip's folder is called `test` or `train`, that name decides (the layout of the paper's videos). Otherwise the test set
+    consists of the clips whose seed, which is their file name, ends in 7.
     """
     path = Path(clip)
     return path.parent.name == "test" or (path.parent.name != "train" and path.stem.endswith("7"))
@@ -44,10 +44,10 @@ def read_labels(folder: Path) -> dict[str, dict]:
 def walked_distance(label: dict, num_frames: int) -> np.ndarray:
     """Metres walked towards the camera at each frame, [F].
 
-    Labels of before `distance` name the motion only, and a walk in them is an even one.
+    Older labels without `distance` contain only the motion. A walk with such a label has constant speed.
 
     Raises:
-        ValueError: if `distance` has not one number a frame.
+        ValueError: if `distance` does not have one number per frame.
     """
     if "distance" not in label:
         return np.linspace(0, LONGEST_WALK, num_frames) * (label["motion"] == WALK)

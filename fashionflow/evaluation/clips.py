@@ -1,4 +1,5 @@
-"""Folders of clips to compare: what belongs together, and whether it can be compared at all, before anything is computed."""
+"""Folders of clips to compare: finds the files that belong together, and checks that they can be compared before any metric is
+computed."""
 
 import json
 from collections.abc import Sequence
@@ -17,14 +18,14 @@ BASELINES = ("still", "autoencoder")
 
 @dataclass(frozen=True)
 class Comparison:
-    """Clips to judge, and what stands beside them.
+    """The clips to judge, and the clips that they are compared with.
 
     Args:
-        names: of the clips, in order.
-        columns: the folder of each column of the table, the judged clips first; None for a photo repeated, which needs none.
-        reference: the folder of the true clips, if there is truth.
-        yaw: the angles that were asked for by clip name, degrees [F]; empty without labels.
-        settings: how the judged clips were made, if their folder says so.
+        names: the names of the clips, in order.
+        columns: the folder of each column of the table, the judged clips first; None for the repeated photo, which needs no folder.
+        reference: the folder of the true clips, if there are any.
+        yaw: the requested angles by clip name, degrees [F]; empty without labels.
+        settings: how the judged clips were made, if their folder contains this.
     """
 
     names: tuple[str, ...]
@@ -47,16 +48,16 @@ class Comparison:
 
 
 def compare(clips: Path, reference: Path | None = None, limit: int = 0) -> Comparison:
-    """Finds the partners of a folder's clips and reads every file once.
+    """Finds the clips that belong to a folder's clips, and reads every file once.
 
     Args:
-        clips: the clips to judge, as `fashionflow.evaluation.sample` or anything else wrote them.
-        reference: the true clips, of the same names, sizes and lengths; by default `truth` in the folder, if that is there.
-        limit: clips to judge; 0 for all.
+        clips: the clips to judge, written by `fashionflow.evaluation.sample` or any other program.
+        reference: the true clips, with the same names, sizes and lengths; by default the folder `truth` in `clips`, if it exists.
+        limit: how many clips to judge; 0 for all.
 
     Raises:
-        ValueError: if there are no clips, or one has no partner, another size or length, not one angle a frame, or cannot
-            be read.
+        ValueError: if there are no clips, or if a clip has no partner of the same name, size and length, does not have one angle per
+            frame, or cannot be read.
     """
     if limit < 0:
         raise ValueError(f"`limit` must be 0, for all clips, or above, got {limit}.")
@@ -77,7 +78,7 @@ def compare(clips: Path, reference: Path | None = None, limit: int = 0) -> Compa
     for folder in folders[1:]:
         if missing := [name for name in names if not (folder / f"{name}.mp4").is_file()]:
             raise ValueError(
-                f"Every clip needs a partner of its name in {str(folder)!r}, and {_some(missing)} {_have(missing)} none; finish "
+                f"Every clip needs a clip of the same name in {str(folder)!r}, and {_some(missing)} {_have(missing)} none; finish "
                 "sampling, or name the folder of the true clips."
             )
     lengths = _check_shapes(names, folders)
@@ -100,7 +101,7 @@ def _names(folder: Path, argument: str) -> list[str]:
 
 
 def _check_shapes(names: Sequence[str], folders: Sequence[Path]) -> dict[str, int]:
-    """How many frames each clip has, if they are the same in all folders."""
+    """The number of frames of each clip, after a check that its shape is the same in all folders."""
     lengths = {}
     for name in tqdm(names, desc="looking at the clips", leave=False):
         shapes = {folder: read_frames(folder / f"{name}.mp4").shape for folder in folders}
@@ -112,47 +113,49 @@ def _check_shapes(names: Sequence[str], folders: Sequence[Path]) -> dict[str, in
             if shape != judged:
                 raise ValueError(
                     f"{name}.mp4 has {_shape(judged)} in {str(folders[0])!r} and {_shape(shape)} in {str(folder)!r}; clips "
-                    "compare only frame by frame, and fashionflow.evaluation.sample writes true clips that fit."
+                    "are compared frame by frame, and fashionflow.evaluation.sample writes true clips that fit."
                 )
     return lengths
 
 
 def read_settings(path: Path) -> dict:
-    """What the folder says of its clips; nothing if it says nothing."""
+    """The settings that a folder's clips were made with; empty if there is no such file."""
     if not path.is_file():
         return {}
     try:
-        settings = json.loads(path.read_text())
+        settings = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         settings = None
     if not isinstance(settings, dict):
-        raise ValueError(f"{str(path)!r} must hold one JSON object, how the clips were made; repair or remove it.")
+        raise ValueError(
+            f"{str(path)!r} must hold one JSON object that says how the clips were made; repair or remove it."
+        )
     return settings
 
 
 def _read_yaw(lengths: dict[str, int], folders: Sequence[Path]) -> dict[str, np.ndarray]:
-    """The angles of the first folder that has labels, or of the folder it lies in, as the runway set has them.
+    """The angles from the first folder with labels, which may also be in its parent folder, as in the runway set.
 
     Args:
-        lengths: how many frames each clip has, by name.
-        folders: where to look.
+        lengths: the number of frames of each clip, by name.
+        folders: the folders to search.
     """
     for path in (place / "labels.jsonl" for folder in folders for place in (folder, folder.parent)):
         if not path.is_file():
             continue
         try:
-            labels = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+            labels = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
             yaw = {label["name"]: np.array(label["yaw"], dtype=np.float64) for label in labels}
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
-                f"{str(path)!r} must hold one JSON object with `name` and `yaw` a line ({error})."
+                f"{str(path)!r} must hold one JSON object with `name` and `yaw` on each line ({error})."
             ) from error
         if not all(name in yaw for name in lengths):
             continue
         for name, length in lengths.items():
             if yaw[name].shape != (length,):
                 raise ValueError(
-                    f"{str(path)!r} must give {name}.mp4 an angle a frame, and it gives {yaw[name].size} for {length} frames."
+                    f"{str(path)!r} must give {name}.mp4 one angle per frame, and it gives {yaw[name].size} for {length} frames."
                 )
         return {name: yaw[name] for name in lengths}
     return {}

@@ -1,4 +1,4 @@
-"""Does the garment keep its colour? Measured in CIE Delta E 2000, where 1 is the smallest difference that people see.
+"""Measures whether the garment keeps its colour, in CIE Delta E 2000, where 1 is the smallest difference that people see.
 
 Frames are uint8 RGB, [height, width, 3].
 """
@@ -11,8 +11,8 @@ from .extras import optional
 def garment_region(frame: np.ndarray) -> np.ndarray:
     """Where the upper garment is in a studio picture, bool [height, width].
 
-    The body is what differs from the background (taken from the picture's left and right borders, row by row); the garment
-    is the middle half of the body's width, between 22 and 45 % of its height: under the neckline and above the hands.
+    The body consists of the pixels that differ from the background (taken from the picture's left and right borders, row by row); the
+    garment is the middle half of the body's width, between 22 and 45 % of its height: under the neckline and above the hands.
     """
     picture = frame.astype(np.float32)
     background = np.concatenate([picture[:, :6], picture[:, -6:]], axis=1).mean(1, keepdims=True)  # [height, 1, 3]
@@ -29,18 +29,18 @@ def garment_region(frame: np.ndarray) -> np.ndarray:
 
 
 def garment_colour(frame: np.ndarray) -> np.ndarray:
-    """The median colour of the garment in CIE Lab, [3]; not a number where no garment is found."""
+    """The median colour of the garment in CIE Lab, [3]; NaN if no garment is found."""
     pixels = frame[garment_region(frame)]  # [N, 3]
     return np.median(_lab(pixels), axis=0) if len(pixels) else np.full(3, np.nan)
 
 
 def colour_difference(frame: np.ndarray, reference: np.ndarray) -> float:
-    """Delta E between the median garment colours of two frames; not a number where one shows no garment."""
+    """Delta E between the median garment colours of two frames; NaN if one of them shows no garment."""
     return float(_delta_e(garment_colour(frame), garment_colour(reference)))
 
 
 def pixel_colour_difference(frame: np.ndarray, reference: np.ndarray) -> float:
-    """The median over the garment's pixels of Delta E between two aligned frames; not a number where there is no garment."""
+    """The median over the garment's pixels of Delta E between two aligned frames; NaN if there is no garment."""
     region = garment_region(reference)
     return float(np.median(_delta_e(_lab(frame[region]), _lab(reference[region])))) if region.any() else float("nan")
 
@@ -50,7 +50,7 @@ def colour_drift(frames: np.ndarray) -> dict[str, float | np.ndarray]:
 
     Returns:
         `drift` and `drift_last`: Delta E to frame 0, the median over later frames and that of the last frame.
-        `saturation`: the chroma of the last frame over that of frame 0. Not a number for a grey garment, which has none.
+        `saturation`: the chroma of the last frame over that of frame 0. NaN for a grey garment, which has no saturation.
         `drift_curve`: Delta E of every frame to frame 0, [F].
     """
     colours = np.stack([garment_colour(frame) for frame in frames])  # [F, 3]

@@ -1,4 +1,4 @@
-"""Colours as eyes compare them: CIE Delta E 2000 between two colours, and between the palettes of two pieces of cloth.
+"""Colour differences as people see them: CIE Delta E 2000 between two colours, and between the palettes of two pieces of cloth.
 
 Colours are CIE Lab under D65: L in [0, 100], a and b in about [-100, 100].
 """
@@ -8,13 +8,14 @@ import numpy as np
 
 
 LIGHTNESS_WEIGHT = 2.0
-"""Textiles are compared with lightness counting half (k_L = 2, as CIE 94 and CMC 2:1 advise): folds and light change it."""
+"""For textiles, lightness counts half (k_L = 2, as CIE 94 and CMC 2:1 advise), because folds and light change it."""
 
 PALETTE_SIZE = 8
 SHARE_ALLOWED = 2.0
-"""A colour may fill so many times its share of the photo before it has to be compared to another one."""
+"""A colour may fill this many times its share of the photo. Any further area of it is compared with another colour."""
 SHARE_COMPARED = 0.8
-"""The colours that fit worst, the rest of a garment, are left out: a hand or hair before it is none of its colours."""
+"""The share of a garment that is compared. The colours that fit worst are left out, because a hand or hair in front of the garment is not
+one of its colours."""
 
 
 def to_lab(frame: np.ndarray) -> np.ndarray:
@@ -25,12 +26,12 @@ def to_lab(frame: np.ndarray) -> np.ndarray:
 def delta_e_2000(colours: np.ndarray, others: np.ndarray, lightness_weight: float = 1.0) -> np.ndarray:
     """The CIE's colour difference of 2000 between colours in CIE Lab, [..., 3]; the arrays broadcast.
 
-    As in Sharma, Wu and Dalal, "The CIEDE2000 color-difference formula" (Color Research and Application 30, 2005), whose
-    equation numbers are given. `lightness_weight` is k_L.
+    Follows Sharma, Wu and Dalal, "The CIEDE2000 color-difference formula" (Color Research and Application 30, 2005). The comments give
+    the equation numbers of that paper. `lightness_weight` is k_L.
     """
     (l1, a1, b1), (l2, a2, b2) = (np.moveaxis(np.asarray(c, dtype=np.float64), -1, 0) for c in (colours, others))
 
-    def damping(chroma):  # what (4) and (17) have in common
+    def damping(chroma):  # the common factor of (4) and (17)
         return np.sqrt(chroma**7 / (chroma**7 + 25.0**7))
 
     grey = 0.5 * (1 - damping((np.hypot(a1, b1) + np.hypot(a2, b2)) / 2))  # (4)
@@ -39,7 +40,7 @@ def delta_e_2000(colours: np.ndarray, others: np.ndarray, lightness_weight: floa
     h1, h2 = np.degrees(np.arctan2(b1, a1)) % 360, np.degrees(np.arctan2(b2, a2)) % 360  # (7)
     coloured = c1 * c2 != 0
 
-    turn = np.where(coloured, (h2 - h1 + 180) % 360 - 180, 0)  # (10); of two opposite hues either sign will do
+    turn = np.where(coloured, (h2 - h1 + 180) % 360 - 180, 0)  # (10); for two opposite hues either sign is right
     lightness, chroma = l2 - l1, c2 - c1  # (8), (9)
     hue = 2 * np.sqrt(c1 * c2) * np.sin(np.radians(turn / 2))  # (11)
     mean_l, mean_c = (l1 + l2) / 2, (c1 + c2) / 2  # (12), (13)
@@ -58,7 +59,7 @@ def delta_e_2000(colours: np.ndarray, others: np.ndarray, lightness_weight: floa
 
 
 def palette(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`PALETTE_SIZE` colours that stand for many, [N, 3], and the share of each, by median cut."""
+    """`PALETTE_SIZE` colours that represent many colours, [N, 3], and the share of each, by median cut."""
     groups = [colours[:: max(1, len(colours) // 2000)].astype(np.float64)]
     while len(groups) < PALETTE_SIZE:
         spreads = [len(group) * group.var(axis=0).max() for group in groups]
@@ -74,7 +75,7 @@ def palette(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def palette_difference(seen: tuple[np.ndarray, np.ndarray], known: tuple[np.ndarray, np.ndarray]) -> float:
-    """Delta E 2000 (2:1:1) between each colour seen and the nearest known one that is not used up, on average."""
+    """The mean Delta E 2000 (2:1:1) between each seen colour and the nearest known colour whose share is not used up."""
     differences = delta_e_2000(seen[0][:, None], known[0], LIGHTNESS_WEIGHT)
     wanted, available = seen[1].copy(), SHARE_ALLOWED * known[1]
     total, left = 0.0, SHARE_COMPARED

@@ -8,11 +8,11 @@ PACKAGES = {"skimage": "scikit-image", "scipy": "scipy", "ai_edge_litert": "ai-e
 
 
 class MissingPackageError(ImportError):
-    """A package that a metric needs is not installed; the message says the command that installs it."""
+    """A package that a metric needs is not installed. The message names the command that installs it."""
 
 
 def optional(module: str) -> ModuleType:
-    """The module of that name, such as "skimage.color".
+    """Imports the module with a name such as "skimage.color".
 
     Raises:
         MissingPackageError: if its package is not installed.

@@ -1,9 +1,9 @@
-"""Is the garment of a clip still that of its photo? Its colours and its pattern, frame by frame.
+"""Judges whether a clip keeps the garment of its photo: its colours and its pattern, frame by frame.
 
-Where the garment is, the model that made the clip says if it has a geometry; of other clips, before a plain background, colour does.
+If the model that made the clip has geometry, it tells where the garment is. In other clips, colour separates it from a plain background.
 
-Colour is compared as two palettes, so that a turn, which shows more of one side, changes little. The pattern is compared patch by
-patch: whether what a frame's garment shows can be found in the photo, and whether as much detail is there.
+Colours are compared as two palettes, so that a turn, which shows more of one side, changes little. The pattern is compared patch by
+patch: whether the patches of a frame's garment can be found in the photo, and whether they have as much detail.
 
 Frames are uint8 RGB, [height, width, 3]. Colours are CIE Lab under D65: L in [0, 100], a and b in about [-100, 100].
 """
@@ -21,14 +21,14 @@ from .garment_region import NECKLINE, Figure, find_figure, garment_bottom, garme
 
 
 MOST_FRAMES = 36
-"""How many frames of a clip are judged at most, evenly spaced in time: a chart of a few seconds shows no more."""
+"""The largest number of frames of a clip that are judged, evenly spaced in time. A chart of a few seconds cannot show more."""
 
 VERDICTS = ("kept", "slightly off", "lost")
 
-# Where a clip stops being "kept", and where it starts being "lost", for the quarter of its frames that is worst. Measured on 38
-# rendered test clips, whose garment is right by definition: 37 keep below the first limit of colour and 35 above the first of
-# similarity. Of copies with the hue turned by 20 degrees 76 % are off in colour; copies that dissolve in noise by 30 % are all off
-# in pattern, 74 % of them lost. A plain garment has no pattern to lose, so blur changes little there.
+# The limits at which a clip is no longer "kept" and at which it is "lost", for the worst quarter of its frames. They were measured on 38
+# rendered test clips, whose garment is correct by definition: 37 stay below the first limit of colour and 35 above the first limit of
+# similarity. Of copies with the hue turned by 20 degrees, 76 % are off in colour. Copies that are dissolved in noise by 30 % are all off
+# in pattern, and 74 % of them are lost. A plain garment has no pattern to lose, so blur changes little in it.
 COLOUR_LIMITS = (3.0, 6.0)
 SIMILARITY_LIMITS = (0.70, 0.50)
 
@@ -41,39 +41,39 @@ SENTENCES = {
     "pattern lost": "The garment's pattern is not that of the photo.",
     "both lost": "Neither the garment's colours nor its pattern are those of the photo.",
 }
-"""What `Fidelity.sentence_key` means, in plain English."""
+"""The English sentence for each `Fidelity.sentence_key`."""
 
 PATCH = 12
-"""Pixels along one side of a patch: as large as a motif of a print on a figure of 300 pixels."""
+"""Pixels along one side of a patch: the size of a print's motif on a figure of 300 pixels."""
 FRAME_STRIDE, PHOTO_STRIDE = 8, 2
 NARROWINGS = (1.0, 0.75, 0.5)
-"""Widths at which the photo is searched; a print turned by 60 degrees is half as wide."""
+"""Factors for the width of the photo in which patches are searched; a print turned by 60 degrees is half as wide."""
 SEARCH = 0.1
-"""How far up and down a patch is looked for, of the figure's height. Sideways it is looked for everywhere."""
+"""How far up and down a patch is searched, as a share of the figure's height. Sideways it is searched everywhere."""
 WORKING_HEIGHT = 320
-"""Pixels; larger pictures are made smaller, so that a patch shows as much and a clip takes as long."""
+"""Pixels. Larger pictures are scaled down to this height, so that a patch always shows as much and a clip always takes as long."""
 SMALLEST_REGION = 200
-"""Pixels of a garment that are enough to judge it."""
+"""The number of garment pixels that is enough to judge a garment."""
 UNSEEN_CONTRAST = 18.0
-"""Variance of a patch, in Lab squared, below which its contrast is folds and shading rather than pattern."""
+"""The variance of a patch, in Lab squared, below which its contrast comes from folds and shading rather than from a pattern."""
 
 
 def by_colour(picture: Image.Image) -> None:
-    """The `coverage_of` of a model without geometry: it sees no figure, so that colour must tell."""
+    """The `coverage_of` of a model without geometry. It gives no coverage, so the figure is found by colour."""
     return
 
 
 @dataclass(frozen=True)
 class Fidelity:
-    """How true a clip is to its photo.
+    """How closely a clip matches its photo.
 
     Args:
-        indices: which frames were judged, [N].
-        seconds: when they are shown, [N]; counted in frames where no frame rate was given.
+        indices: the indices of the judged frames, [N].
+        seconds: the times at which they are shown, [N]; counted in frames if no frame rate was given.
         colour_difference: CIE Delta E 2000 (2:1:1) between the garment's colours and those in the photo, [N]. 0 is the same, 1
             the smallest difference that people see side by side.
-        similarity: how much of the pattern is that of the photo, in [0, 1], [N]. The photo itself has 1; cloth that turns and
-            folds 0.7 to 0.95.
+        similarity: how much of the pattern is the photo's pattern, in [0, 1], [N]. The photo itself has 1; cloth that turns and folds has
+            0.7 to 0.95.
         found: whether a garment was found in the photo; otherwise everything that is not background was compared.
     """
 
@@ -95,8 +95,8 @@ class Fidelity:
         if colour == pattern == 0:
             return VERDICTS[0]
         what = "both" if colour == pattern else "colour" if colour > pattern else "pattern"
-        # "The garment keeps its pattern, but ..." would be wrong where colour is lost and the pattern is off; the sentences for
-        # what is lost say nothing of the other.
+        # "The garment keeps its pattern, but ..." would be wrong if the colour is lost and the pattern is off. Therefore the sentences
+        # for "lost" do not mention the other property.
         return f"{what} {self.verdict}"
 
     @property
@@ -121,14 +121,14 @@ def fidelity(
     """Judges a clip by the photo that it was made from.
 
     Args:
-        frames: the clip, uint8 RGB [F, height, width, 3], or its frames one by one; then no more than twice `MOST_FRAMES` of
-            them are held at a time.
+        frames: the clip, uint8 RGB [F, height, width, 3], or its frames one by one; then at most twice `MOST_FRAMES` of them are in
+            memory at a time.
         photo: the photo as the pipeline fits it, uint8 RGB, [height, width, 3]. Another size is scaled to that of the frames.
         fps: frames a second, for `Fidelity.seconds`.
-        coverage_of: where the figure is in a picture, as `FashionFlowPipeline.coverage_of` says it.
+        coverage_of: returns where the figure is in a picture, like `FashionFlowPipeline.coverage_of`.
 
     Raises:
-        ValueError: for no frames, or frames or a photo of another kind.
+        ValueError: if there are no frames, or the frames or the photo are not such pictures.
     """
     garment, kept, indices, stride = None, [], [], 1
     for index, frame in enumerate(frames):
@@ -150,14 +150,14 @@ def fidelity(
 
 
 class Garment:
-    """A photo's garment, made ready to be compared with frames one at a time.
+    """A photo's garment, prepared for the comparison with single frames.
 
     Args:
         photo: uint8 RGB, [height, width, 3].
         coverage_of: as for `fidelity`.
 
     Raises:
-        ValueError: if the photo is no such picture.
+        ValueError: if the photo is not such a picture.
     """
 
     def __init__(self, photo: np.ndarray, coverage_of: Callable[[Image.Image], np.ndarray | None] = by_colour):
@@ -171,17 +171,17 @@ class Garment:
         self._bottom = garment_bottom(self._lab, self._figure)
         region = garment_region(photo.shape, self._figure, NECKLINE, self._bottom)
         self.found = bool(region.sum() >= SMALLEST_REGION)
-        # A garment of skin's own colours would lose itself where skin is left out.
+        # A garment in skin colours would vanish if skin were left out.
         self._leaves_skin = self.found and _skin(self._lab[region]).mean() < 0.15
         self._region = self._region_in(self._lab, self._figure)
         self._palette = palette(self._lab[self._region])
         self._contrasts = _contrasts(_patches(self._lab, *_places(self._region, FRAME_STRIDE)))
 
     def compare(self, frame: np.ndarray) -> tuple[float, float]:
-        """Colour difference and similarity of one frame, as `Fidelity` has them.
+        """Colour difference and similarity of one frame, as in `Fidelity`.
 
         Raises:
-            ValueError: if the frame is no uint8 RGB picture.
+            ValueError: if the frame is not a uint8 RGB picture.
         """
         _check(frame, "frame")
         frame = _resized(frame, self._size)
@@ -190,7 +190,7 @@ class Garment:
         shift = 0
         if figure is not None and self._figure is not None:
             scale = self._figure.height / figure.height
-            if abs(scale - 1) > 0.03 and 0.5 < scale < 2:  # somebody walks up, and the print grows with them
+            if abs(scale - 1) > 0.03 and 0.5 < scale < 2:  # the person walks closer, and the print grows
                 frame = _resized(frame, tuple(round(side * scale) for side in self._size))
                 figure = find_figure(frame, coverage) or figure
             shift = self._figure.top - figure.top
@@ -204,7 +204,7 @@ class Garment:
         return palette_difference(palette(lab[region]), self._palette), float(similarity)
 
     def _found_in_photo(self, patches: np.ndarray, tops: np.ndarray) -> float:
-        """How well each patch, [N, K], matches the best of the photo's near its height, averaged over patches."""
+        """How well each patch, [N, K], matches the best patch of the photo at a similar height, averaged over the patches."""
         entries, entry_tops, energies = self._dictionary
         own = np.square(patches).sum(axis=1)
         reach = SEARCH * (self._figure.height if self._figure else len(self._lab))
@@ -223,7 +223,7 @@ class Garment:
         """The photo's patches at every narrowing, [M, K], sorted by their tops, [M], and their variances, [M]."""
         height, width = self._region.shape
         whole = self._region
-        if self.found:  # the photo is known to its edges, sleeves included
+        if self.found:  # search the photo's whole garment, including the sleeves
             around = NECKLINE - 0.03, min(1.0, self._bottom + 0.03)
             whole = garment_region(whole.shape, self._figure, *around, share=1.0)
         entries, tops = [], []
@@ -238,11 +238,12 @@ class Garment:
         return entries[order], tops[order], np.square(entries[order]).sum(axis=1)
 
     def _region_in(self, lab: np.ndarray, figure: Figure | None) -> np.ndarray:
-        """Where the garment is in a frame; failing that all that is not background; failing that everything."""
+        """Where the garment is in a frame. If no garment was found, everything except the background; if no figure was found,
+        everything."""
         if self.found:
             region = garment_region(lab.shape, figure, NECKLINE, self._bottom)
             without_skin = region & ~_skin(lab) if self._leaves_skin else region
-            # What has taken on skin's colours, or has nearly gone, is judged as well.
+            # A garment that has turned skin-coloured, or has nearly disappeared, is judged as well.
             return without_skin if without_skin.sum() > 0.3 * region.sum() else region
         return figure.mask if figure is not None else np.ones(lab.shape[:2], dtype=bool)
 
@@ -262,8 +263,8 @@ def _places(region: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _patches(lab: np.ndarray, tops: np.ndarray, lefts: np.ndarray) -> np.ndarray:
-    """Patches without their mean colours, [N, K], as coefficients whose products are covariances: the lower two thirds of the
-    frequencies of lightness and the lower third of those of the colours, which eyes and cameras see no finer."""
+    """Patches without their mean colours, [N, K], as coefficients whose products are covariances. They hold the lower two thirds of the
+    lightness frequencies and the lower third of the colour frequencies, because eyes and cameras see no finer colours."""
     coefficients = []
     for channel, count in enumerate((8, 4, 4)):
         windows = np.lib.stride_tricks.sliding_window_view(lab[..., channel], (PATCH, PATCH))[tops, lefts]
@@ -273,7 +274,7 @@ def _patches(lab: np.ndarray, tops: np.ndarray, lefts: np.ndarray) -> np.ndarray
 
 @cache
 def _cosines(count: int) -> np.ndarray:
-    """The first `count` by `count` basis functions of the discrete cosine transform of a patch, save the constant one."""
+    """The first `count` by `count` basis functions of the discrete cosine transform of a patch, except the constant one."""
     waves = cv2.dct(np.eye(PATCH, dtype=np.float32), flags=cv2.DCT_ROWS).T[:count]  # [count, PATCH]
     return np.einsum("ay,bx->abyx", waves, waves).reshape(count**2, -1)[1:]
 
@@ -286,7 +287,7 @@ def _contrasts(patches: np.ndarray) -> np.ndarray:
 
 
 def _alike(contrasts: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """1 for equal contrasts, near 0 where one is many times the other."""
+    """1 for equal contrasts, near 0 if one is many times the other."""
     return (2 * contrasts * others + UNSEEN_CONTRAST) / (contrasts**2 + others**2 + UNSEEN_CONTRAST)
 
 

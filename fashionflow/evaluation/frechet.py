@@ -1,7 +1,7 @@
 """Fréchet distances between two sets of clips: FVD (Unterthiner et al., 2018) and FID (Heusel et al., 2017).
 
-Both describe a set by the mean and covariance of a network's features. They need many samples: with few, the distance between
-two sets from one source is far above zero, so two numbers compare only at the same count, which every table states.
+Both describe a set by the mean and covariance of a network's features. They need many samples: with few, the distance between two sets
+from one source is far above zero, so two numbers can be compared only at the same count, which every table states.
 """
 
 import contextlib
@@ -19,10 +19,10 @@ from .weights import SOURCES, cache_folder, find_weights
 
 
 FVD_FRAMES = 16
-"""Frames of the first of the two FVDs, the usual clip length in the literature; the second takes all frames."""
+"""The frames that the first of the two FVDs uses, the usual clip length in the literature. The second FVD uses all frames."""
 
 FID_FRAMES = 8
-"""Frames of each clip that FID looks at, evenly spaced; neighbours would add time and hardly anything else."""
+"""How many evenly spaced frames of each clip FID uses. Neighbouring frames would add time and almost no information."""
 
 FEW = {"fvd": 400, "fid": 2048}
 """With fewer samples than features, the covariance is singular and the distance far too large."""
@@ -41,12 +41,12 @@ def frechet_distance(features: np.ndarray, others: np.ndarray) -> float:
             f"A Fréchet distance needs at least 2 samples on either side, got {len(features)} and {len(others)}."
         )
     features, others = (np.asarray(samples, dtype=np.float64) for samples in (features, others))
-    # Each covariance is X' X. The triangle of a QR decomposition has the same X' X, and no more rows than there are features.
+    # Each covariance is X' X. The triangular factor of a QR decomposition has the same X' X, and no more rows than there are features.
     centred = [(samples - samples.mean(0)) / np.sqrt(len(samples) - 1) for samples in (features, others)]
     centred = [np.linalg.qr(samples, mode="r") if len(samples) > samples.shape[1] else samples for samples in centred]
     mean_distance = np.square(features.mean(0) - others.mean(0)).sum()
-    # The trace of (C1 C2)^½ is the sum of the singular values of X1 X2', because C1 C2 and (X1 X2')(X1 X2')' have the same
-    # eigenvalues but for zeros. That needs no root of a singular matrix, which is what makes the usual formula fail.
+    # The trace of (C1 C2)^½ is the sum of the singular values of X1 X2', because C1 C2 and (X1 X2')(X1 X2')' have the same eigenvalues
+    # except for zeros. This needs no root of a singular matrix, on which the usual formula fails.
     root = optional("scipy.linalg").svdvals(centred[0] @ centred[1].T).sum()
     spread = sum(np.square(samples).sum() for samples in centred)
     return float(mean_distance + spread - 2 * root)
@@ -64,7 +64,7 @@ def clip_features(network: InflatedInception, frames: np.ndarray) -> np.ndarray:
 def frame_features(network: torch.jit.ScriptModule, frames: np.ndarray) -> np.ndarray:
     """Inception's features of frames evenly spaced in a clip, uint8 [F, height, width, 3]: float32 [up to 8, 2048].
 
-    A clip that stands still is one picture and counts as often as any other clip.
+    The picture of a clip that stands still is computed once, but counts as often as the frames of any other clip.
     """
     chosen = np.linspace(0, len(frames) - 1, min(FID_FRAMES, len(frames))).round().astype(int)
     features = []
@@ -89,7 +89,7 @@ def load_inception() -> torch.jit.ScriptModule:
 
 
 def load_i3d() -> InflatedInception:
-    """I3D in the order in which its convolutions read pixels fastest.
+    """I3D in the memory format that makes its convolutions fastest.
 
     Raises:
         WeightsError: if its weights are not in the cache folder.
@@ -98,16 +98,16 @@ def load_i3d() -> InflatedInception:
 
 
 def remembered(weights: str, key: str, frames: np.ndarray, compute: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """`compute(frames)`, from the cache folder if the metric `key` saw these very pixels before with these weights."""
+    """`compute(frames)`, from the cache folder if the metric `key` has already seen the same pixels with the same weights."""
     name = hashlib.sha256(f"{SOURCES[weights].sha256} {key} {frames.shape}".encode())
     name.update(np.ascontiguousarray(frames))
     path = cache_folder() / "features" / f"{key}-{name.hexdigest()[:32]}.npy"
     try:
         return np.load(path)
-    except (OSError, ValueError, EOFError):  # not there, or cut off
+    except (OSError, ValueError, EOFError):  # missing or incomplete
         features = compute(frames)
     unfinished = path.with_suffix(f".{os.getpid()}.npy")
-    # A folder that cannot be written, or a full disk, costs time at the next evaluation and not this one's scores.
+    # If the folder cannot be written or the disk is full, only the next evaluation takes longer; this one keeps its scores.
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(unfinished, features)

@@ -1,4 +1,4 @@
-"""Where the garment is in a picture: the figure, by its coverage or before a plain background, and the cloth in the middle of it.
+"""Finds the garment in a picture: the figure, by its coverage or in front of a plain background, and the cloth in its middle.
 
 Frames are uint8 RGB, [height, width, 3]; colours CIE Lab, float32 [height, width, 3].
 """
@@ -12,25 +12,26 @@ from ..photo.segmentation import covered
 
 
 DIFFERENT = 8
-"""Grey levels by which the figure differs from the background of its row: white cloth before studio white differs by little."""
+"""Grey levels by which the figure differs from the background of its row. White cloth differs little from a white studio background."""
 VERY_DIFFERENT = 24
-"""Grey levels by which a floor's shadow seldom differs."""
+"""Grey levels by which a shadow on the floor seldom differs from the background."""
 
 SMALLEST_SHARE = 0.01
-"""Of the picture that a figure covers."""
+"""The smallest share of the picture that a figure covers."""
 
 NECKLINE = 0.2
-"""Where the garment begins, of the figure's height: below the head and most necklines, and still cloth on a hanger."""
+"""Where the garment begins, as a share of the figure's height: below the head and most necklines, and on a hanger still on the cloth."""
 CHEST = (0.22, 0.45)
-"""Surely garment: under the neckline and above the hands. What goes on below in its colours belongs to it."""
+"""The part of the figure's height that is certainly garment: under the neckline and above the hands. Everything below that continues in
+the same colours belongs to the garment."""
 MIDDLE = 0.6
-"""Of the figure's width, around its middle: what is left of it when the arms hang at the sides."""
+"""The share of the figure's width, around its middle, that remains when the arms hang at the sides."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure from row `top` to before row `bottom`. `left` and `right` are its ends in every row of the picture, [height], not
-    a number in rows without it; `mask` is what belongs to it, bool [height, width]."""
+    """A figure from row `top` to the row before `bottom`. `left` and `right` are its ends in every row of the picture, [height], and NaN
+    in rows without the figure. `mask` marks the pixels of the figure, bool [height, width]."""
 
     top: int
     bottom: int
@@ -48,12 +49,12 @@ class Figure:
 
 
 def find_figure(frame: np.ndarray, coverage: np.ndarray | None = None) -> Figure | None:
-    """What stands before the background; `None` if nothing does.
+    """The figure in front of the background; `None` if there is none.
 
     Args:
         frame: uint8 RGB, [height, width, 3].
-        coverage: where a model with geometry sees the figure, in [0, 1], at any size, [h, w]. Without it the figure is what differs from
-            the background, which the picture's left and right borders show row by row.
+        coverage: where a model with geometry sees the figure, in [0, 1], at any size, [h, w]. Without it the figure consists of the
+            pixels that differ from the background, which is taken row by row from the picture's left and right borders.
     """
     if coverage is not None:
         mask = covered(coverage, frame.shape[:2]) > 0
@@ -68,7 +69,7 @@ def find_figure(frame: np.ndarray, coverage: np.ndarray | None = None) -> Figure
 
 
 def _by_colour(frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What differs from the background, bool [height, width], and the rows from its head to its feet, [N]."""
+    """The pixels that differ from the background, bool [height, width], and the rows from the figure's head to its feet, [N]."""
     margin = max(2, frame.shape[1] // 40)
     borders = np.concatenate([frame[:, :margin], frame[:, -margin:]], axis=1)
     background = np.median(borders, axis=1).astype(np.uint8)  # [height, 3]
@@ -81,7 +82,7 @@ def _by_colour(frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     areas[0] = 0  # the background
     mask = (areas >= max(1, areas.max() / 10))[labels]
     rows = np.flatnonzero(mask.sum(axis=1) > 2)
-    # Shadows on the floor differ by little; where head and shoes differ by more, they are the ends.
+    # Shadows on the floor differ little from the background. If head and shoes differ more, they are the ends of the figure.
     clear = np.flatnonzero((mask & (difference > VERY_DIFFERENT)).sum(axis=1) > 2)
     if len(clear) and np.ptp(clear) > 0.7 * np.ptp(rows):
         rows = clear
@@ -104,7 +105,7 @@ def garment_region(
 
 
 def garment_bottom(lab: np.ndarray, figure: Figure | None) -> float:
-    """Where the garment that is on the chest ends, as a share of the figure's height: its colours no longer fill half of a row."""
+    """Where the garment on the chest ends, as a share of the figure's height: below it, its colours no longer fill half of a row."""
     start = CHEST[1]
     chest = lab[garment_region(lab.shape, figure, *CHEST)]
     if not len(chest):

@@ -16,7 +16,7 @@ FRAME_SIZE = 224
 """Height and width of the frames that it was trained on, in pixels."""
 
 SHORTEST_CLIP = 9
-"""Frames that leave two places in time before the last pooling, which needs both."""
+"""The smallest number of frames that leaves two places in time for the last pooling, which needs both."""
 
 # Layer -> channels: a number for a convolution, (branch 0, 1a, 1b, 2a, 2b, 3) for an inception block, None for a pooling.
 LAYERS: dict[str, int | tuple[int, ...] | None] = {
@@ -46,8 +46,8 @@ POOLINGS = {  # window and stride, both (time, height, width)
 
 
 def pad_same(hidden_states: torch.Tensor, window: Sequence[int], stride: Sequence[int]) -> torch.Tensor:
-    """Zeros around [B, C, F, H, W] as TensorFlow's "SAME" puts them: the output has ceil(size / stride) places, and the odd
-    zero comes last. Poolings may use it too, because nothing before them is negative."""
+    """Pads [B, C, F, H, W] with zeros as TensorFlow's "SAME" does: the output has ceil(size / stride) places, and an odd zero comes last.
+    Poolings may use it too, because their inputs are never negative."""
     sides = []
     for size, width, step in zip(hidden_states.shape[:1:-1], window[::-1], stride[::-1], strict=True):
         missing = max(0, (math.ceil(size / step) - 1) * step + width - size)
@@ -67,7 +67,7 @@ class Unit3D(nn.Module):
         return F.relu(self.convolution(pad_same(hidden_states, self.window, self.stride)))
 
     def load(self, arrays: dict[str, np.ndarray], name: str) -> None:
-        """The normalisation becomes part of the convolution: (x - mean) / deviation + bias is linear."""
+        """Makes the normalisation part of the convolution: (x - mean) / deviation + bias is linear."""
         kernel = arrays[f"params/{name}/Conv_0/kernel"].transpose(4, 3, 0, 1, 2)  # FHWIO -> OIFHW
         mean, variance = (arrays[f"batch_stats/{name}/BatchNorm_0/{part}"].ravel() for part in ("mean", "var"))
         scale = 1 / np.sqrt(variance + 1e-3)
@@ -77,7 +77,7 @@ class Unit3D(nn.Module):
 
 
 class InceptionBlock(nn.Module):
-    """Four views of the same place, side by side: 1 x 1, two of 3 x 3, and the largest neighbour."""
+    """Four parallel branches for the same place: 1 x 1, two of 3 x 3, and max pooling over the neighbours."""
 
     def __init__(self, in_channels: int, channels: tuple[int, ...]):
         super().__init__()
@@ -114,7 +114,7 @@ class InflatedInception(nn.Module):
         arrays: its weights by name, by default those in the cache folder.
 
     Raises:
-        WeightsError: if its weights are not in the cache folder; the message says the command that gets them.
+        WeightsError: if its weights are not in the cache folder; the message names the command that downloads them.
     """
 
     def __init__(self, arrays: dict[str, np.ndarray] | None = None):
@@ -142,7 +142,7 @@ class InflatedInception(nn.Module):
         self.requires_grad_(False).eval()
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
-        """Clips, float [B, 3, F, 224, 224] in [-1, 1], F at least 9, to logits, [B, 400].
+        """Maps clips, float [B, 3, F, 224, 224] in [-1, 1] with F at least 9, to logits, [B, 400].
 
         Raises:
             ValueError: if the clips have another shape.

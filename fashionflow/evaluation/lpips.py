@@ -1,6 +1,6 @@
 """LPIPS (Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", 2018), version 0.1.
 
-The features of a network trained to recognise things differ between two pictures about as much as people see them differ.
+The features of a network that was trained to recognise objects differ between two pictures about as much as people see them differ.
 """
 
 import numpy as np
@@ -72,11 +72,11 @@ class LearnedPerceptualDistance(nn.Module):
     """LPIPS: 0 for equal pictures, about 0.7 for unrelated ones. Differentiable in both pictures; its weights are fixed.
 
     Args:
-        network: "alexnet", the one that scores are reported with, or "vgg16", the usual one to train with.
+        network: "alexnet", with which scores are reported, or "vgg16", which is usual for training.
 
     Raises:
         ValueError: if there is no such network.
-        WeightsError: if its weights are not in the cache folder; the message says the command that gets them.
+        WeightsError: if its weights are not in the cache folder; the message names the command that downloads them.
     """
 
     def __init__(self, network: str = "alexnet"):
@@ -106,7 +106,7 @@ class LearnedPerceptualDistance(nn.Module):
 
         Args:
             first: pixels in [-1, 1], float [B, 3, height, width], each side at least 32 pixels.
-            second: likewise, of the same shape.
+            second: pixels like `first`, of the same shape.
 
         Returns:
             [B], not below 0.
@@ -133,8 +133,8 @@ class LearnedPerceptualDistance(nn.Module):
 
 
 def unit_length(features: torch.Tensor) -> torch.Tensor:
-    """Features, [B, C, h, w], with length 1 over the channels at every place.
+    """Scales features, [B, C, h, w], to length 1 over the channels at every place.
 
-    The root gets a tiny number too, or its gradient would be infinite where a black place has no features at all.
+    A tiny number is added under the root too. Without it, the gradient would be infinite at a black place, which has no features at all.
     """
     return features / ((features.square().sum(dim=1, keepdim=True) + 1e-20).sqrt() + 1e-10)

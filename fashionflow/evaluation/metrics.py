@@ -1,4 +1,4 @@
-"""The metrics: what each needs, computes for a clip, and how its rows in the table read."""
+"""The metrics: what each metric needs, what it computes for a clip, and the titles of its rows in the table."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from .turn import BodyAngle, is_turning, turn_error
 
 
 BEST_PSNR = 99.0
-"""Decibels that equal frames count as; the true value, infinity, has no mean."""
+"""The PSNR in decibels that equal frames get, because the true value, infinity, cannot be averaged."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Row:
     """A row of the table.
 
     Args:
-        key: of the score in JSON.
-        title: for a person to read, with its unit.
-        better: "lower", "higher", or "truth" where the nearest to the true clip's is best.
-        summary: "median" or "mean" over clips; "set" where one number judges all clips together.
-        decimals: in the table.
+        key: the name of the score in JSON.
+        title: the title for people, with the unit.
+        better: "lower", "higher", or "truth" if the value nearest to the true clip's is best.
+        summary: "median" or "mean" over clips; "set" if one number judges all clips together.
+        decimals: the number of decimals in the table.
     """
 
     key: str
@@ -45,8 +45,8 @@ class View:
 
     Args:
         frames: uint8 [F, height, width, 3].
-        truth: the true clip, likewise; None if there is none, or if it is this one.
-        yaw: the angles that were asked for, degrees [F], if known.
+        truth: the true clip, in the same form; None if there is none, or if this clip is the true one.
+        yaw: the requested angles, degrees [F], if known.
     """
 
     frames: np.ndarray
@@ -59,10 +59,10 @@ class Metric:
     """A metric of single clips.
 
     Args:
-        rows: what it adds to the table.
-        prepare: loads what it needs and gives the function that scores a view: numbers by row, and curves over the frames,
-            [F], by names of their own.
-        needs: "truth", "yaw" or "".
+        rows: the rows that it adds to the table.
+        prepare: loads what the metric needs and returns the function that scores a view. That function returns numbers by row, and curves
+            over the frames, [F], by their own names.
+        needs: what the metric requires, "truth", "yaw" or "".
     """
 
     rows: tuple[Row, ...]
@@ -75,10 +75,10 @@ class SetMetric:
     """A metric of sets of clips, the Fréchet distance between features.
 
     Args:
-        rows: what it adds to the table.
+        rows: the rows that it adds to the table.
         weights: the name of the network's weights.
-        prepare: loads the network and gives, by row, the function from a clip's frames to features, [N, D].
-        shortest: frames that a clip must have, by row.
+        prepare: loads the network and returns, by row, the function from a clip's frames to features, [N, D].
+        shortest: the smallest number of frames that a clip must have, by row.
     """
 
     rows: tuple[Row, ...]
@@ -152,7 +152,7 @@ def _colour() -> Callable:
     return score
 
 
-@lru_cache(maxsize=1)  # flow takes longest, and two metrics ask for it, one after the other
+@lru_cache(maxsize=1)  # optical flow is the slowest part, and two metrics need it, one after the other
 def _movement(view: View) -> dict[str, float]:
     return movement(view.frames)
 

@@ -1,4 +1,4 @@
-"""How a clip moves: how much, how evenly, and how much of the change between neighbours is no movement at all.
+"""Measures how a clip moves: how much, how evenly, and how much of the change between neighbouring frames is not movement.
 
 Clips are uint8 RGB, [F, height, width, 3].
 """
@@ -9,12 +9,12 @@ from ..video.optical_flow import find_flows, look_up, pixel_grid, trust_in
 
 
 def movement(frames: np.ndarray) -> dict[str, float]:
-    """Optical flow between neighbours, and what is left of their difference once they are moved onto each other.
+    """Measures the optical flow between neighbouring frames, and the difference that remains after one is moved onto the other.
 
     Returns:
-        `motion`: the mean length of the flow in pixels a frame, over the whole picture and clip.
-        `flicker`: the mean absolute difference in grey levels (of 255) between a frame and the one before it moved along the
-            flow, where the flow can be believed.
+        `motion`: the mean length of the flow in pixels per frame, over the whole picture and clip.
+        `flicker`: the mean absolute difference in grey levels (of 255) between a frame and the previous frame after it is moved along the
+            flow, at places where the flow is reliable.
     """
     pixels = pixel_grid(*frames.shape[1:3])
     lengths, differences = [], []
@@ -29,7 +29,7 @@ def movement(frames: np.ndarray) -> dict[str, float]:
 
 
 STANDSTILL = 0.1
-"""Grey levels a frame below which a clip stands still, and what changes is only how its frames were compressed."""
+"""Grey levels per frame. Below them a clip stands still, and its changes come only from the compression of its frames."""
 
 
 def step_sizes(frames: np.ndarray) -> np.ndarray:
@@ -38,9 +38,9 @@ def step_sizes(frames: np.ndarray) -> np.ndarray:
 
 
 def first_step(frames: np.ndarray) -> float:
-    """The step from frame 0 to frame 1 over the median later step: above 1, the clip jumps at its start.
+    """The step from frame 0 to frame 1 divided by the median later step. Above 1, the clip jumps at its start.
 
-    Not a number where there are fewer than three frames or nothing moves.
+    NaN if there are fewer than three frames or nothing moves.
     """
     steps = step_sizes(frames)
     later = np.median(steps[1:]) if len(steps) > 1 else 0.0

@@ -1,4 +1,4 @@
-"""A page to look at: the table, how scores are spread and how they go over time, and every clip beside the true one."""
+"""Writes the results as an HTML page: the table, the spread of the scores, their curves over time, and every clip beside the true one."""
 
 import base64
 import io
@@ -11,7 +11,8 @@ from PIL import Image
 from ..video.io import contact_sheet
 from . import plots
 from .clips import TRUTH, Comparison
-from .report import cell, headings, write_whole
+from .files import write_whole
+from .report import cell, headings
 from .scoring import Scores
 
 
@@ -26,7 +27,7 @@ svg { font-size: 11px; fill: #444; max-width: 100% } .strip { width: 100%; displ
 .remark { color: #9a5b00 }
 """
 
-# What is drawn over the frames of a clip: the curve's name, its title and the axis.
+# The curves that are drawn over the frames of a clip: the curve's name, its title and its axis.
 CURVES = (
     ("lpips_curve", "Distance to the true clip over time", "LPIPS"),
     ("drift_curve", "Garment colour drift over time", "ΔE2000 to frame 0"),
@@ -36,7 +37,7 @@ SHORT = {"lpips": "LPIPS", "colour_error": "garment ΔE", "drift": "drift ΔE", 
 
 
 def write_page(path: Path, scores: Scores, comparison: Comparison) -> None:
-    """Writes one HTML file that needs no other."""
+    """Writes one HTML file that needs no other file."""
     labels = dict(zip(scores.columns, headings(scores, comparison), strict=True))
     settings = ", ".join(
         f"{name} {value}" for name, value in comparison.settings.items() if value not in (None, False)
@@ -77,7 +78,8 @@ def _plots(scores: Scores, labels: dict[str, str]) -> list[str]:
     turns = {}
     for column in (name for name in ("truth", "model") if name in scores.columns):
         asked, measured = (_stack(scores, column, f"turn_{kind}_curve").ravel() for kind in ("asked", "measured"))
-        measured = asked + (measured - asked + 180) % 360 - 180  # the same direction, on the turn that was asked for
+        # The same direction, within half a turn of the requested angle.
+        measured = asked + (measured - asked + 180) % 360 - 180
         seen = np.isfinite(measured)
         turns[column] = (asked[seen], measured[seen])
     figures["Turn in every frame, degrees"] = plots.scatter(
@@ -90,7 +92,7 @@ def _plots(scores: Scores, labels: dict[str, str]) -> list[str]:
 
 
 def _stack(scores: Scores, column: str, key: str) -> np.ndarray:
-    """A curve of all clips of a column, [clips, F], shorter clips filled with no numbers."""
+    """One curve for all clips of a column, [clips, F]; shorter clips are filled with NaN."""
     found = [curves[key] for curves in scores.curves[column].values() if key in curves]
     stack = np.full((len(found), max(map(len, found), default=0)), np.nan)
     for line, curve in zip(stack, found, strict=True):

@@ -1,4 +1,4 @@
-"""Faces and figures in a picture, found by two small networks of MediaPipe that know nothing of ours.
+"""Finds faces and figures in a picture with two small MediaPipe networks that are independent of our models.
 
 Frames are uint8 RGB, [H, W, 3].
 """
@@ -12,12 +12,12 @@ from .weights import find_weights
 
 
 FACE_SEEN = 0.75
-"""The probability from which a face counts as found. On 14 real photos the detector was 0.8 to 0.95 sure of whole faces, and 0.7 at
-most where the photo cuts the face off above the mouth or shows no person."""
+"""The probability from which a face counts as found. On 14 real photos the detector gave whole faces 0.8 to 0.95, and at most 0.7 if the
+photo cuts the face off above the mouth or shows no person."""
 
 
 class _Network:
-    """One of MediaPipe's networks that takes a square picture.
+    """A MediaPipe network that takes a square picture.
 
     Raises:
         MissingPackageError: if ai-edge-litert is not installed.
@@ -33,15 +33,15 @@ class _Network:
         self.outputs = {int(output["shape"][-1]): output["index"] for output in self.interpreter.get_output_details()}
 
     def run(self, square: np.ndarray, output: int) -> np.ndarray:
-        """The output that has `output` numbers a place, for a picture of the network's size, float32 [side, side, 3]."""
+        """Returns the output with `output` numbers per place, for a picture of the network's size, float32 [side, side, 3]."""
         self.interpreter.set_tensor(self.input, square[None])
         self.interpreter.invoke()
         return self.interpreter.get_tensor(self.outputs[output])
 
 
 class FaceFinder(_Network):
-    """Finds out whether a picture shows a face, of a person up to some five metres away. Smeared faces count, as long as they have
-    eyes and a mouth."""
+    """Finds out whether a picture shows a face of a person up to about five metres away. Smeared faces count if they have eyes and a
+    mouth."""
 
     def __init__(self):
         super().__init__("face")
@@ -50,12 +50,12 @@ class FaceFinder(_Network):
         """The probability in [0, 1] that a face is somewhere in the frame."""
         corner = tuple(int(value) for value in frame[0, 0])
         square = ImageOps.pad(Image.fromarray(frame), (self.side, self.side), Image.Resampling.BOX, color=corner)
-        logits = self.run(np.asarray(square, np.float32) / 127.5 - 1, 1)  # [1, 2304, 1], a place of the picture each
+        logits = self.run(np.asarray(square, np.float32) / 127.5 - 1, 1)  # [1, 2304, 1], one per place in the picture
         return float(1 / (1 + np.exp(-float(logits.max()))))
 
 
 class FigureFinder(_Network):
-    """Finds the figure in a picture: made for people, it also finds most garments without one."""
+    """Finds the figure in a picture. The network is made for people, but it also finds most garments without a person."""
 
     def __init__(self):
         super().__init__("figure")

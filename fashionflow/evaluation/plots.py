@@ -1,4 +1,4 @@
-"""Small plots as SVG text, which a page holds without any other file or program."""
+"""Small plots as SVG text, which a page can contain without any other file or program."""
 
 import math
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 38
 
 
 def curves(series: dict[str, np.ndarray], across: str, up: str) -> str:
-    """A line a column: the median over clips at each frame, and a band that holds the middle half of them.
+    """One line per column: the median over clips at each frame, with a band that holds the middle half of the clips.
 
     Args:
-        series: by column, [clips, F]; not a number where a clip has no value.
-        across, up: what the axes show.
+        series: by column, [clips, F]; NaN where a clip has no value.
+        across, up: the titles of the axes.
     """
     # Frames without a value in any clip are left out, and the others keep their place.
     known = {column: np.flatnonzero(np.isfinite(values).any(axis=0)) for column, values in series.items()}
@@ -40,12 +40,12 @@ def curves(series: dict[str, np.ndarray], across: str, up: str) -> str:
 
 
 def dots(series: dict[str, np.ndarray], labels: dict[str, str], along: str) -> str:
-    """A dot a clip, a line of dots a column, and a bar at the median.
+    """One dot per clip, one line of dots per column, and a bar at the median.
 
     Args:
         series: by column, [clips], all numbers.
-        labels: what the columns are called.
-        along: what the axis shows.
+        labels: the names of the columns.
+        along: the title of the axis.
     """
     series = {column: values for column, values in series.items() if len(values)}
     if not series:
@@ -69,11 +69,11 @@ def dots(series: dict[str, np.ndarray], labels: dict[str, str], along: str) -> s
 
 
 def scatter(series: dict[str, tuple[np.ndarray, np.ndarray]], across: str, up: str) -> str:
-    """Points, one colour a column, with the line on which both axes agree.
+    """Points in one colour per column, with the line on which both axes are equal.
 
     Args:
         series: by column, the points' two coordinates, [N] each.
-        across, up: what the axes show.
+        across, up: the titles of the axes.
     """
     values = np.concatenate([np.concatenate(points) for points in series.values()]) if series else np.empty(0)
     if not len(values):
@@ -91,7 +91,7 @@ def scatter(series: dict[str, tuple[np.ndarray, np.ndarray]], across: str, up: s
 
 
 def legend(labels: dict[str, str]) -> str:
-    """What the colours mean."""
+    """The legend of the colours."""
     return " ".join(
         f'<span style="color:{COLOURS[column]}">● {escape(name)}</span>' for column, name in labels.items()
     )

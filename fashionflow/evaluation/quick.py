@@ -1,4 +1,4 @@
-"""Scores of a single clip that need no downloaded weights, for a quick look and for the tests of the weights that ship."""
+"""Scores of a single clip that need no downloaded weights, for a quick check and for the tests of the shipped weights."""
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ def evaluate_clip(
     truth, motion, _ = truth_for(pipe, frames, label, clip_rate)
     photo = Image.fromarray(truth[0])
     sampled = sample_frames(pipe, photo, motion, steps, sampler, seed=0)
-    alone = autoencode(pipe, truth[:1])  # the photo, by the autoencoder alone
+    alone = autoencode(pipe, truth[:1])  # the photo, passed through the autoencoder alone
     still = np.broadcast_to(truth[:1], truth.shape)
     colours = [colour_difference(*pair) for pair in zip(sampled, truth, strict=True)]
     scores = {

@@ -1,17 +1,18 @@
-"""Clips of a folder of real photos, judged without a true clip, because rendered test clips flatter a model trained on such clips.
+"""Makes clips of a folder of real photos and judges them without true clips, because a model trained on rendered clips scores too well on
+them.
 
     python -m fashionflow.evaluation.real photos runs/real --model models/mine
     python -m fashionflow.evaluation.real photos runs/real --model models/mine --clips before=runs/before/clips/model
 
-Every photo is set in motion by presets. Beside the model stand `still`, the photo repeated; `warp`, the photo's own pixels as its
-predicted shape and the motion take them, with no network behind; and `geometry`, the model with the guide's own latents in place of
-the denoiser's, so that its decoder is seen alone. `--clips NAME=FOLDER` adds the clips of another system: mp4 files called
-PHOTO-MOTION.mp4, whose frames are taken as evenly spaced over the motion and brought to the model's size. It should be given the
+Every photo gets a clip for each preset motion. The model is compared with `still`, the repeated photo; with `warp`, the photo's own
+pixels, moved by its predicted shape and the motion without a further network; and with `geometry`, the model with the guide's latents in
+place of the denoiser's, which shows the decoder alone. `--clips NAME=FOLDER` adds the clips of another system: mp4 files called
+PHOTO-MOTION.mp4. Their frames count as evenly spaced over the motion and are scaled to the model's size. The other system should use the
 photos in OUT/photos, because models may frame one photo in different ways.
 
-Into OUT go the photos as the model frames them (`photos/PHOTO.png`), near-lossless clips (`clips/ROW/PHOTO-MOTION.mp4`), contact sheets
-(`sheets/ROW-PHOTO-MOTION.jpg`), `scores.json`, and `index.html` with all of it to look at. A clip that is there is not made again.
-`fashionflow/evaluation/real_measures.py` says what is measured; some measures want weights, 7 MB:
+OUT receives the photos as the model frames them (`photos/PHOTO.png`), near-lossless clips (`clips/ROW/PHOTO-MOTION.mp4`), contact sheets
+(`sheets/ROW-PHOTO-MOTION.jpg`), `scores.json`, and `index.html`, which shows all of it. Existing clips are not made again.
+`fashionflow/evaluation/real_measures.py` describes the measures; some measures need weights, 7 MB:
 `python -m fashionflow.evaluation.weights pose face figure`.
 """
 
@@ -23,36 +24,36 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ..generation.request import DEFAULT_STEPS
+from ..generation.settings import DEFAULT_STEPS
 from ..pipelines import FashionFlowPipeline
 from ..pipelines.motions import LARGEST_TURN, MOTIONS
 from ..runtime.loading import load_pipeline, model_name
 from ..video.io import read_frames, write_clip
 from .clips import read_settings
+from .files import write_whole
 from .real_clips import OWN_ROWS, Task, asked_of, framed_photos, make_frames, other_frames, tasks_of
 from .real_judge import MEASURES, Judge, summarise
 from .real_measures import Asked
 from .real_page import CLIPS, SHEETS, Scores, text_table, write_page, write_sheet
-from .report import write_whole
 from .sample import PICTURES, QUALITY, SETTINGS
 
 
 PHOTOS = "photos"
-OTHER_PHOTO = 12.0  # grey levels; what a decoder makes of a photo differs by less
+OTHER_PHOTO = 12.0  # grey levels; a decoded photo differs from the photo by less
 REAL_MOTIONS = ("turn-left", "turn-right", "turn-and-back", "spin", "sway", "walk")
 
 
 @dataclass
 class Run:
-    """A run: what makes the clips, where they go, and what was found.
+    """One run: the model that makes the clips, the output folder, and the results.
 
     Args:
         pipe: the model.
-        out: folder of everything.
+        out: the output folder.
         settings: how the clips are made, with `steps`, `seed` and `frame_step`.
-        rows: of `OWN_ROWS`.
+        rows: the names of rows from `OWN_ROWS`.
         others: folders of other systems' clips by the name of their row.
-        judge: measures the clips; `None` for sheets alone.
+        judge: measures the clips; `None` to write only sheets.
         remarks: sentences about what was left out.
     """
 
@@ -70,7 +71,7 @@ class Run:
         self.curves = {name: {} for name in names}
 
     def frames(self, row: str, task: Task, asked: Asked) -> np.ndarray | None:
-        """The clip of a row, made if it is not there yet; `None`, with a remark, for another system's that is missing."""
+        """The clip of a row. It is made if it does not exist yet. `None`, with a remark, if another system's clip is missing."""
         if row in self.others:
             try:
                 frames = other_frames(self.others[row] / f"{task.name}.mp4", task)
@@ -93,7 +94,7 @@ class Run:
         return read_frames(path)
 
     def do(self, task: Task) -> None:
-        """Makes what is missing of a task's clips, measures them all and writes their sheets."""
+        """Makes the missing clips of a task, measures all its clips, and writes their sheets."""
         asked = asked_of(task)
         for row in self.scores:
             frames = self.frames(row, task, asked)
@@ -105,7 +106,7 @@ class Run:
             self.curves[row].setdefault(task.stem, {})[task.motion] = curves
 
     def write(self) -> None:
-        """Writes what was found so far; without measuring the page alone."""
+        """Writes the results so far; without a judge, writes only the page."""
         write_page(self.out / "index.html", self.scores, self.settings, self.remarks)
         if self.judge is None:
             return
@@ -123,7 +124,7 @@ class Run:
 
 
 def as_json(value):
-    """A value as JSON allows: arrays become lists, and not a number becomes null."""
+    """Converts a value for JSON: arrays become lists, and NaN becomes null."""
     if isinstance(value, dict):
         return {key: as_json(part) for key, part in value.items()}
     if isinstance(value, (list, np.ndarray)):
@@ -134,7 +135,7 @@ def as_json(value):
 
 
 def start_folder(out: Path, settings: dict) -> None:
-    """Makes the folder with its settings, or checks that a run of the same settings made it.
+    """Creates the folder with its settings, or checks that a run with the same settings created it.
 
     Raises:
         ValueError: if it holds clips made with other settings.
@@ -146,17 +147,17 @@ def start_folder(out: Path, settings: dict) -> None:
             if before.get(name) != value:
                 raise ValueError(
                     f"{str(out)!r} holds clips made with {name} {before.get(name)!r} and not {value!r}; choose another folder, or "
-                    "the same settings to go on."
+                    "the same settings to continue."
                 )
     out.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps(settings, indent=1) + "\n")
 
 
 def named_folders(texts: list[str]) -> dict[str, Path]:
-    """Folders by name, of texts like "before=runs/before".
+    """Folders by name, from texts like "before=runs/before".
 
     Raises:
-        ValueError: if a text is of another kind, a name is taken, or there is no such folder.
+        ValueError: if a text has another form, a name is already taken, or there is no such folder.
     """
     folders: dict[str, Path] = {}
     for text in texts:
@@ -184,10 +185,10 @@ def find_photos(folder: Path) -> list[Path]:
 
 
 def choose_guide(pipe: FashionFlowPipeline, model: str | None, device: str | None) -> FashionFlowPipeline:
-    """The model that says where the figure is: the judged one if it has geometry, otherwise `model`, or the one that ships.
+    """The model that tells where the figure is: the judged model if it has geometry, otherwise `model`, or the shipped model.
 
     Raises:
-        ValueError: if it has no geometry, or clips of another aspect than the judged model.
+        ValueError: if that model has no geometry, or makes clips of another aspect ratio than the judged model.
     """
     if pipe.has_geometry:
         return pipe
@@ -266,7 +267,7 @@ def main(argv: list[str] | None = None) -> None:
                     bar.update()
                 run.write()
         run.write()
-    except (ValueError, OSError) as error:  # a full disk; finished clips stay
+    except (ValueError, OSError) as error:  # such as a full disk; finished clips are kept
         parser.exit(1, f"{error}\n")
     table = [text_table(run.scores)] if judge else []
     print("\n".join([*table, *run.remarks, str(args.out / "index.html")]))

@@ -1,4 +1,4 @@
-"""Clips of real photos: what makes them, where their figure should be, and other systems' clips beside them."""
+"""Clips of real photos: makes them, computes where their figure should be, and reads other systems' clips for comparison."""
 
 import math
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from ..photo.reading import PhotoError, fit, read_photo
 from ..pipelines import ClipGuide, FashionFlowPipeline
 from ..pipelines.motions import PRESETS, motion_rows
 from ..pipelines.warp import turn_and_size
-from ..video.decoding import playing_frames
+from ..video.decoding import ClipDecoder
 from ..video.io import read_frames
 from .real_measures import Asked
 
@@ -27,12 +27,12 @@ class Task:
     """One photo and one motion.
 
     Args:
-        stem: the photo's file name without its ending.
-        motion: name of the motion.
-        photo: as the model frames it, at the clip's size.
-        rows: of the motion, for each of the denoiser's frames, [F, 3].
-        moments: which of the denoiser's frames the clip holds, whole numbers, [N].
-        guide: of the N frames.
+        stem: the photo's file name without its extension.
+        motion: the name of the motion.
+        photo: the photo as the model frames it, at the clip's size.
+        rows: the rows of the motion, one for each of the denoiser's frames, [F, 3].
+        moments: the indices of the denoiser's frames that the clip contains, whole numbers, [N].
+        guide: the guide of the N frames.
     """
 
     stem: str
@@ -44,12 +44,13 @@ class Task:
 
     @property
     def name(self) -> str:
-        """What the clip's file is called, without its ending."""
+        """The name of the clip's file, without its extension."""
         return f"{self.stem}-{self.motion}"
 
 
 def kept_moments(num_frames: int, frame_step: int) -> torch.Tensor:
-    """About every `frame_step`-th of a clip's frames, evenly spaced, the first and the last among them, whole numbers [N], N >= 2."""
+    """The indices of about every `frame_step`-th frame of a clip, evenly spaced, with the first and the last; whole numbers [N], N >=
+    2."""
     count = max(2, (num_frames - 1) // frame_step + 1)
     return torch.linspace(0, num_frames - 1, count).round().long()
 
@@ -75,14 +76,14 @@ def make_frames(pipe: FashionFlowPipeline, row: str, task: Task, asked: Asked, s
             output_type="latent",
             guide=ClipGuide(guide.layers, task.rows) if guide else None,
         ).frames[:, :, task.moments]
-    return np.stack(list(playing_frames(pipe, latents, photo=task.photo, guide=guide)))
+    return np.stack(list(ClipDecoder(pipe, latents, photo=task.photo, guide=guide).frames()))
 
 
 def framed_photos(
     pipe: FashionFlowPipeline, photos: list[Path], remarks: list[str]
 ) -> Iterator[tuple[str, Image.Image]]:
-    """The name without its ending and the photo as the model frames it, for every photo that can be read; `remarks` gets a sentence
-    for each that cannot."""
+    """Yields the name without its extension and the photo as the model frames it, for every readable photo. `remarks` gets a sentence for
+    each photo that cannot be read."""
     first_of: dict[str, Path] = {}
     for path in photos:
         if first_of.setdefault(path.stem, path) != path:
@@ -105,8 +106,8 @@ def tasks_of(
     frame_step: int,
     turn_angle: float | None = None,
 ) -> Iterator[Task]:
-    """Every motion of a framed photo; `guide_pipe` says where its figure is. `turn_angle`, degrees, is that of turn-left and
-    turn-right; their own by default."""
+    """Yields a task for every motion of a framed photo. `guide_pipe` tells where the figure is. `turn_angle`, in degrees, applies to
+    turn-left and turn-right; by default they use their own angles."""
     layers = guide_pipe.take_apart(photo.resize((guide_pipe.width, guide_pipe.height)))
     moments = kept_moments(num_frames, frame_step)
     for motion in motions:
@@ -116,7 +117,7 @@ def tasks_of(
 
 
 def asked_of(task: Task) -> Asked:
-    """The photo, and where its pixels and its figure should be."""
+    """The request that a task stands for: the photo, and where its pixels and its figure should be."""
     size = task.photo.size[::-1]
     warped = task.guide.frames(
         torch.arange(len(task.moments)), None if task.guide.layers.coverage.shape == size else size

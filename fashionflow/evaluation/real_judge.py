@@ -1,4 +1,4 @@
-"""All measures of a clip of a real photo, and what a table says of many clips."""
+"""Computes all measures of a clip of a real photo, and summarises many clips for a table."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from .weights import WeightsError
 
 
 FACING = 60.0
-"""Degrees of the turn up to which a face should be seen."""
+"""Up to this turn, in degrees, a face should be visible."""
 
 BEHIND = 120.0
-"""Degrees of the turn from which none should."""
+"""From this turn on, in degrees, no face should be visible."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Measure:
     """A measure of single clips.
 
     Args:
-        key: in JSON.
-        title: for a person to read, with its unit.
-        short: heading of a column.
-        best: "lower" or "higher", or "one" where 1 is best and the farthest from it is worst.
-        decimals: in the table.
+        key: the name of the measure in JSON.
+        title: the title for people, with the unit.
+        short: the heading of its column.
+        best: "lower" or "higher", or "one" if 1 is best and the value farthest from 1 is worst.
+        decimals: the number of decimals in the table.
     """
 
     key: str
@@ -39,7 +39,7 @@ class Measure:
     decimals: int = 2
 
     def worst(self, values: np.ndarray) -> int:
-        """Which of some values, [N], none of them missing, is the worst."""
+        """The index of the worst of some values, [N], none of which is missing."""
         badness = {"lower": values, "higher": -values, "one": np.abs(values - 1)}[self.best]
         return int(np.argmax(badness))
 
@@ -69,7 +69,7 @@ MEASURES = (
 
 
 class Judge:
-    """Measures clips. A measure whose package or weights are missing is left out, and `remarks` says so, a sentence each."""
+    """Measures clips. A measure whose package or weights are missing is left out, and `remarks` gets a sentence about it."""
 
     def __init__(self):
         self.remarks: list[str] = []
@@ -79,7 +79,7 @@ class Judge:
         self.colour_library = self._loaded("saturation and colour", lambda: optional("skimage.color"))
 
     def _loaded(self, measure: str, load: Callable):
-        """What a measure needs, or `None` if it cannot be had."""
+        """Loads the requirement of a measure; `None` if it is not available."""
         try:
             return load()
         except (WeightsError, MissingPackageError) as error:
@@ -90,7 +90,7 @@ class Judge:
         """The measures of a clip, uint8 RGB [F, H, W, 3], at least 2 frames.
 
         Returns:
-            A number a measure, not a number where it says nothing of this clip; and curves over the frames, [F], by name.
+            One number per measure, NaN if the measure does not apply to this clip; and curves over the frames, [F], by name.
         """
         curves = {"sharpness": sharpness(frames, asked), "haze": haze(frames, asked), "ghosts": ghosts(frames, asked)}
         values = dict.fromkeys((measure.key for measure in MEASURES), np.nan)
@@ -124,15 +124,15 @@ class Judge:
 
 
 def summarise(clips: dict[str, dict[str, dict[str, float]]], measure: Measure) -> dict | None:
-    """What a row of the table says of a measure.
+    """Summarises a measure for a row of the table.
 
     Args:
         clips: the measures by photo and motion.
-        measure: which of them.
+        measure: the measure to summarise.
 
     Returns:
-        `median` over clips, `worst` over photos of the median over a photo's clips, `worst_photo`, and `n`, clips that have this
-        measure; `None` if none has.
+        `median`, over all clips; `worst`, the worst of the photos' medians over their clips; `worst_photo`; and `n`, the number of clips
+        that have this measure. `None` if no clip has it.
     """
     of_photos = {
         photo: [values[measure.key] for values in motions.values() if np.isfinite(values.get(measure.key, np.nan))]

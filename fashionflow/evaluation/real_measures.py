@@ -1,12 +1,12 @@
-"""How good a clip of a real photo is, judged without a true clip.
+"""Measures how good a clip of a real photo is, without a true clip.
 
-What can be known without one: the photo itself, and where its pixels and its figure should be in every frame. That comes from the guide
-of a model with geometry and the motion that was asked for, for the clips of every system. So:
-    - A figure that moves its arms out of the outline costs a little in `haze` and `ghosts`.
-    - What the geometry missed of the figure counts as background. `missed` says how much that is.
-    - The warp row of the table shows what a measure is for the photo's own pixels. What a turn brings into view has other edges than what it
-      hides, so its `sharpness` is not 1; and a clip's file costs about 0.6 of `colour`.
-Numbers of this kind compare systems on the same photos, and say little by themselves.
+Without a true clip, we know the photo itself, and where its pixels and its figure should be in every frame. These places come from the
+guide of a model with geometry and from the requested motion, for the clips of every system. Therefore:
+    - A figure that moves its arms out of the outline scores slightly worse in `haze` and `ghosts`.
+    - Parts of the figure that the geometry missed count as background. `missed` says how large they are.
+    - The warp row of the table shows the measures of the photo's own pixels. A turn brings parts into view whose edges differ from those
+      of the parts that it hides, so its `sharpness` is not 1. Writing a clip to a file costs about 0.6 of `colour`.
+These numbers compare systems on the same photos. By themselves they say little.
 
 Shape letters used in this file:
     F frames   H, W pixels
@@ -23,38 +23,40 @@ from .extras import optional
 
 
 INSET = 0.01
-"""What belongs to the figure for certain begins so far inside its outline, of the frame's width."""
+"""The part that certainly belongs to the figure begins this far inside its outline, as a share of the frame's width."""
 
 CLOSING = 0.015
-"""Cracks and holes of the outline up to twice this wide, of the frame's width, belong to the figure: there it should be."""
+"""Cracks and holes in the outline up to twice this wide, as a share of the frame's width, count as figure, because the figure should be
+there."""
 
 RING = (0.015, 0.06)
-"""The ring around the figure, from and to so far outside its outline, of the frame's width."""
+"""The ring around the figure: where it begins and ends outside the outline, as shares of the frame's width."""
 
 AROUND = 0.02
-"""So far around both outlines nothing counts as a ghost, of the frame's width: there are soft rims."""
+"""Nothing within this distance of either outline counts as a ghost, as a share of the frame's width, because the rims there are soft."""
 
 SMALLEST_REGION = 0.002
-"""Share of the frame that a region must have to be measured; a flat garment seen from its side has no inside."""
+"""The share of the frame that a region must cover to be measured. A flat garment seen from its side has no inside."""
 
 FAINTEST = 0.5
-"""Grey levels: a figure with weaker edges has no sharpness to keep, and a ring's unrest is compared with this added."""
+"""Grey levels. A figure with weaker edges has no sharpness to keep. This number is also added to the unrest of the rings before they are
+compared."""
 
 STRONGEST = 8.0
-"""Grey levels: a stronger edge in the ring counts as this, because it belongs to a thing and is no haze."""
+"""Grey levels. A stronger edge in the ring counts as this strong, because it belongs to an object and is not haze."""
 
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """What was asked for: a photo, and where its figure should be.
+    """The request for a clip: a photo, and where its figure should be.
 
     Args:
-        photo: at the clip's size, uint8 RGB, [H, W, 3].
-        warped: the photo's pixels where its guide takes them, uint8 RGB, [F, H, W, 3].
+        photo: the photo at the clip's size, uint8 RGB, [H, W, 3].
+        warped: the photo's pixels at the places to which its guide moves them, uint8 RGB, [F, H, W, 3].
         outline: where the figure should be in each frame, bool [F, H, W]; that of frame 0 is the photo's.
         front: where the frame should show the photo's side of the figure, bool [F, H, W].
         turn: degrees since frame 0, [F].
-        size: how many times as large as in the photo the figure is, [F]; 1 unless it walks.
+        size: the size of the figure relative to its size in the photo, [F]; 1 unless it walks.
     """
 
     photo: np.ndarray
@@ -79,14 +81,15 @@ class Asked:
 
     @cached_property
     def outside(self) -> np.ndarray:
-        """How far outside the outline each pixel lies, in frame widths, 0 inside, float32 [F, H, W]."""
+        """The distance of each pixel outside the outline, in frame widths, 0 inside, float32 [F, H, W]."""
         return np.stack([distance_inside(~outline) / outline.shape[1] for outline in self.whole])
 
 
 def distance_inside(region: np.ndarray) -> np.ndarray:
-    """How far each pixel of a region, bool [H, W], lies from what is not the region, pixels, float32; the picture's edges are no end.
+    """The distance of each pixel of a region, bool [H, W], to the nearest pixel outside it, in pixels, float32. The picture's edges do
+    not count.
 
-    A region that is the whole picture is endless.
+    If the region is the whole picture, the distance is infinite.
     """
     if region.all():
         return np.full(region.shape, np.inf, np.float32)
@@ -94,11 +97,11 @@ def distance_inside(region: np.ndarray) -> np.ndarray:
 
 
 def sharpness(frames: np.ndarray, asked: Asked) -> np.ndarray:
-    """The root mean square difference between pixels one above the other inside the figure, against the photo's own, [F].
+    """The root mean square difference between vertical neighbours inside the figure, relative to the photo's own, [F].
 
-    1.0 is kept, below is softer, above is rougher. Only the direction along the turning axis is looked at: a turn squeezes a print
-    across and leaves it as it is along the axis, so that the turn itself changes nothing. A figure that comes nearer is larger and
-    its edges softer by the same factor, which is divided out. Not a number where the figure is too small or has no edges.
+    1.0 means kept, lower means softer, higher means rougher. Only the direction along the turning axis is measured: a turn squeezes a
+    print across the axis and leaves it unchanged along the axis, so that the turn itself changes nothing. A figure that comes nearer is
+    larger and its edges are softer by the same factor, which is divided out. NaN if the figure is too small or has no edges.
 
     Args:
         frames: uint8 RGB, [F, H, W, 3].
@@ -111,16 +114,16 @@ def sharpness(frames: np.ndarray, asked: Asked) -> np.ndarray:
 
 
 def edges_along_axis(picture: np.ndarray, region: np.ndarray) -> float:
-    """The root mean square difference in grey levels between pixels one above the other, uint8 RGB [H, W, 3], in a region, bool
-    [H, W]."""
+    """The root mean square difference in grey levels between vertical neighbours, uint8 RGB [H, W, 3], in a region, bool [H, W]."""
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
     return float(np.sqrt(mean_of(np.diff(grey, axis=0) ** 2, region[1:] & region[:-1])))
 
 
 def haze(frames: np.ndarray, asked: Asked) -> np.ndarray:
-    """The mean difference between neighbouring pixels in a ring around the figure, against that in the photo's own ring, [F].
+    """The mean difference between neighbouring pixels in a ring around the figure, relative to that in the photo's own ring, [F].
 
-    1.0 is clean, above is haze, ghosts or a frayed edge, below a background smoother than the photo's, as a filled-in one is.
+    1.0 is clean. Higher values mean haze, ghosts or a frayed edge. Lower values mean a background that is smoother than the photo's, such
+    as a filled-in one.
 
     Args:
         frames: uint8 RGB, [F, H, W, 3].
@@ -141,7 +144,7 @@ def unrest(picture: np.ndarray, region: np.ndarray) -> float:
 
 
 def ghosts(frames: np.ndarray, asked: Asked) -> np.ndarray:
-    """The mean absolute change against the clip's own frame 0 where the figure is in neither of the two frames, grey levels, [F].
+    """The mean absolute change from the clip's own frame 0, in grey levels, at places without the figure in both frames, [F].
 
     A shadow that moves with the figure counts too.
 
@@ -154,7 +157,7 @@ def ghosts(frames: np.ndarray, asked: Asked) -> np.ndarray:
 
 
 def missed(figure: np.ndarray, asked: Asked) -> float:
-    """The share of the photo's figure that lies clearly outside its outline: what the geometry missed, and what will not move.
+    """The share of the photo's figure that lies clearly outside its outline. The geometry missed this part, so it will not move.
 
     Args:
         figure: where another network sees the figure in the photo, bool [H, W].
@@ -163,17 +166,17 @@ def missed(figure: np.ndarray, asked: Asked) -> float:
 
 
 def colour(frames: np.ndarray, asked: Asked) -> dict[str, float]:
-    """What has become of the figure's colours in the last third of the clip, where it shows the photo's side.
+    """How the figure's colours have changed in the last third of the clip, where it shows the photo's side.
 
-    They are compared with the same pixels of the photo, where the guide takes them, so that what a turn brings into view and hides
-    does not count.
+    They are compared with the same pixels of the photo, at the places to which the guide moves them, so that parts that a turn shows or
+    hides do not count.
 
     Args:
         frames: uint8 RGB, [F, H, W, 3].
 
     Returns:
-        `saturation`: mean chroma in CIE Lab over the photo's own; not a number for a grey figure. `colour`: the difference
-        (CIEDE2000) between mean colours. The means of both are over frames; not a number if no frame shows enough of the photo's side.
+        `saturation`: mean chroma in CIE Lab divided by the photo's own; NaN for a grey figure. `colour`: the difference (CIEDE2000)
+            between mean colours. Both are means over frames; NaN if no frame shows enough of the photo's side.
     """
     library = optional("skimage.color")
     saturations, differences = [], []
@@ -194,19 +197,19 @@ def chroma(colours: np.ndarray) -> float:
 
 
 def mean_of(values: np.ndarray, region: np.ndarray) -> float:
-    """The mean of values in a region, bool, of the same shape; not a number in a region too small to say anything."""
+    """The mean of values in a region, bool, of the same shape; NaN if the region is too small to measure."""
     return float(values[region].mean()) if region.sum() >= SMALLEST_REGION * region.size else np.nan
 
 
 def mean_known(values: np.ndarray | list[float]) -> float:
-    """The mean of those values that are numbers; not a number if there are none."""
+    """The mean of the values that are not NaN; NaN if there are none."""
     known = np.asarray(values, np.float64)
     known = known[np.isfinite(known)]
     return float(known.mean()) if len(known) else np.nan
 
 
 def median_known(values: np.ndarray | list[float]) -> float:
-    """The median of those values that are numbers; not a number if there are none."""
+    """The median of the values that are not NaN; NaN if there are none."""
     known = np.asarray(values, np.float64)
     known = known[np.isfinite(known)]
     return float(np.median(known)) if len(known) else np.nan

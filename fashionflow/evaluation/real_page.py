@@ -1,4 +1,4 @@
-"""What `fashionflow.evaluation.real` shows: a table, contact sheets of every clip, and a page that holds both."""
+"""The output of `fashionflow.evaluation.real`: a table, a contact sheet of every clip, and a page that contains both."""
 
 from collections.abc import Sequence
 from html import escape
@@ -8,16 +8,16 @@ from urllib.parse import quote
 import numpy as np
 from PIL import Image
 
+from .files import write_whole
 from .page import STYLE
 from .real_judge import MEASURES, Measure, summarise
-from .report import write_whole
 
 
 SHEET_ANGLES = (0, 20, 40, 60, 90, 180)
-"""Degrees of the turn at which a sheet shows a clip."""
+"""The turns, in degrees, at which a sheet shows a clip."""
 
 SHEET_FRAMES = 6
-"""Frames of the sheet of a clip that hardly turns."""
+"""The number of frames on the sheet of a clip that hardly turns."""
 
 SHEET_FRAME_WIDTH = 256  # pixels
 SHEETS, CLIPS = "sheets", "clips"
@@ -27,14 +27,14 @@ Scores = dict[str, dict[str, dict[str, dict[str, float]]]]
 
 
 def sheet_frames(turn: np.ndarray) -> list[int]:
-    """Which frames a sheet shows: those nearest to `SHEET_ANGLES` the first time that the clip turns so far, and the last one; evenly
-    spaced ones of a clip that does not turn by 40 degrees.
+    """The frames that a sheet shows: the frames nearest to `SHEET_ANGLES` when the clip first turns that far, and the last frame. A clip
+    that does not turn by 40 degrees is shown in evenly spaced frames.
 
     Args:
         turn: degrees since frame 0, [F].
     """
     away = np.abs(turn)
-    rising = away[: int(away.argmax()) + 1]  # on the way there, not back
+    rising = away[: int(away.argmax()) + 1]  # on the way out, not on the way back
     reached = [angle for angle in SHEET_ANGLES if angle <= away.max() + 1]
     if reached[-1] < 40:
         return np.unique(np.linspace(0, len(turn) - 1, SHEET_FRAMES).round().astype(int)).tolist()
@@ -52,12 +52,12 @@ def write_sheet(path: Path, frames: np.ndarray, turn: np.ndarray) -> None:
 
 
 def cell(value: float | None, measure: Measure) -> str:
-    """A number as the table shows it."""
+    """Formats a number for the table."""
     return "–" if value is None or not np.isfinite(value) else f"{value:.{measure.decimals}f}"
 
 
 def cells(scores: Scores, row: str) -> list[str]:
-    """A row of the table: the median over clips and the worst photo, a measure each."""
+    """A row of the table: the median over clips and the worst photo, for each measure."""
     found = [(summarise(scores[row], measure), measure) for measure in MEASURES]
     return [
         f"{cell(summary['median'], measure)} / {cell(summary['worst'], measure)}" if summary else "–"
@@ -66,7 +66,7 @@ def cells(scores: Scores, row: str) -> list[str]:
 
 
 def text_table(scores: Scores) -> str:
-    """The table: a line a row, a column a measure, in each the median over clips and the worst photo."""
+    """The table: one line per row and one column per measure, each with the median over clips and the worst photo."""
     width = max(len(row) for row in (*scores, "median / worst photo"))
     lines = [f"{'median / worst photo':{width}}" + "".join(f"{measure.short:>14}" for measure in MEASURES)]
     lines += [f"{row:{width}}" + "".join(f"{text:>14}" for text in cells(scores, row)) for row in scores]
@@ -78,8 +78,8 @@ def write_page(path: Path, scores: Scores, settings: dict, remarks: Sequence[str
     """Writes `index.html`: the table, and for every photo and motion the sheet of each row with its measures below.
 
     Args:
-        path: where; the folder of its sheets and clips lies beside it.
-        scores: what was measured; sheets are shown of these clips.
+        path: the file to write; the folders of its sheets and clips are beside it.
+        scores: the measures; the page shows the sheets of these clips.
         settings: how the clips were made.
         remarks: sentences about what was left out.
     """

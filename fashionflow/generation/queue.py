@@ -1,4 +1,4 @@
-"""A loaded pipeline at work: jobs in a line, one clip at a time on the device, told as events, stopped within one step."""
+"""The job queue of a loaded pipeline: it makes one clip at a time on the device, reports events, and stops a job within one step."""
 
 import contextlib
 import logging
@@ -14,20 +14,22 @@ from pathlib import Path
 from ..pipelines import FashionFlowPipeline
 from ..runtime.acceleration import return_freed_memory
 from ..video.decoding import playing_rate
+from .events import Waiting
 from .job import JOB_PREFIX, Job, Stopped, plain_number
-from .renderer import ClipRenderer
-from .request import AnimationRequest, Waiting
+from .renderer import JobRenderer
+from .request import ClipRequest
+from .settings import ClipSettings
 from .time_estimator import TimeEstimator
 
 
 KEEP_SECONDS = 3600
-"""Nothing that a visitor made is kept longer than this."""
+"""The maximum time, in seconds, for which anything that a visitor made is kept."""
 
 SWEEP_SECONDS = 600
-"""How often old jobs are looked for. They go one sweep early, so that `KEEP_SECONDS` is a promise and not a mean."""
+"""Seconds between two searches for old jobs. A job is deleted one interval early, so that it is never kept longer than `KEEP_SECONDS`."""
 
 AVAILABLE_SECONDS = KEEP_SECONDS - SWEEP_SECONDS
-"""For so long at least, a finished job can be found."""
+"""The minimum time, in seconds, for which a finished job can be found."""
 
 MOST_CLIPS = 24  # in one job
 
@@ -36,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Estimate:
-    """A job would take `seconds`, once `ahead` clips have been made first, which takes `ahead_seconds`."""
+    """The time estimate of a job: the job itself takes `seconds`, and the `ahead` clips that are made first take `ahead_seconds`."""
 
     seconds: float
     ahead: int
@@ -44,17 +46,18 @@ class Estimate:
 
 
 class JobQueue:
-    """Owns a pipeline and its device. However many ask, one clip is made at a time, in the order of asking; a job of several
-    clips lets the others in between its clips.
+    """Owns a pipeline and its device. It makes one clip at a time, in the order in which jobs are submitted. After each clip of a job
+    with several clips, the other jobs have their turn.
 
     Args:
         pipe: a loaded pipeline, on its device; nobody else may run it.
-        folder: where the studio's own folder is made; the system's temporary folder by default. Jobs are deleted from it
-            `KEEP_SECONDS` after their end at the latest, and all of it when Python ends.
-        measure: whether to measure now, in the background, how long clips take here; otherwise the first clips tell.
+        folder: the folder in which the job queue creates its own folder; by default the system's temporary folder. A job is deleted
+            from it at most `KEEP_SECONDS` after its end, and the whole folder is deleted when Python ends.
+        measure: whether to measure now, in the background, how long clips take here; otherwise the time estimate is learnt from the
+            first clips.
 
     Attributes:
-        watchers: called with every job that is submitted, by whoever submits it.
+        watchers: functions that are called with every submitted job, on the thread that submits it.
     """
 
     def __init__(
@@ -70,100 +73,100 @@ class JobQueue:
         self.folder = Path(self._folder.name)
         self.watchers: list[Callable[[Job], None]] = []
         self._jobs: dict[str, Job] = {}  # by number
-        self._line: list[Job] = []  # first come first; the first one has the device
+        self._queue: list[Job] = []  # in the order of their turn; the first one has the device
         self._changed = threading.Condition()
-        self._begun_at = 0.0  # when the clip at work began, on the clock of `time.monotonic`
+        self._begun_at = 0.0  # the start of the current clip, on the clock of `time.monotonic`
         self._worker: threading.Thread | None = None
         self._measuring = measure
         if measure:
             self._start_worker()
         threading.Thread(target=_sweep_until_gone, args=(weakref.ref(self),), daemon=True, name="sweep").start()
 
-    def submit(self, requests: AnimationRequest | Sequence[AnimationRequest], segments: bool = True) -> Job:
-        """Puts a job at the end of the line and returns it at once.
+    def submit(self, requests: ClipRequest | Sequence[ClipRequest], segments: bool = True) -> Job:
+        """Adds a job to the end of the queue and returns it at once.
 
         Args:
-            requests: what to make.
-            segments: also write the clips in pieces for a live player.
+            requests: one request for each clip.
+            segments: whether to write the clips in segments for a live player, too.
 
         Raises:
-            ValueError: if a request asks for what this pipeline cannot do, or there are none, or more than `MOST_CLIPS`.
+            ValueError: if this pipeline cannot fulfil a request, or if there are no requests or more than `MOST_CLIPS`.
         """
-        requests = (requests,) if isinstance(requests, AnimationRequest) else tuple(requests)
+        requests = (requests,) if isinstance(requests, ClipRequest) else tuple(requests)
         if not 1 <= len(requests) <= MOST_CLIPS:
             raise ValueError(f"A job must have 1 to {MOST_CLIPS} clips, got {len(requests)}.")
         for request in requests:
             request.check(self.pipe)
-        estimate = self.estimate(requests[:1])
-        # Weakly, because a job may outlive its studio.
-        wait = weakref.WeakMethod(self._wait)
+        estimate = self.estimate([requests[0].settings])
+        # A weak reference, because a job may outlive its job queue.
+        find_wait = weakref.WeakMethod(self._wait)
         job = Job(
             requests,
             self.folder,
             segments,
-            wait=lambda job: ahead(job) if (ahead := wait()) else Waiting(0, 0.0),
+            wait=lambda job: wait(job) if (wait := find_wait()) else Waiting(0, 0.0),
             promised=estimate.seconds + estimate.ahead_seconds,
         )
         with self._changed:
             self._jobs[job.number] = job
-            self._line.append(job)
+            self._queue.append(job)
             self._start_worker()
         for watcher in self.watchers:
             watcher(job)
         return job
 
     def find(self, number: object) -> Job | None:
-        """The job with that number, however it was typed; `None` if there is none, or it has been deleted."""
+        """The job with this number, typed in any form; `None` if there is no such job, or if it has been deleted."""
         return self._jobs.get(plain_number(number))
 
     def discard(self, job: Job) -> None:
-        """Ends a job and deletes all that belongs to it; if it is at work, as soon as its step is done."""
+        """Ends a job and deletes everything that belongs to it. A running job ends as soon as its current step is done."""
         self._jobs.pop(job.number, None)
         job.discard()
-        self._leave_line(job)
+        self._leave_queue(job)
 
     def stop(self, job: Job) -> None:
-        """Ends a job; what has been made of the clip at work is kept."""
+        """Ends a job; the part of the current clip that is already made is kept."""
         job.stop()
-        self._leave_line(job)
+        self._leave_queue(job)
 
     @property
     def in_line(self) -> int:
-        """How many jobs are at work or wait for it."""
-        return len(self._line)
+        """The number of jobs that run or wait."""
+        return len(self._queue)
 
-    def estimate(self, requests: Sequence[AnimationRequest]) -> Estimate:
-        """How long a job would take that is submitted now."""
+    def estimate(self, settings: Sequence[ClipSettings]) -> Estimate:
+        """The time estimate of a job that is submitted now, with the settings of each of its clips."""
         with self._changed:
-            ahead = self._line_before(None)
-        return Estimate(sum(map(self.time_estimator.seconds, requests)), *ahead)
+            ahead = self._clips_before(None)
+        return Estimate(sum(map(self.time_estimator.seconds, settings)), *ahead)
 
-    def _leave_line(self, job: Job) -> None:
+    def _leave_queue(self, job: Job) -> None:
         with self._changed:
-            if job in self._line and self._line[0] is not job:  # the worker takes care of the first one
-                self._line.remove(job)
+            if job in self._queue and self._queue[0] is not job:  # the worker ends the first one itself
+                self._queue.remove(job)
                 job.end("stopped")
 
     def _wait(self, job: Job) -> Waiting:
         with self._changed:
-            return Waiting(*self._line_before(job))
+            return Waiting(*self._clips_before(job))
 
-    def _line_before(self, job: Job | None) -> tuple[int, float]:
-        """Clips made before the next one of `job` (of a newcomer, for `None`), and the seconds that they take."""
+    def _clips_before(self, job: Job | None) -> tuple[int, float]:
+        """The number of clips that are made before the next clip of `job` (of a new job, for `None`), and the seconds that they take."""
         clips, left = 0, []
-        for index, other in enumerate(self._line):
+        for index, other in enumerate(self._queue):
             if other is job:
                 break
-            if other.next_clip is None:  # it has made its last clip and is about to leave
+            if other.next_clip is None:  # it has made its last clip and is about to leave the queue
                 continue
             clips += 1
-            needed = self.time_estimator.seconds(other.requests[other.next_clip])
+            needed = self.time_estimator.seconds(other.requests[other.next_clip].settings)
             elapsed = time.monotonic() - self._begun_at if index == 0 and other.state == "working" else 0.0
             left.append(needed - elapsed)
         return clips, self.time_estimator.waiting(left)
 
     def _start_worker(self) -> None:
-        """Has a thread at work while there is something to do, and no longer, because it holds the studio."""
+        """Starts the worker thread if it does not run. The thread ends when there is no job left, because it keeps the job queue alive."""
         if self._worker is None:
             self._worker = threading.Thread(target=self._work, daemon=True, name="animate")
             self._worker.start()
@@ -174,22 +177,22 @@ class JobQueue:
             self._measure()
         while True:
             with self._changed:
-                if not self._line:
+                if not self._queue:
                     self._worker = None
                     return
-                job = self._line[0]
+                job = self._queue[0]
                 self._begun_at = time.monotonic()
             ending = self._make_a_clip(job)
             with self._changed:
-                self._line.remove(job)
+                self._queue.remove(job)
                 if ending is None:
                     job.pause()
-                    self._line.append(job)
+                    self._queue.append(job)
                 else:
                     job.end(*ending)
-                idle = not self._line
+                idle = not self._queue
             if idle:
-                return_freed_memory()  # what was kept from step to step and from clip to clip
+                return_freed_memory()  # the memory that was kept between steps and between clips
 
     def _make_a_clip(self, job: Job) -> tuple[str, Exception | None] | None:
         """Makes the next clip of a job. Returns how the job ended, or `None` if it has more clips to make."""
@@ -198,7 +201,7 @@ class JobQueue:
         job.begin()
         try:
             job.tell(Waiting(0, 0.0))
-            ClipRenderer(self.pipe, job, job.next_clip, self.time_estimator).run()
+            JobRenderer(self.pipe, job, job.next_clip, self.time_estimator).run()
         except Stopped:
             return "stopped", None
         except Exception as error:
@@ -210,25 +213,27 @@ class JobQueue:
     def _measure(self) -> None:
         try:
             self.time_estimator.measure(self.pipe)
-        except Exception:  # the promise is a comfort; clips can be made without it
-            logger.exception("How long a clip takes could not be measured; the first clips will tell.")
+        except Exception:  # clips can be made without a time estimate
+            logger.exception(
+                "The time of a clip could not be measured; the time estimate will be learnt from the first clips."
+            )
 
 
 def _sweep_until_gone(queue_or_none: weakref.ref) -> None:
     while (job_queue := queue_or_none()) is not None:
         sweep(job_queue, AVAILABLE_SECONDS)
-        del job_queue  # nothing may hold it while this thread sleeps
+        del job_queue  # this thread must not keep the job queue alive while it sleeps
         time.sleep(SWEEP_SECONDS)
 
 
 def sweep(job_queue: JobQueue, seconds: float) -> None:
-    """Deletes the jobs of a studio that ended more than `seconds` ago."""
+    """Deletes the jobs in a job queue that ended more than `seconds` ago."""
     now = time.time()
     for number, job in list(job_queue._jobs.items()):
         if job.has_ended and now - job.ended_at > seconds:
             job_queue._jobs.pop(number, None)
             job.delete()
-    with contextlib.suppress(FileNotFoundError):  # Python is ending, and everything is being deleted
+    with contextlib.suppress(FileNotFoundError):  # Python is ending, and the whole folder is being deleted
         for folder in job_queue.folder.glob(f"{JOB_PREFIX}*"):
             known = any(job.folder == folder for job in list(job_queue._jobs.values()))
             if not known and now - folder.stat().st_mtime > seconds:

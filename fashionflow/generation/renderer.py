@@ -1,10 +1,12 @@
-"""One clip in the making: denoising with a preview before the first step and after every one, then decoding, interpolation and writing at once."""
+"""Makes one clip: denoising, with a preview before the first step and after every step; then decoding, interpolation and writing at the
+same time."""
 
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,94 +16,148 @@ from ..runtime.memory import MemoryFallback
 from ..video.io import write_clip, write_segment
 from ..video.metadata import describe, sign
 from ..video.preview import Preview
+from .events import Finished, Segment, Step, SteppedDown
 from .job import Job, Stopped
-from .request import Finished, Segment, Step, SteppedDown
+from .request import ClipRequest
 from .time_estimator import TimeEstimator
 
 
-SEGMENT_SECONDS = 0.75  # of a clip in one streamed piece; players start once about so much has arrived
-FEWEST_FRAMES = 2  # of a clip that was stopped
+SEGMENT_SECONDS = 0.75  # of a clip in one streamed segment; players start when about this much has arrived
+FEWEST_FRAMES = 2  # in a clip that was stopped
 
 logger = logging.getLogger(__name__)
 
 
 class ClipRenderer:
-    """Makes clip `clip` of a job. `run` does it all, on the thread that calls it.
+    """Makes one clip within the free memory. Use it as a context manager, on the thread that runs the pipeline:
+
+        with ClipRenderer(pipe, request) as renderer:
+            latents = renderer.denoise()
+            renderer.write(path, renderer.frames(latents))
 
     Args:
         pipe: the pipeline; nobody else may run it meanwhile.
-        job: whose clip it is; told every event.
-        clip: which of the job's requests.
-        time_estimator: says how long things take, and learns from this clip.
+        request: the request for the clip, checked with `ClipRequest.check`.
+        on_step_down: called with the leaner memory mode when memory has run out, before the work continues in it.
+
+    Attributes:
+        guide: the known part of every frame; `None` for a model without geometry.
+        fallback: tells the memory mode, and whether memory had run out in another mode.
     """
 
     def __init__(
         self,
         pipe: FashionFlowPipeline,
-        job: Job,
-        clip: int,
-        time_estimator: TimeEstimator,
+        request: ClipRequest,
+        on_step_down: Callable[[str], None] = lambda mode: None,
     ):
+        self._pipe, self._request = pipe, request
+        self.factor, self.fps = request.settings.playing_rate(pipe)
+        self.fallback = MemoryFallback(pipe, request.settings.frames, request.settings.memory, on_step_down)
+        self.guide: ClipGuide | None = None
+
+    def __enter__(self) -> "ClipRenderer":
+        self.fallback.__enter__()
+        try:
+            self.guide = self._request.guide(self._pipe)
+        except BaseException:
+            self.fallback.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.fallback.__exit__()
+
+    @property
+    def num_frames(self) -> int:
+        """The number of frames that a complete clip shows."""
+        return self.factor * (self._request.settings.frames - 1) + 1
+
+    def denoise(self, on_step_end: Callable[..., dict] | None = None) -> torch.Tensor:
+        """The clip's latents, [1, C, F, H, W]; the steps begin again if memory runs out. `on_step_end` is diffusers' callback."""
+        return self.fallback.make(lambda: self._request.denoise(self._pipe, self.guide, on_step_end))
+
+    def frames(self, latents: torch.Tensor) -> Iterator[np.ndarray]:
+        """The frames that are shown, uint8 RGB, [height, width, 3], each decoded only when it is requested."""
+        return self.fallback.frames(self._request.decoder(self._pipe, latents, self.guide))
+
+    def write(self, path: Path, frames: Iterator[np.ndarray]) -> Path:
+        """Writes frames to an mp4 file that holds the clip's settings, and signs it if there is a certificate. Returns the path."""
+        metadata = describe(self._request.metadata(self._pipe))
+        with closing(frames):  # in every case, decoding ends before the memory fallback is left
+            write_clip(path, frames, self.fps, settings=metadata, quality=self._request.settings.quality)
+        return sign(path)
+
+
+class JobRenderer:
+    """Makes one clip of a job and reports every event to it. `run` does all the work, on the thread that calls it.
+
+    Args:
+        pipe: the pipeline; nobody else may run it meanwhile.
+        job: the job that the clip belongs to.
+        clip: the index of the clip's request in the job.
+        time_estimator: estimates the remaining time, and learns from this clip.
+    """
+
+    def __init__(self, pipe: FashionFlowPipeline, job: Job, clip: int, time_estimator: TimeEstimator):
         self._pipe, self._job, self._clip, self._time_estimator = pipe, job, clip, time_estimator
         self._request = job.requests[clip]
-        self._factor, self._fps = self._request.playing_rate(pipe)
+        self._settings = self._request.settings
         self._started_at = time.monotonic()
         self._stop: threading.Event = job.stop_asked
         self._ended_early = False
 
     def run(self) -> None:
-        """
+        """Makes the clip.
+
         Raises:
-            Stopped: if the job was stopped before anything could be shown, or is not wanted any more.
-            OutOfMemory: if memory ran out in the leanest mode too.
+            Stopped: if the job was stopped before there was anything to show, or if it was discarded.
+            OutOfMemory: if memory ran out even in the leanest mode.
         """
-        request = self._request
-        with MemoryFallback(self._pipe, request.frames, request.memory, self._tell_step_down) as self._fallback:
+        with ClipRenderer(self._pipe, self._request, self._tell_step_down) as self._renderer:
             self._make()
         logger.info("A clip took %.1f s.", self._elapsed())
 
     def _make(self) -> None:
-        request, pipe = self._request, self._pipe
-        guide = request.guide(pipe)
-        with Preview(pipe, guide) as preview:
-            if guide is not None:  # the photo's own pixels, moved: to be seen long before the first step is done
-                left = max(0.0, self._time_estimator.seconds(request) - self._elapsed())
-                self._job.tell(Step(0, request.steps, self._elapsed(), left, preview.picture(), self._clip))
+        renderer = self._renderer
+        with Preview(self._pipe, renderer.guide) as preview:
+            if renderer.guide is not None:  # a preview of the photo's own pixels in motion, before the first step
+                self._tell_step(0, max(0.0, self._time_estimator.seconds(self._settings) - self._elapsed()), preview)
             try:
-                latents = self._fallback.make(lambda: self._denoise(preview, guide))
+                latents = renderer.denoise(self._after_step(preview))
             except Stopped:
                 if not preview.has_seen or self._job.discarded.is_set():
                     raise
-                # The clean clip that the last step meant, as the preview shows it: little work, and something to keep.
-                self._write(preview.frames(self._factor), whole=False)
+                # Write the clean clip predicted at the last step, as the preview shows it: this is little work and leaves a result.
+                self._write(preview.frames(renderer.factor), whole=False)
                 return
         denoised_at = time.monotonic()
-        frames = self._fallback.frames(lambda start, chunk: request.playing_frames(pipe, latents, start, chunk, guide))
-        with closing(frames):  # whatever ends this, nothing is decoded any more once the ladder is left
-            whole = self._write(self._until_stopped(frames), whole=True)
-        if whole and not self._fallback.stepped_down:
-            self._time_estimator.learn(request, denoised_at - self._started_at, time.monotonic() - denoised_at)
+        whole = self._write(self._until_stopped(renderer.frames(latents)), whole=True)
+        if whole and not renderer.fallback.stepped_down:
+            self._time_estimator.learn(self._settings, denoised_at - self._started_at, time.monotonic() - denoised_at)
             if self._clip == 0:
                 self._time_estimator.record(self._job.promised, time.time() - self._job.asked_at)
 
     def _tell_step_down(self, mode: str) -> None:
         self._job.tell(SteppedDown(mode, self._clip))
 
-    def _denoise(self, preview: Preview, guide: ClipGuide | None) -> torch.Tensor:
-        request = self._request
+    def _tell_step(self, done: int, remaining: float, preview: Preview) -> None:
+        self._job.tell(Step(done, self._settings.steps, self._elapsed(), remaining, preview.picture(), self._clip))
+
+    def _after_step(self, preview: Preview) -> Callable[..., dict]:
+        """The callback that reports each step."""
 
         def on_step_end(pipe, step: int, timestep: int, tensors: dict) -> dict:
             if self._stop.is_set():
                 raise Stopped
-            elapsed = self._elapsed()
-            left = elapsed / (step + 1) * (request.steps - step - 1) + self._time_estimator.decoding(request)
-            self._job.tell(Step(step + 1, request.steps, elapsed, left, preview.picture(), self._clip))
+            left = self._elapsed() / (step + 1) * (self._settings.steps - step - 1)
+            self._tell_step(step + 1, left + self._time_estimator.decoding(self._settings), preview)
             return tensors
 
-        return request.denoise(self._pipe, on_step_end, guide)
+        return on_step_end
 
     def _until_stopped(self, frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-        """The frames, until the job is stopped; but enough of them for a clip."""
+        """Yields the frames until the job is stopped, but in any case enough frames for a clip."""
         for index, frame in enumerate(frames):
             if self._job.discarded.is_set():
                 raise Stopped
@@ -111,51 +167,49 @@ class ClipRenderer:
             yield frame
 
     def _write(self, frames: Iterator[np.ndarray], whole: bool) -> bool:
-        """Writes the finished file and, on the way, the pieces for the live player. Returns whether the clip is whole."""
-        request, job = self._request, self._job
+        """Writes the finished file and, meanwhile, the segments for the live player. Returns whether the clip is complete."""
+        job, renderer = self._job, self._renderer
         folder = job.folder / str(self._clip)
         folder.mkdir()
         count = 0
-        total = self._factor * (request.frames - 1) + 1
         begun_at = time.monotonic()
 
-        def tell_piece(piece: list[np.ndarray], index: int) -> None:
-            path = write_segment(folder / f"{index}.mp4", piece, self._fps)
-            left = (time.monotonic() - begun_at) / count * (total - count)
+        def send_segment(segment: list[np.ndarray], index: int) -> None:
+            path = write_segment(folder / f"{index}.mp4", segment, renderer.fps)
+            left = (time.monotonic() - begun_at) / count * (renderer.num_frames - count)
             job.tell(Segment(path, index, self._elapsed(), left, self._clip))
 
-        def told() -> Iterator[np.ndarray]:
+        def frames_with_segments() -> Iterator[np.ndarray]:
             nonlocal count
-            piece, pieces, length = [], 0, max(2, round(SEGMENT_SECONDS * self._fps))
+            segment, index, length = [], 0, max(2, round(SEGMENT_SECONDS * renderer.fps))
             for frame in frames:
                 count += 1
-                piece.append(frame)
-                # Half a piece is held back, so that the last one is never too short for a player.
-                if job.segments and len(piece) == length + length // 2:
-                    tell_piece(piece[:length], pieces)
-                    piece, pieces = piece[length:], pieces + 1
+                segment.append(frame)
+                # Half a segment is held back, so that the last one is never too short for a player.
+                if job.segments and len(segment) == length + length // 2:
+                    send_segment(segment[:length], index)
+                    segment, index = segment[length:], index + 1
                 if not job.segments:
-                    piece.clear()
+                    segment.clear()
                 yield frame
-            if piece:
-                tell_piece(piece, pieces)
+            if segment:
+                send_segment(segment, index)
 
-        path = folder / f"fashionflow-{request.seed}.mp4"
-        settings = describe(request.settings(self._pipe))
-        write_clip(path, told(), self._fps, settings=settings, quality=request.quality)
+        with closing(frames):
+            path = renderer.write(folder / f"fashionflow-{self._settings.seed}.mp4", frames_with_segments())
         whole = whole and not self._ended_early
         finished = Finished(
-            path=sign(path),
-            seed=request.seed,
+            path=path,
+            seed=self._settings.seed,
             seconds=self._elapsed(),
-            fps=self._fps,
+            fps=renderer.fps,
             frames=count,
             clip=self._clip,
             whole=whole,
             promised=job.promised,
             waited=max(0.0, time.time() - job.asked_at - self._elapsed()),
-            memory=self._fallback.mode,
-            stepped_down=self._fallback.stepped_down,
+            memory=renderer.fallback.mode,
+            stepped_down=renderer.fallback.stepped_down,
         )
         job.tell(finished)
         return whole

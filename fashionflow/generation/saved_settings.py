@@ -1,10 +1,11 @@
-"""A finished clip comes back: its settings and its first frame, read from files that anybody may have sent."""
+"""Reads the settings and the first frame of a finished clip from a file, which anybody may have sent."""
 
 import json
 import re
 import subprocess
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import fields
 from io import BytesIO
 from pathlib import Path
 
@@ -13,25 +14,15 @@ from moviepy.tools import ffmpeg_escape_filename
 from PIL import ExifTags, Image
 
 from ..errors import SENTENCES, UploadError
-from ..pipelines.motions import LARGEST_TURN, MOTIONS
-from ..pipelines.schedulers import SAMPLERS
-from ..runtime.memory import MEMORY_CHOICES
 from ..video.io import LONGEST_READING, read_settings
 from ..video.metadata import FIRST_FRAME_FILE, GENERATOR, SETTINGS_FILE, USER_COMMENT_ENCODING
-from .request import (
-    FRAME_RATES,
-    LARGEST_GUIDANCE,
-    LARGEST_SEED,
-    MOST_FRAMES,
-    MOST_INTERPOLATION,
-    MOST_STEPS,
-    WITH_BACK_PHOTO,
-)
+from .request import WITH_BACK_PHOTO
+from .settings import LIMITS, ClipSettings
 
 
-# What a stranger's file may hold. Ours stay far below.
+# The limits for a stranger's file. Our own files stay far below them.
 LONGEST_SETTINGS = 2**16  # bytes
-LARGEST_FILE = 2**28  # bytes, of the kinds that are read whole
+LARGEST_FILE = 2**28  # bytes, for the file kinds that are read as a whole
 LARGEST_FRAME = 2**24  # pixels
 
 NOT_OURS = SENTENCES["not-ours"]
@@ -41,12 +32,12 @@ def read_provenance(path: Path | str) -> dict:
     """The settings of a clip made by FashionFlow, from an mp4, GIF, WebP or zip file that anybody may have sent.
 
     Returns:
-        The settings that `AnimationRequest` takes, without the photos, and "model", "model_hash", "version" and "date"; also
-        "with_back_photo" if a photo of the back was used. What an older version did not write is absent; what nobody knows is
-        left out.
+        The settings that `ClipSettings` takes, and "model", "model_hash", "version" and "date"; also
+        "with_back_photo" if a photo of the back was used. Settings that an older version did not write are absent; unknown
+        settings are left out.
 
     Raises:
-        UploadError: one sentence, if it is no such file or a value is out of its range.
+        UploadError: with one sentence, if it is not such a file or a value is out of its range.
     """
     settings = _read(path)
     if settings.get("generator", GENERATOR) != GENERATOR or any(name not in settings for name in _REQUIRED):
@@ -59,21 +50,21 @@ def read_provenance(path: Path | str) -> dict:
 
 
 def first_frame(path: Path | str) -> Image.Image:
-    """The first frame of a file that `read_provenance` reads, RGB, without what an export added around it.
+    """The first frame of a file that `read_provenance` reads, RGB, without the background that an export added around it.
 
     Raises:
-        UploadError: one sentence, if there is no such frame.
+        UploadError: with one sentence, if there is no such frame.
     """
     try:
         settings = _read(path)
         frame = _FIRST_FRAMES[_kind(Path(path))](Path(path))
-        size = settings.get("size")  # of the clip before it was brought to another shape
+        size = settings.get("size")  # of the clip before an export changed its shape
         if isinstance(size, list) and len(size) == 2 and all(_whole(1, 2**14)(side) for side in size):
             scale = min(frame.width / size[0], frame.height / size[1])
             width, height = round(size[0] * scale), round(size[1] * scale)
             left, top = (frame.width - width) // 2, (frame.height - height) // 2
             frame = frame.crop((left, top, left + width, top + height))
-    except Exception as error:  # whatever Pillow and zipfile raise for a damaged file
+    except Exception as error:  # Pillow and zipfile raise many kinds of errors for a damaged file
         raise UploadError("not-ours") from error
     return frame
 
@@ -82,35 +73,20 @@ def _whole(smallest: int, largest: int) -> Callable[[object], bool]:
     return lambda value: type(value) is int and smallest <= value <= largest
 
 
-def _number(smallest: float, largest: float) -> Callable[[object], bool]:
-    return lambda value: type(value) in (int, float) and smallest <= value <= largest
-
-
 def _text(pattern: str) -> Callable[[object], bool]:
     return lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None
-
-
-def _one_of(names: Iterable[str]) -> Callable[[object], bool]:
-    return lambda value: isinstance(value, str) and value in tuple(names)
 
 
 def _or_none(check: Callable[[object], bool]) -> Callable[[object], bool]:
     return lambda value: value is None or check(value)
 
 
-# What `AnimationRequest.settings` writes and `AnimationRequest.check` allows for some model.
+# The metadata that `ClipRequest.metadata` writes, with the values that `ClipSettings.check` allows for some model.
 _ALLOWED: dict[str, Callable[[object], bool]] = {
-    "motion": _or_none(_one_of(MOTIONS)),
-    "turn_angle": _or_none(_number(-LARGEST_TURN, LARGEST_TURN)),
-    "frames": _whole(2, MOST_FRAMES),
-    "steps": _whole(1, MOST_STEPS),
-    "seed": _whole(0, LARGEST_SEED),
-    "sampler": _one_of(SAMPLERS),
-    "guidance": _number(1, LARGEST_GUIDANCE),
-    "frame_rate": _or_none(_number(*FRAME_RATES)),
-    "interpolation": _or_none(_whole(1, MOST_INTERPOLATION)),
-    "quality": _whole(1, 51),
-    "memory": _one_of(MEMORY_CHOICES),
+    **{
+        field.name: _or_none(LIMITS[field.name].allows) if field.default is None else LIMITS[field.name].allows
+        for field in fields(ClipSettings)
+    },
     WITH_BACK_PHOTO: lambda value: value is True,
     "model": _or_none(_text(r"[\w./@ -]{1,200}")),
     "model_hash": _or_none(_text(r"[0-9a-f]{16}")),
@@ -121,7 +97,7 @@ _REQUIRED = ("motion", "turn_angle", "frames", "steps", "seed", "sampler")
 
 
 def _kind(path: Path) -> str:
-    """What a file is, by its content: a stranger's file can have any name."""
+    """The kind of a file, recognised by its content, because a stranger's file can have any name."""
     with path.open("rb") as file:
         start = file.read(12)
     if start[4:8] == b"ftyp":
@@ -134,11 +110,11 @@ def _kind(path: Path) -> str:
 
 
 def _read(path: Path | str) -> dict:
-    """The settings in a file, none of them checked."""
+    """The settings in a file, unchecked."""
     path = Path(path)
     try:
         settings = _SETTINGS[_kind(path)](path)
-    except Exception as error:  # no file, or whatever Pillow, zipfile and json raise for a damaged one
+    except Exception as error:  # no file, or one of the many errors of Pillow, zipfile and json for a damaged file
         raise UploadError("not-ours") from error
     if not isinstance(settings, dict):
         raise UploadError("not-ours")
@@ -146,7 +122,7 @@ def _read(path: Path | str) -> dict:
 
 
 def _open_picture(path: Path) -> Image.Image:
-    """A GIF or WebP; Pillow reads the whole file and makes room for its canvas, so both must be of a sane size."""
+    """Opens a GIF or WebP picture. Pillow reads the whole file and allocates memory for its canvas, so both sizes are limited."""
     if path.stat().st_size > LARGEST_FILE:
         raise ValueError("The file is too large.")
     picture = Image.open(path, formats=("GIF", "WEBP"))
@@ -167,7 +143,7 @@ def _read_webp(path: Path) -> dict:
 
 
 def _read_member(path: Path, name: str, most: int) -> bytes:
-    """A file in a zip file; no more of it is unpacked than `most` bytes, whatever it claims to be."""
+    """Reads a file in a zip file. At most `most` bytes of it are unpacked, whatever size the zip file claims."""
     with zipfile.ZipFile(path) as archive, archive.open(name) as member:
         content = member.read(most + 1)
     if len(content) > most:

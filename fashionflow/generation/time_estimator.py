@@ -1,123 +1,115 @@
-"""How long a clip will take on this very device: measured once, learnt from every clip, and checked against what came true."""
+"""Estimates the time of a clip on this device: measured once, corrected by every clip, and compared with the actual times."""
 
 import math
 import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
 from statistics import median
-from typing import Protocol
 
 from ..pipelines import FashionFlowPipeline
 from ..video.decoding import playing_rate
 from .profiler import BUDGET_SECONDS, SHIPPED_RATES, Rates, measure
+from .request import ClipRequest
+from .settings import ClipSettings
 
 
 REMEMBERED_CLIPS = 16
 FORGETTING = 0.8
-"""What a clip's say is multiplied by with every later one."""
-REMEMBERED_PROMISES = 50
+"""The factor by which the weight of a clip is multiplied with every later clip."""
+REMEMBERED_ESTIMATES = 50
 
 DURATION_FACTOR, DURATION_SECONDS = 1.5, 5.0
-"""The margin of `TimeEstimator.duration`: half as long again, and five seconds for a device that has just been handed over."""
+"""The margin of `TimeEstimator.duration`: a factor of 1.5, and five seconds for a device that has just been assigned."""
 UNKNOWN_DURATION = 60
-"""What ZeroGPU itself takes where nothing was asked for."""
-
-
-class Request(Protocol):
-    """What decides how long a clip takes; an `AnimationRequest` has all of it."""
-
-    steps: int
-    frames: int
-    guidance: float
-    interpolation: int | None
+"""The seconds that ZeroGPU itself uses if no duration is requested."""
 
 
 class TimeEstimator:
-    """Says how long clips take. Any thread may ask or tell it.
+    """Estimates how long clips take. Any thread may call its methods.
 
     Args:
-        rates: what is known of the device; `measure` or the first clips say otherwise.
-        playing_factor: frames shown for each one denoised, where a request does not say.
-        deep_interval: steps from one in which the whole denoiser runs to the next.
+        rates: the initial rates of the device; `measure` or the first clips correct them.
+        playing_factor: frames shown for each denoised frame, if a request does not set it.
+        deep_interval: the number of steps from one run of the whole denoiser to the next.
     """
 
     def __init__(self, rates: Rates = SHIPPED_RATES, playing_factor: int = 3, deep_interval: int = 1):
         self._rates, self._factor, self._deep_interval = rates, playing_factor, deep_interval
         self._lock = threading.Lock()
         self._measured = False
-        # The logarithms of actual over expected time of the clips so far, latest last.
+        # For the clips so far, latest last: the logarithm of the actual time divided by the expected time.
         self._denoised: deque[float] = deque(maxlen=REMEMBERED_CLIPS)
         self._decoded: deque[float] = deque(maxlen=REMEMBERED_CLIPS)
-        self._kept: deque[tuple[float, float]] = deque(maxlen=REMEMBERED_PROMISES)
+        self._kept: deque[tuple[float, float]] = deque(maxlen=REMEMBERED_ESTIMATES)
 
     @property
     def is_known(self) -> bool:
-        """Whether this device was measured or has made a clip; otherwise all is guessed."""
+        """Whether this device was measured or has made a clip; otherwise all estimates are guesses."""
         return self._measured or bool(self._denoised)
 
-    def seconds(self, request: Request) -> float:
-        """From start to finished file."""
-        return self.denoising(request) + self.decoding(request)
+    def seconds(self, settings: ClipSettings) -> float:
+        """Seconds from the start to the finished file."""
+        return self.denoising(settings) + self.decoding(settings)
 
-    def denoising(self, request: Request) -> float:
-        """Seconds until the last step is done, the photo's encoding included."""
+    def denoising(self, settings: ClipSettings) -> float:
+        """Seconds until the last step is done, including the encoding of the photo."""
         with self._lock:
-            return self._expected_denoising(request) * self._correction(self._denoised)
+            return self._expected_denoising(settings) * self._correction(self._denoised)
 
-    def decoding(self, request: Request) -> float:
+    def decoding(self, settings: ClipSettings) -> float:
         """Seconds from the last step to the finished file."""
         with self._lock:
-            return self._expected_decoding(request) * self._correction(self._decoded)
+            return self._expected_decoding(settings) * self._correction(self._decoded)
 
     def waiting(self, ahead: Iterable[float]) -> float:
-        """Seconds until the device is free, from what each job before has left; one that is overdue has nothing left."""
+        """Seconds until the device is free, from the remaining seconds of each job before; an overdue job counts as 0."""
         return sum((max(0.0, seconds) for seconds in ahead), 0.0)
 
     def duration(self, *args, **kwargs) -> int:
-        """Whole seconds to ask of ZeroGPU, with the margin that is stated above, for `spaces.GPU(duration=time_estimator.duration)`.
+        """Whole seconds to request from ZeroGPU, with the margin stated above, for `spaces.GPU(duration=time_estimator.duration)`.
 
         Takes the arguments of the decorated function and looks among them for a request, or a list of requests.
         """
-        requests = [
-            request
+        settings = [
+            item.settings
             for argument in (*args, *kwargs.values())
-            for request in (argument if isinstance(argument, Sequence) else [argument])
-            if hasattr(request, "steps") and hasattr(request, "frames")
+            for item in (argument if isinstance(argument, Sequence) else [argument])
+            if isinstance(item, ClipRequest)
         ]
-        if not requests or not self.is_known:
+        if not settings or not self.is_known:
             return UNKNOWN_DURATION
-        return math.ceil(DURATION_FACTOR * sum(map(self.seconds, requests)) + DURATION_SECONDS)
+        return math.ceil(DURATION_FACTOR * sum(map(self.seconds, settings)) + DURATION_SECONDS)
 
-    def learn(self, request: Request, denoise_seconds: float, decode_seconds: float) -> None:
-        """Takes a finished clip's times into account, as `denoising` and `decoding` define them.
+    def learn(self, settings: ClipSettings, denoise_seconds: float, decode_seconds: float) -> None:
+        """Corrects the estimates by the times of a finished clip, as `denoising` and `decoding` define them.
 
-        What counts is the weighted median of the clips so far, so one slow clip among others changes nothing.
+        The correction is the weighted median of the clips so far, so one slow clip among others changes nothing.
         """
         with self._lock:
             for actual, expected, known in (
-                (denoise_seconds, self._expected_denoising(request), self._denoised),
-                (decode_seconds, self._expected_decoding(request), self._decoded),
+                (denoise_seconds, self._expected_denoising(settings), self._denoised),
+                (decode_seconds, self._expected_decoding(settings), self._decoded),
             ):
                 if actual > 0:
                     known.append(math.log(actual / expected))
 
     def record(self, promised: float, actual: float) -> None:
-        """Remembers what was promised and what came true, seconds."""
+        """Stores a time estimate that was announced and the actual time, both in seconds."""
         with self._lock:
             self._kept.append((promised, actual))
 
     def accuracy(self) -> float | None:
-        """The median of |promised - actual| / actual over the promises remembered; `None` without any."""
+        """The median of |promised - actual| / actual over the stored time estimates; `None` if there are none."""
         with self._lock:
             errors = [abs(promised - actual) / actual for promised, actual in self._kept if actual > 0]
         return median(errors) if errors else None
 
     def measure(self, pipe: FashionFlowPipeline, budget: float = BUDGET_SECONDS) -> Rates:
-        """Measures the pipeline and believes it. Nobody else may run the pipeline meanwhile; it is left as it was.
+        """Measures the pipeline and uses the result for all estimates. Nobody else may run the pipeline meanwhile; it stays unchanged.
 
         Args:
             pipe: a loaded pipeline, on its device.
-            budget: seconds after which measuring ends, with what can be concluded from what was done by then.
+            budget: seconds after which measuring ends; the rates are then extrapolated from the finished part.
         """
         rates = measure(pipe, budget, self._rates)
         with self._lock:
@@ -127,20 +119,20 @@ class TimeEstimator:
             self._decoded.clear()
         return rates
 
-    def _expected_denoising(self, request: Request) -> float:
-        passes = 2 if getattr(request, "guidance", 1) > 1 else 1
+    def _expected_denoising(self, settings: ClipSettings) -> float:
+        passes = 2 if settings.guidance > 1 else 1
         rates = self._rates
-        deep = math.ceil(request.steps / self._deep_interval)
-        whole_steps = deep + (request.steps - deep) * rates.shallow_share
-        return rates.clip + request.steps * rates.step + whole_steps * passes * request.frames * rates.denoised_frame
+        deep = math.ceil(settings.steps / self._deep_interval)
+        whole_steps = deep + (settings.steps - deep) * rates.shallow_share
+        return rates.clip + settings.steps * rates.step + whole_steps * passes * settings.frames * rates.denoised_frame
 
-    def _expected_decoding(self, request: Request) -> float:
+    def _expected_decoding(self, settings: ClipSettings) -> float:
         rates = self._rates
-        pairs = request.frames - 1
-        factor = getattr(request, "interpolation", None) or self._factor
+        pairs = settings.frames - 1
+        factor = settings.interpolation or self._factor
         shown = factor * pairs + 1
         return (
-            request.frames * rates.decoded_frame
+            settings.frames * rates.decoded_frame
             + (factor - 1) * pairs * rates.frame_between
             + shown * rates.shown_frame
         )
@@ -148,12 +140,12 @@ class TimeEstimator:
     def _correction(self, logarithms: Sequence[float]) -> float:
         weighted = [(value, FORGETTING**age) for age, value in enumerate(reversed(logarithms))]
         if self._measured or not weighted:
-            weighted.append((0.0, 1.0))  # what was measured counts as much as the latest clip
+            weighted.append((0.0, 1.0))  # the measurement counts as much as the latest clip
         return math.exp(_weighted_median(weighted))
 
 
 def _weighted_median(weighted: Sequence[tuple[float, float]]) -> float:
-    """The value with half of the weight on either side; the mean of two values where both are."""
+    """The value with half of the total weight on either side; the mean of two values if both have it."""
     weighted = sorted(weighted)
     half, below = sum(weight for _, weight in weighted) / 2, 0.0
     for index, (value, weight) in enumerate(weighted):

@@ -1,4 +1,4 @@
-"""The page: one photo in, a clip out. `build_page` puts it together, `LAUNCH_SETTINGS` say how it is served."""
+"""The web page: a visitor uploads one photo and gets a clip. `build_page` builds it; `LAUNCH_SETTINGS` say how Gradio serves it."""
 
 from .layout import build_page
 from .serving import LAUNCH_SETTINGS, QUEUE_SETTINGS

@@ -1,4 +1,4 @@
-"""How the page was opened, and the address at which phones reach it, also as a QR code."""
+"""Tells how the page was opened and at which address phones reach it, and draws that address as a QR code."""
 
 import os
 import socket
@@ -9,7 +9,7 @@ import gradio as gr
 
 
 ADDRESS_VARIABLE = "FASHIONFLOW_ADDRESS"
-EVERY_INTERFACE = ("0.0.0.0", "::")  # what a server is told to listen on if all of its network is to reach it
+EVERY_INTERFACE = ("0.0.0.0", "::")  # a server that listens on one of these accepts its whole network
 
 
 def on_stage(request: gr.Request) -> bool:
@@ -17,7 +17,7 @@ def on_stage(request: gr.Request) -> bool:
 
 
 def from_stage(request: gr.Request) -> bool:
-    """Whether a visitor came by the QR code on the stage."""
+    """Whether a visitor opened the page with the QR code on the stage."""
     return request.query_params.get("from") == "stage"
 
 
@@ -25,12 +25,12 @@ def public_address(bar: str, server_name: str) -> str | None:
     """The address at which phones reach this server, without a query, such as "http://192.168.1.7:7860/".
 
     Args:
-        bar: the address in the browser's bar, where the stage was opened.
-        server_name: what the server listens on, such as "127.0.0.1" or "0.0.0.0".
+        bar: the address in the address bar of the browser that shows the stage.
+        server_name: the address that the server listens on, such as "127.0.0.1" or "0.0.0.0".
 
     Returns:
-        The address that the environment variable `FASHIONFLOW_ADDRESS` names; else the one in the bar, unless only this
-        machine understands it; else this machine's own in its network, if the server listens there; else `None`.
+        The first of these that exists: the address in the environment variable `FASHIONFLOW_ADDRESS`; the one in the bar, unless only
+        this machine can reach it; this machine's own network address, if the server listens on it. Otherwise `None`.
     """
     named = os.environ.get(ADDRESS_VARIABLE, "").strip()
     if named:
@@ -48,7 +48,7 @@ def public_address(bar: str, server_name: str) -> str | None:
 
 
 def own_address() -> str | None:
-    """This machine's address in its network, IPv4; `None` without a network."""
+    """The IPv4 address of this machine in its network, or `None` without a network."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("10.255.255.255", 9))  # sends nothing; it only chooses the interface
@@ -80,8 +80,8 @@ def qr_code(address: str) -> str:
 
 
 class DarkFromTheStart:
-    """Middleware that makes the page of a stage black from its first paint. Gradio adds our styles only once it runs itself,
-    and until then a hall would see a white screen after every visit.
+    """Middleware that makes the stage page black from its first paint. Gradio adds our styles only after its own program has started;
+    until then the audience would see a white screen after every visit.
 
     Args:
         app: the next ASGI application.
@@ -106,7 +106,7 @@ class DarkFromTheStart:
                 if not dict(message["headers"]).get(b"content-type", b"").startswith(b"text/html"):
                     await send(message)
                 else:
-                    start = message  # held back, because the page gets longer
+                    start = message  # sent later, because the page gets longer
             elif start is None:
                 await send(message)
             else:

@@ -1,4 +1,4 @@
-"""What is to be known about a photo before anything is made of it: plain warnings, each with a remedy of one tap."""
+"""Warnings about a photo before a clip is made from it, with a one-tap remedy where there is one."""
 
 import tempfile
 from pathlib import Path
@@ -18,8 +18,8 @@ from .uploads import read_upload
 class AdviceBox:
     """
     Attributes:
-        outputs: what `says` gives changes for, as components.
-        kept_crop: a state, the path of a photo that comes with the crop that is set, rather than with a crop of its own.
+        outputs: the components that `says` returns updates for.
+        kept_crop: a state with the path of a photo that keeps the crop that is set. Any other photo gets a crop of its own.
     """
 
     def __init__(self, context: PageContext):
@@ -31,7 +31,7 @@ class AdviceBox:
             looks = {"size": "sm", "visible": False, "scale": 0, "min_width": 160}
             self.remedies = [gr.Button(elem_id=f"remedy-{index}", **looks) for index in range(MOST_ADVICE)]
             self.undo = gr.Button(LABELS("advice.undo"), elem_id="undo-remedy", **looks)
-        self.names = gr.State([])  # of the remedies on the buttons
+        self.names = gr.State([])  # the names of the remedies on the buttons
         self.kept_crop = gr.State("")
         self.before = gr.State(None)  # {"path", "crop"} before the first remedy
 
@@ -40,7 +40,7 @@ class AdviceBox:
         return [self.note, *self.remedies, self.names]
 
     def connect(self, inputs: list[gr.components.Component]) -> None:
-        """`inputs`: the photo and the three sliders of the crop, as `PhotoBox.inputs`."""
+        """`inputs`: the photo and the three crop sliders, as in `PhotoBox.inputs`."""
         outputs = [*inputs, self.note, self.kept_crop, self.before, self.undo]
         for index, button in enumerate(self.remedies):
             button.click(
@@ -53,7 +53,7 @@ class AdviceBox:
         self.undo.click(self.take_back, self.before, outputs, **HELPER)
 
     def says(self, words: Words, photo: Image.Image, crop: Crop) -> list:
-        """The advice on a photo, as changes of `outputs`."""
+        """The advice on a photo, as updates of `outputs`."""
         pipe = self.context.job_queue.pipe
         found = advise(photo, pipe.width, pipe.height, crop, pipe.coverage_of(photo))
         sentences = [words(f"advice.{advice.key}", **advice.values) for advice in found]
@@ -65,14 +65,14 @@ class AdviceBox:
         return [gr.update(visible=False)] * (1 + MOST_ADVICE) + [[]]
 
     def says_wrong(self, sentence: str) -> list:
-        """What is wrong with an upload that cannot be used at all."""
+        """The error message for an upload that cannot be used at all, as updates of `outputs`."""
         note = gr.update(value=wording.status(sentence, problem=True), visible=True)
         return [note, *[gr.update(visible=False)] * MOST_ADVICE, []]
 
     def apply(
         self, request: gr.Request, index: int, names: list[str], before: dict | None, upload: dict, zoom, across, down
     ) -> list:
-        """The photo and its crop after a remedy; as they were, and why, if it cannot help."""
+        """The photo and its crop after a remedy. If the remedy cannot help, both stay as they are, and the note says why."""
         words, crop = words_for(request), Crop(zoom, across, down)
         unchanged = [gr.skip()] * 8
         if not 0 <= index < len(names):
@@ -85,7 +85,7 @@ class AdviceBox:
             unchanged[4] = gr.update(value=wording.status(words_of(error, words), problem=True), visible=True)
             return unchanged
         before = before or {"path": upload["path"], "crop": [zoom, across, down]}
-        path = upload["path"] if mended is photo else _kept(mended)
+        path = upload["path"] if mended is photo else _save(mended)
         shown = gr.skip() if mended is photo else path
         return [shown, crop.zoom, crop.across, crop.down, gr.skip(), path, before, gr.update(visible=True)]
 
@@ -101,8 +101,8 @@ class AdviceBox:
         return shown + [gr.update(visible=False)] * (MOST_ADVICE - len(shown))
 
 
-def _kept(photo: Image.Image) -> str:
-    """Where a photo lies from now on, among the uploads, which are deleted in time."""
+def _save(photo: Image.Image) -> str:
+    """Saves a photo among the uploads, which are deleted in time, and returns its path."""
     folder = Path(tempfile.mkdtemp(dir=get_upload_folder()))
     photo.save(folder / "photo.jpg", quality=95, subsampling=0)
     return str(folder / "photo.jpg")

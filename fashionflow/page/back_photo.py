@@ -1,4 +1,4 @@
-"""The photo of the back: product shots come in pairs, and a model with geometry shows on the back what is in the second one."""
+"""The photo of the back. Product photos come in pairs, and a model with geometry shows the second photo where the clip shows the back."""
 
 import gradio as gr
 from PIL import Image
@@ -11,13 +11,13 @@ from .uploads import read_upload
 
 
 class BackPhoto:
-    """An upload that nobody has to use. Pages of models without geometry do not show it.
+    """An optional upload. The page does not show it if the model has no geometry.
 
     Attributes:
         photo: the upload.
-        belongs_to: a state, the path of the photo that the upload was added to, "" if there was none yet. Another photo empties
-            the upload, because a back of another garment would be shown without a word.
-        outputs: what `after` gives changes for, as components.
+        belongs_to: a state with the path of the front photo that the upload was added to, "" if there was none yet. Another front photo
+            empties the upload, because otherwise the clip would show the back of another garment without a warning.
+        outputs: the components that `after` returns updates for.
     """
 
     def __init__(self, context: PageContext):
@@ -45,7 +45,7 @@ class BackPhoto:
         self.photo.clear(lambda: gr.update(visible=False), None, self.note, **HELPER)
 
     def take(self, request: gr.Request, upload: dict | None, front: dict | None) -> list:
-        """Changes of `outputs` for a new upload: its box is emptied if nothing can be done with its content."""
+        """Updates of `outputs` for a new upload. The box is emptied if the upload cannot be used."""
         if upload is None:
             return [gr.skip()] * 3
         words = words_for(request)
@@ -60,21 +60,21 @@ class BackPhoto:
         return [gr.skip(), note, (front or {}).get("path") or ""]
 
     def _matches(self, front: dict, back: Image.Image) -> bool:
-        """Whether the outline of the photo of the back fits that of the upload `front`; so it is if that one cannot be used."""
+        """Whether the outline of the photo of the back fits that of the upload `front`. True if `front` cannot be used."""
         try:
             photo = read_upload(front)
-        except PhotoError:  # said already, when the photo came
+        except PhotoError:  # the visitor was told when the photo was uploaded
             return True
         return self.context.job_queue.pipe.backs_match(photo, back)
 
     def after(self, words: Words, path: str, is_mended: bool, upload: dict | None, belongs_to: str) -> list:
-        """Changes of `outputs` once the photo at `path` has come.
+        """Updates of `outputs` after the upload of the front photo at `path`.
 
         Args:
             words: the visitor's language.
-            path: of the new photo.
-            is_mended: whether it is the photo before, after a remedy.
-            upload, belongs_to: what is there.
+            path: the path of the new front photo.
+            is_mended: whether it is the previous photo, changed by a remedy.
+            upload, belongs_to: the current photo of the back, and the path of the front photo that it belongs to.
         """
         if not upload:
             return [gr.skip(), gr.update(visible=False), gr.skip()]
@@ -84,10 +84,10 @@ class BackPhoto:
         return [None, gr.update(value=note, visible=True), ""]
 
     def fitted(self, upload: dict | None, words: Words) -> Image.Image | None:
-        """What the model sees of an upload, `None` for none.
+        """An upload as the model sees it, or `None` if there is no upload.
 
         Raises:
-            ValueError: one sentence in the visitor's language, if the upload is no photo that can be used.
+            ValueError: with one sentence in the visitor's language, if the upload is not a usable photo.
         """
         if not upload:
             return None

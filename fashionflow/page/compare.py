@@ -1,4 +1,4 @@
-"""A clip beside the photo that it was made from, under one bar, and how true its garment is to the photo's."""
+"""Shows a clip beside its photo with one time bar, and judges how closely the clip's garment matches the photo's."""
 
 import logging
 from html import escape
@@ -14,10 +14,9 @@ from .run import Run, file_of
 from .wording import status
 
 
-HIGHEST_DIFFERENCE = (
-    10.0  # of the chart's scale, at least: a difference that nobody sees must not look like a mountain
-)
-EARLY = 0.15  # of a clip; a flaw that begins so early is one of the whole clip
+# The upper end of the chart's colour difference axis is at least this, so that an invisible difference does not look large.
+HIGHEST_DIFFERENCE = 10.0
+EARLY = 0.15  # fraction of a clip; a flaw that begins earlier counts for the whole clip
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +30,7 @@ class Compare:
             with gr.Row(elem_id="side-by-side"):
                 looks = {"interactive": False, "buttons": [], "min_width": 120}
                 self.photo = gr.Image(label=LABELS("viewer.photo"), format="png", elem_id="compared-photo", **looks)
-                # Its own controls are hidden (viewer.css), because the bar below is the only one.
+                # The player's own controls are hidden (viewer.css), because only the bar below controls it.
                 self.clip = gr.Video(label=LABELS("viewer.clip"), loop=True, elem_id="compared-clip", **looks)
             with gr.Row(elem_id="bar-row"):
                 self.play = gr.Button(LABELS("viewer.play_pause"), min_width=130, scale=0, elem_id="play-compared")
@@ -64,18 +63,18 @@ class Compare:
             when(self.show, inputs, [self.photo, self.clip, self.bar, self.verdict], **HELPER).then(
                 self.judge, inputs, [self.verdict, *self.charts], trigger_mode="always_last", **HELPER
             )
-        # In the browser alone: the picture follows the finger.
+        # Runs only in the browser, so that the picture follows the finger.
         self.bar.input(None, self.bar, js="(time) => window.fashionflow.moveTo(time)", api_visibility="private")
         self.play.click(None, js="() => window.fashionflow.playCompared()", api_visibility="private")
 
     def show(self, request: gr.Request, shown: dict, is_open: bool) -> tuple:
-        """Photo, clip and bar, once there is somebody to see them, and that the rest is on its way."""
+        """The photo, the clip, the bar, and a message that the comparison is being made. All are empty while the panel is closed."""
         path = file_of(self.context, shown) if is_open else None
         if path is None:
             return None, None, gr.skip(), ""
         job = self.context.job_queue.find(shown["number"])
         result = job.results[shown["clip"]]
-        step = max(1, int(100 / result.fps)) / 100  # round numbers, close enough together to meet every frame
+        step = max(1, int(100 / result.fps)) / 100  # a round number, small enough to reach every frame
         bar = gr.update(value=0, step=step, maximum=round((result.frames - 1) / result.fps, 2))
         return job.photo(shown["clip"]), str(path), bar, status(words_for(request)("viewer.judging"))
 
@@ -84,7 +83,7 @@ class Compare:
         path = file_of(self.context, shown) if is_open else None
         if path is None:
             return "", gr.update(visible=False), gr.update(visible=False)
-        import pandas  # takes a while, and only this needs it
+        import pandas  # slow to import, and only needed here
 
         words = words_for(request)
         job = self.context.job_queue.find(shown["number"])
@@ -113,7 +112,7 @@ class Compare:
 
 
 def verdict(words: Words, judged: Fidelity) -> str:
-    """What the charts say, as a sentence; and from when on, if it is not so from the beginning."""
+    """The result of the charts as a sentence, with the time at which a flaw begins if it is not there from the start."""
     sentence = words(f"viewer.{judged.sentence_key.replace(' ', '_')}")
     if judged.verdict != VERDICTS[0]:
         off = (judged.colour_difference > COLOUR_LIMITS[0]) | (judged.similarity < SIMILARITY_LIMITS[0])
@@ -131,7 +130,7 @@ def verdict(words: Words, judged: Fidelity) -> str:
 
 
 def opened_state(accordion: gr.Accordion) -> tuple[gr.State, gr.events.Dependency]:
-    """Whether an accordion is open, which Gradio does not tell its server by itself, and the event that it was opened."""
+    """A state that says whether an accordion is open, which Gradio does not tell its server by itself, and the event of its opening."""
     is_open = gr.State(False)
     accordion.collapse(lambda: False, None, is_open, **HELPER)
     return is_open, accordion.expand(lambda: True, None, is_open, **HELPER)

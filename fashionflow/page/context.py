@@ -1,4 +1,4 @@
-"""What all pieces of the page share: the studio that they talk to, and what is remembered of one visitor."""
+"""Shared by all parts of the page: the job queue that they use, and the state of one visitor."""
 
 import random
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from .languages import Words
 
 
 MOST_AT_ONCE = 24
-"""Jobs in the studio's line, where everybody sees their place. Each is on one of Gradio's 40 threads, and the others must do for
-everything else."""
+"""The largest number of jobs in the job queue, where every visitor sees their place. Each job occupies one of Gradio's 40 threads; the
+other threads serve everything else."""
 
-MANY_SEEDS = 1_000_000  # few enough digits to be noted down
+MANY_SEEDS = 1_000_000  # seeds below it have few enough digits to write down
 
-# Small helpers stand in no queue, are no public endpoints, and draw nothing over what they change.
+# Event options of small helpers: they wait in no queue, are not public endpoints, and show no progress over the components they update.
 HELPER = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
 
 
@@ -21,8 +21,8 @@ HELPER = {"queue": False, "api_visibility": "private", "show_progress": "hidden"
 class PageContext:
     """
     Args:
-        studio: who makes the clips.
-        live: whether clips are shown while they are decoded; otherwise once they are finished.
+        job_queue: makes the clips.
+        live: whether clips are shown while they are decoded; otherwise they are shown once they are finished.
     """
 
     job_queue: JobQueue
@@ -31,18 +31,18 @@ class PageContext:
     def check_line(self, words: Words) -> None:
         """
         Raises:
-            ValueError: if so many wait already that whoever comes now has to come back.
+            ValueError: if the job queue is full, so that the visitor has to try again later.
         """
         if self.job_queue.in_line >= MOST_AT_ONCE:
             raise ValueError(words("status.full"))
 
 
 class Visit:
-    """What the page remembers of one visitor, for as long as the tab is open. Gradio copies it for every new one.
+    """The page's state for one visitor, kept as long as the tab is open. Gradio copies it for every new visitor.
 
     Attributes:
-        number: of the job at work for this tab, "" for none.
-        ending: what the page was told last of that job, as changes; {} while it is at work.
+        number: the number of the job that is running for this tab, "" for none.
+        ending: the last updates that the page received for that job; {} while the job is running.
     """
 
     def __init__(self):
@@ -58,5 +58,5 @@ def draw_seed() -> int:
 
 
 def whole(number: object) -> object:
-    """12.0 as 12; anything else as it is."""
+    """Converts 12.0 to 12, and returns anything else unchanged."""
     return int(number) if isinstance(number, float) and number.is_integer() else number

@@ -1,4 +1,4 @@
-"""A finished clip to take home: its mp4 file at once, and other formats made on demand."""
+"""Downloads of a finished clip: its mp4 file at once, and other formats on demand."""
 
 import logging
 from functools import partial
@@ -14,7 +14,8 @@ from .wording import status
 
 
 EXPORTS_AT_ONCE = 2
-"""For all visitors together; whoever comes then waits, because clips are being made on the same processor."""
+"""How many exports run at the same time, for all visitors together. Further exports wait, because clips are made on the same
+processor."""
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ class Downloads:
     """
     Attributes:
         button: downloads the clip's own file.
-        other: downloads what was asked for under "Other formats", once it is there.
+        other: downloads the file that was chosen under "Other formats", once it is ready.
     """
 
     def __init__(self, context: PageContext, run: Run):
@@ -64,12 +65,12 @@ class Downloads:
         choices = [self.format, self.shape, self.play, self.mark]
         is_open, opened = opened_state(self.accordion)
         for when in (opened.then, self.run.shown.change, partial(gr.on, [choice.input for choice in choices])):
-            # First, and before anybody waits: the file of the choice before must not be taken for this one's.
+            # This runs first and without waiting, so that the file of the previous choice is not mistaken for the file of this one.
             when(self.announce, is_open, [self.other, self.problem], trigger_mode="multiple", **HELPER).then(
                 self.prepare,
                 [self.run.shown, is_open, *choices],
                 [self.other, self.problem],
-                trigger_mode="always_last",  # one at a time for a visitor, and then what they chose last
+                trigger_mode="always_last",  # one export at a time per visitor, then the last choice
                 concurrency_limit=EXPORTS_AT_ONCE,
                 concurrency_id="exports",
                 show_progress="hidden",
@@ -83,7 +84,7 @@ class Downloads:
         return waiting, gr.update(visible=False)
 
     def prepare(self, request: gr.Request, shown: dict, is_open: bool, *choices) -> tuple:
-        """The button of the file that was asked for, or what is wrong."""
+        """The download button for the chosen file, or an error message."""
         if not is_open:
             return gr.skip(), gr.skip()
         words = words_for(request)
@@ -100,7 +101,7 @@ class Downloads:
         except OSError:
             logger.exception("A file could not be prepared.")
             return gr.update(visible=False), said(words("viewer.not_prepared"))
-        if job.discarded.is_set():  # its folder may have been deleted under the work
+        if job.discarded.is_set():  # its folder may have been deleted meanwhile
             job.delete()
         label = words("viewer.download_other", format=words(f"viewer.format_{wanted.format}"), size=file_size(size))
         return gr.update(label=label, value=str(path), interactive=True, visible=True), gr.skip()
@@ -111,5 +112,5 @@ def said(problem: str) -> dict:
 
 
 def file_size(size: int) -> str:
-    """Bytes as people read them."""
+    """A number of bytes as text, in MB or kB."""
     return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{max(1, round(size / 1e3))} kB"

@@ -1,4 +1,4 @@
-"""Where the pieces of the page stand."""
+"""The layout of the page."""
 
 import gradio as gr
 
@@ -18,9 +18,9 @@ from .viewer import Viewer
 
 
 def build_page(job_queue: JobQueue) -> gr.Blocks:
-    """The page for one studio. Launch it with `LAUNCH_SETTINGS`."""
+    """Builds the page for one job queue. Launch it with `LAUNCH_SETTINGS`."""
     context = PageContext(job_queue, live=ffmpeg_on_path())
-    # Gradio's copies go one sweep early, as the studio's do.
+    # Gradio deletes its copies of files one sweep early, as the job queue does with its own files.
     with gr.Blocks(
         title="FashionFlow",
         analytics_enabled=False,
@@ -29,7 +29,7 @@ def build_page(job_queue: JobQueue) -> gr.Blocks:
         photo_box, settings = PhotoBox(context), Settings(context)
         run = Run(context, photo_box, settings)
         viewer, lookbook, history, stage = (
-            piece(context, photo_box, settings, run) for piece in (Viewer, Lookbook, History, Stage)
+            part(context, photo_box, settings, run) for part in (Viewer, Lookbook, History, Stage)
         )
         gr.HTML("<h1>FashionFlow</h1>", padding=False, elem_id="title")
         gr.HTML(LABELS("page.tagline"), padding=False, elem_id="tagline")
@@ -47,8 +47,8 @@ def build_page(job_queue: JobQueue) -> gr.Blocks:
         lookbook.build()
         history.build()
         stage.build()
-        for piece in (photo_box, settings, run, viewer, lookbook, history, stage):
-            piece.connect(page)
+        for part in (photo_box, settings, run, viewer, lookbook, history, stage):
+            part.connect(page)
         build_api(context, photo_box, settings)
     sweep_while_open(page)
     return page

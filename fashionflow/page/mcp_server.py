@@ -1,8 +1,7 @@
-"""The page's door for programs and assistants: nothing is fetched for them, and nothing of them stays behind.
+"""The page's interface for programs and assistants. It downloads nothing for them, and keeps none of their files for ever.
 
-Assistants come by MCP, which Gradio speaks if the package `mcp` is installed (`mcp_server=True`). Left to
-itself, Gradio would download a file that is named by its address, keep one that comes as a data URI for ever, and tell gradio.app
-that its own client was started.
+Assistants use MCP, which Gradio supports if the package `mcp` is installed (`mcp_server=True`). By default, Gradio would download a file
+that is named by its address, keep a file that comes as a data URI for ever, and tell gradio.app that its own client was started.
 """
 
 import binascii
@@ -28,11 +27,11 @@ NOT_FETCHED = (
     "(data:image/jpeg;base64,...)."
 )
 MOST_MEGABYTES = 12
-"""Of a file in a data URI, which is 4 / 3 as long. Uploads may be larger."""
-LONGEST_ADDRESS = 80  # letters of it that are said back
+"""The largest file in a data URI; the URI is 4 / 3 as long as the file. Uploads may be larger."""
+LONGEST_ADDRESS = 80  # characters of an address that an error message repeats
 FILE_FORMAT = (
-    f"a file as a data URI (data:image/jpeg;base64,...) of at most {MOST_MEGABYTES} MB, or the address that this server gave an "
-    "upload"
+    f"a file as a data URI (data:image/jpeg;base64,...) of at most {MOST_MEGABYTES} MB, or the address that this server gave to "
+    "an upload"
 )
 
 logger = logging.getLogger(__name__)
@@ -43,7 +42,8 @@ def mcp_is_installed() -> bool:
 
 
 def prepare(page: gr.Blocks) -> None:
-    """Has a page fetch no file for anybody, and fills in what a program left out at the end of an endpoint's values."""
+    """Keeps a page from downloading files for anybody, and adds the defaults of values that a program left out at the end of an
+    endpoint's list."""
     read = page.preprocess_data
 
     async def read_local(block_fn, inputs: list, *rest, **options) -> list:
@@ -55,7 +55,7 @@ def prepare(page: gr.Blocks) -> None:
     launch = page.launch
 
     def launch_once(*arguments, app_kwargs: dict | None = None, **options):
-        # Gradio writes into these what starts this page's MCP server, and another page must not start it again.
+        # Gradio adds the start of this page's MCP server to `app_kwargs`. The copy keeps another page from starting it again.
         return launch(*arguments, app_kwargs=dict(app_kwargs or {}), **options)
 
     page.preprocess_data, page.launch = read_local, launch_once
@@ -66,7 +66,7 @@ def prepare(page: gr.Blocks) -> None:
 
 
 def refuse_address(file: dict) -> dict:
-    """A file as it is, if it is one; Gradio would download one whose path is an address."""
+    """Returns a file unchanged. Refuses a file whose path is an address, because Gradio would download it."""
     if is_http_url_like(file["path"]):
         raise Refusal(NOT_FETCHED.format(address=file["path"][:LONGEST_ADDRESS]))
     return file
@@ -75,22 +75,21 @@ def refuse_address(file: dict) -> dict:
 class AssistantServer(gradio.mcp.GradioMCPServer):
     """Gradio's MCP server for one page."""
 
-    if mcp_is_installed():  # whose own limit is 4 MiB, less than a phone's photo
+    if mcp_is_installed():  # Gradio's own limit is 4 MiB, less than a phone's photo
         StreamableHTTPSessionManager = partial(
             gradio.mcp.GradioMCPServer.StreamableHTTPSessionManager,
             max_request_body_size=round(MOST_MEGABYTES * 1e6 * 4 / 3) + 2**16,
         )
 
     def _get_or_create_client(self):
-        # Its own argument for this is overruled by the environment.
+        # The environment variable overrides the client's own argument for this.
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
         return super()._get_or_create_client()
 
     async def _execute_tool_without_progress(self, job) -> list:
         (result,) = await super()._execute_tool_without_progress(job)
-        return (
-            list(result) if isinstance(result, tuple) else [result]
-        )  # several results are several, with progress or not
+        # Several results stay several values, as they do for calls with progress.
+        return list(result) if isinstance(result, tuple) else [result]
 
     @property
     def _file_data_tool_description(self) -> str:
@@ -114,15 +113,15 @@ class AssistantServer(gradio.mcp.GradioMCPServer):
         return value | {name: self._received(value[name]) for name in names}
 
     def _received(self, text: object) -> dict:
-        """A file that came as a data URI, among the uploads, which are deleted in time; or one that was uploaded before.
+        """Stores a file from a data URI among the uploads, which are deleted in time, or finds a file that was uploaded before.
 
         Raises:
-            Refusal: one sentence, if it is neither.
+            Refusal: with one sentence, if it is neither.
         """
         if not isinstance(text, str) or not text.startswith("data:"):
             address = re.fullmatch(r"https?://\S*/gradio_api/file=(\S+)", str(text))
             path = unquote(address[1]) if address else ""
-            # Gradio hands over files of this machine by their path, so only an upload may go on from here.
+            # Gradio passes on files of this machine by their path, so only an uploaded file is accepted here.
             if not path or not is_in_or_equal(path, get_upload_folder()) or not Path(path).is_file():
                 raise Refusal(NOT_FETCHED.format(address=str(text)[:LONGEST_ADDRESS]))
             return handle_file(path)

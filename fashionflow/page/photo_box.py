@@ -1,4 +1,4 @@
-"""The photo: dropped, pasted or taken, and beside it what the model will see of it, which can be moved and zoomed."""
+"""The photo, which is dropped, pasted or taken with the camera, and beside it the crop that the model will see, to move and zoom."""
 
 import gradio as gr
 from PIL import Image
@@ -16,7 +16,7 @@ class PhotoBox:
     Attributes:
         photo, first_frame: the upload, and the clip's frame 0 at the model's size.
         back: the upload of a second photo.
-        inputs: what `fitted` takes, as components.
+        inputs: the components whose values `fitted` takes.
     """
 
     def __init__(self, context: PageContext):
@@ -28,7 +28,7 @@ class PhotoBox:
                 label=LABELS("photo.label"),
                 sources=["upload", "clipboard", "webcam"],
                 type="filepath",
-                format="png",  # of what a remedy gives back
+                format="png",  # the format of a photo that a remedy returns
                 buttons=[],
                 min_width=140,
                 elem_id="photo",
@@ -54,11 +54,11 @@ class PhotoBox:
         self._build_examples()
 
     def _build_examples(self) -> None:
-        """Photos to begin with, where there are any."""
+        """Builds the example photos, if there are any."""
         examples = sorted(str(path) for path in EXAMPLES.glob("*.jpg"))
         if not examples:
             return
-        gr.set_static_paths([EXAMPLES])  # they are nobody's secret, and must not be deleted with the visitors' photos
+        gr.set_static_paths([EXAMPLES])  # they are public, and must not be deleted with the visitors' photos
         gr.Examples(
             examples,
             self.photo,
@@ -99,8 +99,8 @@ class PhotoBox:
     def take(
         self, request: gr.Request, upload: dict | None, zoom, across, down, kept_crop: str, back, back_belongs_to: str
     ) -> list:
-        """A new photo: the box (emptied if nothing can be done with its content), frame 0, the model's own crop, what is
-        to be known about it, and what becomes of the photo of the back. A photo that a remedy gave back keeps the crop."""
+        """Updates after a new photo: the upload box (emptied if the photo cannot be used), frame 0, the model's own crop, the advice, and
+        the photo of the back. A photo that a remedy returned keeps the crop."""
         unchanged = [gr.skip()] * len(self.back.outputs)
         if upload is None:
             nothing = [gr.skip()] * (5 + len(self.advice.outputs))
@@ -121,28 +121,28 @@ class PhotoBox:
         return [gr.skip(), *shown, *undo, *said, *back]
 
     def forget(self) -> list:
-        """Frame 0, the crop and the advice, once the visitor has taken the photo away."""
+        """Updates of frame 0, the crop and the advice after the visitor has removed the photo."""
         return [None, gr.update(visible=False), gr.update(visible=False), *self.advice.says_nothing()]
 
     def move(self, request: gr.Request, upload: dict | None, zoom, across, down) -> list:
-        """Frame 0 and the advice once the crop has changed."""
+        """Updates of frame 0 and the advice after a change of the crop."""
         words, crop = words_for(request), Crop(zoom, across, down)
         try:
             photo = read_upload(upload)
             return [self._fitted(photo, crop), *self.advice.says(words, photo, crop)]
-        except ValueError:  # said already, when the photo came
+        except ValueError:  # the visitor was told when the photo was uploaded
             return [gr.skip()] * (1 + len(self.advice.outputs))
 
     def fitted(self, upload: dict | None, zoom: float, across: float, down: float) -> Image.Image:
-        """What the model sees of an upload: only that is kept while a job is in line.
+        """An upload as the model sees it. Only this picture is kept while a job waits in the queue.
 
         Raises:
-            PhotoError: if the upload is no photo that can be used.
+            PhotoError: if the upload is not a usable photo.
             ValueError: if the crop is out of range.
         """
         return self._fitted(read_upload(upload), Crop(zoom, across, down))
 
     def _fitted(self, photo: Image.Image, crop: Crop) -> Image.Image:
         pipe = self.context.job_queue.pipe
-        # Untouched, a photo is fitted as the model was trained to see photos, which may be by stretching them.
+        # With an unchanged crop, a photo is fitted as in the model's training, which may stretch it.
         return pipe.fit_photo(photo) if crop == Crop() else cropped(photo, pipe.width, pipe.height, crop)

@@ -1,7 +1,8 @@
-"""Whose files are whose, so that the files of visitors who want to leave nothing go when they go.
+"""Records which files belong to which visitor. Visitors who want to leave nothing have their files deleted when they leave.
 
-Gradio tells us when a page's connection has ended. A closed tab, a reloaded page and a bad network all look the same to it, so
-there is a time of grace, and a tab has a number of its own, kept in the browser, by which it is known when it comes back.
+Gradio tells us when a page's connection has ended. A closed tab, a reloaded page and a bad network all look the same to Gradio. Therefore
+the files are deleted only after a grace period. Each tab has its own number, kept in the browser, by which it is recognized when it comes
+back.
 """
 
 import threading
@@ -20,9 +21,9 @@ from ..generation.queue import KEEP_SECONDS, JobQueue
 
 
 GRACE_SECONDS = 60
-"""For so long a tab that wants to leave nothing may be without a connection before its files are deleted."""
+"""How long a tab that wants to leave nothing may be without a connection before its files are deleted."""
 
-LONGEST_TAB = 64  # letters of a tab's number; ours have 32
+LONGEST_TAB = 64  # characters of a tab's number; ours have 32
 FEW_FILES = 256
 
 
@@ -31,12 +32,12 @@ class Tab:
     """What belongs to one open tab.
 
     Attributes:
-        private: whether it wants to leave nothing.
-        sessions: Gradio's names for its connections, more than one just after a reload.
-        files: in Gradio's folder: what was uploaded, and what the page showed.
-        jobs: what was asked for.
-        seen_at: when it was heard of last, on the clock of `time.monotonic`.
-        prune_at: how many files there may be before those that are deleted are forgotten.
+        private: whether the tab wants to leave nothing.
+        sessions: Gradio's names for the tab's connections; there is more than one just after a reload.
+        files: the tab's files in Gradio's folder: uploads, and files that the page showed.
+        jobs: the jobs that the tab requested.
+        seen_at: the time of the tab's last message, on the clock of `time.monotonic`.
+        prune_at: with more files than this, deleted files are removed from `files`.
     """
 
     private: bool = False
@@ -48,17 +49,17 @@ class Tab:
 
 
 class Privacy:
-    """One for a page. Only tabs that came by `arrive` are remembered, and no longer than their files are."""
+    """The record of one page. It holds only tabs that were registered with `arrive`, and no longer than their files are kept."""
 
     def __init__(self, job_queue: JobQueue):
         self.job_queue = job_queue
         self._tabs: dict[str, Tab] = {}
-        self._sessions: dict[str, str] = {}  # Gradio's sessions, and the numbers of their tabs
+        self._sessions: dict[str, str] = {}  # from Gradio's sessions to the numbers of their tabs
         self._lock = threading.RLock()
         job_queue.watchers.append(self._submitted)
 
     def watch(self, page: gr.Blocks) -> None:
-        """Has all files noted that come from, or go to, the tabs of `page`, whichever of its events they belong to."""
+        """Records all files that the tabs of `page` send or receive, in any of its events."""
         process, privacy_or_none = page.process_api, weakref.ref(self)
 
         async def process_and_note(*args, **kwargs):
@@ -73,11 +74,11 @@ class Privacy:
         page.process_api = process_and_note
 
     def arrive(self, session: str, number: object, private: bool) -> None:
-        """A page was loaded.
+        """Registers a tab whose page was loaded.
 
         Args:
-            session: Gradio's name for its connection.
-            number: the tab's, as the browser told it.
+            session: Gradio's name for the tab's connection.
+            number: the tab's number, as the browser sent it.
             private: whether the tab wants to leave nothing.
         """
         number = number if isinstance(number, str) and 0 < len(number) <= LONGEST_TAB else session
@@ -89,13 +90,13 @@ class Privacy:
             self._sessions[session] = number
 
     def choose(self, session: str, private: bool) -> None:
-        """The visitor has changed their mind."""
+        """Records that the visitor has changed their choice."""
         with self._lock:
             if tab := self._tab(session):
                 tab.private = private
 
     def leave(self, session: str) -> None:
-        """A page's connection has ended, for a moment or for ever."""
+        """Handles the end of a page's connection, for a moment or for ever."""
         with self._lock:
             tab = self._tab(session)
             if tab is None:
@@ -107,13 +108,13 @@ class Privacy:
                 del self._tabs[self._sessions[session]]
                 self._end(session, tab)
                 self._delete(tab)
-            else:  # asked again when the time of grace is over; whoever says something meanwhile begins it anew
+            else:  # check again when the grace period is over; any message from the tab restarts the period
                 timer = threading.Timer(GRACE_SECONDS - quiet, self.leave, (session,))
                 timer.daemon = True
                 timer.start()
 
     def note(self, session: str, data: object) -> None:
-        """Notes the files in what a tab sent or was sent."""
+        """Records the files in the data that a tab sent or received."""
         with self._lock:
             tab = self._tab(session)
             if tab is None:
@@ -147,7 +148,7 @@ class Privacy:
                 path.parent.rmdir()
 
     def _forget_old(self) -> None:
-        """Forgets the tabs that have gone and whose files have been deleted by now like everybody's."""
+        """Removes the tabs that have left and whose files the regular clean-up has deleted by now."""
         now = time.monotonic()
         for number, tab in list(self._tabs.items()):
             if now - tab.seen_at > KEEP_SECONDS:
@@ -157,7 +158,7 @@ class Privacy:
 
 
 def _files_in(data: object, folder: str) -> Iterator[str]:
-    """The paths in `folder` that are named in what Gradio sends. Files of jobs go with their jobs."""
+    """The paths in `folder` that appear in Gradio's data. Files of jobs are left out, because they are deleted with their jobs."""
     if isinstance(data, dict):
         data = data.values()
     elif isinstance(data, str):

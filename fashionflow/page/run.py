@@ -1,4 +1,4 @@
-"""From the button to the clip: one run of the studio as a visitor sees it, and how a run is found again."""
+"""One run as a visitor sees it, from the button to the clip, and how a visitor finds a job again."""
 
 import logging
 from collections.abc import Iterator
@@ -6,9 +6,10 @@ from pathlib import Path
 
 import gradio as gr
 
+from ..generation.events import Event, Finished, Segment, Step, SteppedDown, Waiting
 from ..generation.job import Job, spoken_number
 from ..generation.queue import AVAILABLE_SECONDS
-from ..generation.request import Event, Finished, Segment, Step, SteppedDown, Waiting
+from ..generation.request import ClipRequest
 from ..runtime.memory import OutOfMemory
 from . import wording
 from .context import HELPER, PageContext, Visit
@@ -17,11 +18,11 @@ from .photo_box import PhotoBox
 from .settings import Settings
 
 
-# The components that a run changes, in the order in which Gradio is told of them.
+# The components that a run updates, in the order of the outputs given to Gradio.
 OUTPUTS = ("preview", "player", "clip", "status", "number", "animate", "stop", "shown", "last_job")
 
 NOBODYS_CLIP = {"number": "", "clip": 0}
-"""What `Run.shown` holds while there is no finished clip to look at."""
+"""The value of `Run.shown` while there is no finished clip to show."""
 
 logger = logging.getLogger(__name__)
 
@@ -30,9 +31,9 @@ class Run:
     """The buttons, and the place where a clip appears.
 
     Attributes:
-        shown: a state, `{"number": job's number, "clip": which of its clips}`, for other pieces to listen to: the clip that
-            is to be looked at, or `NOBODYS_CLIP`.
-        last_job: the number of this browser's last job, kept in the browser so that it outlives a reload.
+        shown: a state, `{"number": the job's number, "clip": the index of the clip in it}`, that other parts of the page listen to: the
+            clip on screen, or `NOBODYS_CLIP`.
+        last_job: the number of this browser's last job, kept in the browser so that it survives a reload.
     """
 
     def __init__(self, context: PageContext, photo_box: PhotoBox, settings: Settings):
@@ -60,11 +61,11 @@ class Run:
             )
 
     def build_stage(self) -> None:
-        """Where the clip appears. The picture has its place to itself; everything that is said stands below it."""
+        """Builds the area where the clip appears. The picture has its own place; all text is below it."""
         looks = {"label": LABELS("stage.label"), "show_label": False, "interactive": False, "buttons": []}
         with gr.Column(elem_id="stage"):
             self.components["preview"] = gr.Image(format="jpeg", elem_id="preview", **looks)
-            # A streaming player can feed no other event and saves no settings, so the finished file has a place of its own.
+            # A streaming player cannot be the input of other events and saves no settings, so the finished file has its own player.
             playing = {"autoplay": True, "loop": True, "visible": False} | looks
             self.components["player"] = gr.Video(streaming=True, elem_id="player", **playing)
             self.components["clip"] = gr.Video(elem_id="clip", **playing)
@@ -78,7 +79,7 @@ class Run:
         following = {
             "preprocess": False,
             "show_progress": "hidden",
-            "concurrency_limit": None,  # nobody waits unseen in Gradio's queue; see desk.MOST_AT_ONCE
+            "concurrency_limit": None,  # no visitor waits unseen in Gradio's queue; see context.MOST_AT_ONCE
             "api_visibility": "private",
         }
         animate, stop = self.components["animate"], self.components["stop"]
@@ -87,10 +88,10 @@ class Run:
             inputs,
             self.outputs,
             trigger_mode="once",
-            api_name="watch",  # private names count too, and "animate" is the endpoint's
+            api_name="watch",  # private names must be unique too, and the endpoint has "animate"
             **following,
         )
-        # On a phone the clip is below the buttons; the page moves just as far as is needed to see it.
+        # On a phone the clip is below the buttons; the page scrolls only as far as needed to show it.
         animate.click(None, js="() => window.fashionflow.scrollToTheClip()", api_visibility="private")
         stop.click(self.stop, self.visit, stop, **HELPER)
         page.load(
@@ -124,12 +125,12 @@ class Run:
             )
 
     def animate(self, request: gr.Request, visit: Visit, upload, zoom, across, down, back, *values) -> Iterator[list]:
-        """One run, as changes of `OUTPUTS`. Whatever goes wrong is a sentence under the picture, and the page works on."""
+        """Makes one clip, as updates of `OUTPUTS`. Every error becomes a sentence under the picture, and the page stays usable."""
         words = words_for(request)
         try:
             self.context.check_line(words)
             photo = self.photo_box.fitted(upload, zoom, across, down)
-            asked = self.settings.request(photo, list(values), self.photo_box.back.fitted(back, words))
+            asked = ClipRequest(photo, self.settings.read(list(values)), self.photo_box.back.fitted(back, words))
             job = self.context.job_queue.submit(asked, segments=self.context.live)
         except ValueError as error:
             yield self.changes(status=wording.status(words_of(error, words), problem=True))
@@ -137,7 +138,7 @@ class Run:
         yield from self.show(visit, job, words)
 
     def resume(self, visit: Visit, last_job: str | None, request: gr.Request) -> Iterator[list]:
-        """The job that the address names (`?job=`), or else this browser's last one, from where it is now."""
+        """Shows the job that the address names (`?job=`), or else this browser's last job, in its current state, and follows it."""
         named = request.query_params.get("job", "")
         number = named or last_job or ""
         job = self.context.job_queue.find(number)
@@ -151,14 +152,14 @@ class Run:
             yield self.changes(**self.idle())
 
     def show(self, visit: Visit, job: Job, words: Words) -> Iterator[list]:
-        """Follows a job to its end, as changes of `OUTPUTS`."""
+        """Follows a job to its end, as updates of `OUTPUTS`."""
         visit.number, visit.ending = job.number, {}
         minutes = AVAILABLE_SECONDS // 60
         number = words("job.number", number=spoken_number(job.number), minutes=minutes)
         yield self.changes(
             preview=gr.update(value=job.photo(job.next_clip or 0), visible=True),
             player=gr.update(value=None, visible=False),
-            # Hidden and shown again at once it would flash, or be lost.
+            # A clip that is hidden and shown again at once would flash, or would stay hidden.
             clip=gr.skip() if any(job.results) else gr.update(value=None, visible=False),
             number=gr.update(value=f'<p class="job-number">{number}</p>', visible=True),
             animate=gr.update(interactive=job.has_ended),
@@ -169,15 +170,15 @@ class Run:
         ending, kept, note = wording.status(words("status.stopped")), {}, ""
         try:
             for event in job.follow():
-                if isinstance(event, (SteppedDown, Finished)):  # said for as long as that clip is made
+                if isinstance(event, (SteppedDown, Finished)):  # shown for as long as that clip is being made
                     note = wording.memory_ran_out(words, event)
                 if isinstance(event, Finished):
                     ending = wording.finished(words, event)
-                    # Said again at the end: of changes in quick succession a browser may get only the last.
+                    # Sent again at the end, because a browser may receive only the last of several quick updates.
                     kept = {"clip": gr.update(value=str(event.path), visible=True)}
                 if visit.number == job.number:
                     yield from self.told(event, job, words, note)
-                if visit.number != job.number:  # the visitor went on to another job, perhaps while this was on its way
+                if visit.number != job.number:  # the visitor went on to another job, maybe during this update
                     if visit.ending:
                         yield self.changes(**visit.ending)
                     return
@@ -185,20 +186,20 @@ class Run:
             logger.exception("A clip could not be made.")
             key = "status.out_of_memory" if isinstance(error, OutOfMemory) else "status.failed"
             ending = wording.status(words(key), problem=True)
-        if visit.number == job.number:  # another tab's events do not end here, nor those of an earlier run in this one
+        if visit.number == job.number:  # not the end of another tab's job, or of an earlier run in this tab
             visit.ending = {"status": ending, **kept}
             yield self.changes(**visit.ending, **self.idle())
 
     def told(self, event: Event, job: Job, words: Words, note: str = "") -> Iterator[list]:
-        """One event of the studio, as changes of the page; `note` is said as well while the clip is made."""
+        """One event of the job queue, as updates of the page. `note` is shown as well while the clip is made."""
         if isinstance(event, Waiting):
             yield self.changes(status=wording.waiting(words, event))
         elif isinstance(event, Step):
             yield self.changes(status=wording.step(words, event, note), preview=event.preview)
         elif isinstance(event, Segment):
-            if event.index == 0:  # a player takes either a piece or a change of its looks, not both at once
-                # The preview stays, covered as soon as the player has a frame to show (viewer.css). A clip that the visitor has
-                # picked from a lookbook meanwhile goes.
+            if event.index == 0:  # an update of a player is either a segment or a change of its look
+                # The preview stays until the player has a frame to show, which covers it (viewer.css). A clip that the visitor meanwhile
+                # picked from a lookbook is hidden.
                 seen, hidden = gr.update(visible=True), gr.update(visible=False)
                 yield self.changes(preview=seen, clip=hidden, player=seen)
             yield self.changes(status=wording.segment(words, event, note), player=str(event.path))
@@ -211,8 +212,8 @@ class Run:
             )
 
     def changes_for_result(self, job: Job, clip: int, said: str) -> list:
-        """A finished clip of any job in the place of clips, and what is said of it. A run at work goes on behind it, and shows
-        its own clip as soon as there is one."""
+        """Shows a finished clip of any job, and the message `said` about it. A running job continues behind it, and shows its own clip as
+        soon as there is one."""
         return self.changes(
             preview=gr.update(visible=False),
             player=gr.update(visible=False),
@@ -223,45 +224,43 @@ class Run:
         )
 
     def stop(self, visit: Visit) -> dict:
-        """Asks this visitor's run to end; it says itself when it has."""
+        """Asks this visitor's job to stop. The job reports its own end."""
         if job := self.context.job_queue.find(visit.number):
             self.context.job_queue.stop(job)
         return gr.update(interactive=False)
 
     def say_time_estimate(self, request: gr.Request, *values) -> str:
         try:
-            asked = self.settings.request(None, list(values))
-            asked.check(self.context.job_queue.pipe)
+            settings = self.settings.read(list(values))
+            settings.check(self.context.job_queue.pipe)
         except ValueError:
             return ""
         job_queue = self.context.job_queue
-        return (
-            wording.time_estimate(words_for(request), job_queue.estimate([asked]))
-            if job_queue.time_estimator.is_known
-            else ""
-        )
+        if not job_queue.time_estimator.is_known:
+            return ""
+        return wording.time_estimate(words_for(request), job_queue.estimate([settings]))
 
     def say_guessed(self, request: gr.Request, back: dict | None, *values) -> dict:
-        """That the clip shows a back that is in no photo, where it does."""
+        """A warning that the clip shows a back that is in no photo; hidden if it does not."""
         try:
-            asked = self.settings.request(None, list(values))
-            asked.check(self.context.job_queue.pipe)
+            settings = self.settings.read(list(values))
+            settings.check(self.context.job_queue.pipe)
         except ValueError:
             return gr.update(visible=False)
         said = wording.advice([words_for(request)("photo.back_guessed")])
-        return gr.update(value=said, visible=not back and asked.guesses_the_back)
+        return gr.update(value=said, visible=not back and settings.turns_past_the_side)
 
     def idle(self) -> dict:
         return {"animate": gr.update(interactive=True), "stop": gr.update(interactive=False)}
 
     @staticmethod
     def changes(**changed) -> list:
-        """A value for each of `OUTPUTS`; what is not named stays as it is."""
+        """A value for each of `OUTPUTS`. Components that are not named stay as they are."""
         return [changed.get(name, gr.skip()) for name in OUTPUTS]
 
 
 def file_of(context: PageContext, shown: dict) -> Path | None:
-    """The finished file that `Run.shown` names, or `None` if there is none, or it has been deleted."""
+    """The finished file of the clip in `Run.shown`, or `None` if there is no such file or it has been deleted."""
     job = context.job_queue.find(shown.get("number"))
     results = job.results if job else []
     clip = shown.get("clip", 0)

@@ -1,4 +1,4 @@
-"""How the page is served: its look, its limits, and nothing fetched from or told to anybody else."""
+"""How the page is served: its look and its limits. It loads nothing from other servers, and reports nothing to them."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from .languages.own_languages import OwnLanguages
 from .mcp_server import mcp_is_installed
 
 
-# Fonts that every machine has. Gradio's own themes name web fonts.
+# Fonts that every machine has. Gradio's own themes use web fonts.
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif"]
 FIXED_WIDTH_FONTS = ["ui-monospace", "Menlo", "Consolas", "monospace"]
 
@@ -23,7 +23,7 @@ THEME = gr.themes.Base(
     font=[gr.themes.Font(name) for name in FONTS],
     font_mono=[gr.themes.Font(name) for name in FIXED_WIDTH_FONTS],
 ).set(
-    body_text_color_subdued="*neutral_600",  # Gradio's own is too pale to be read by everybody
+    body_text_color_subdued="*neutral_600",  # Gradio's own colour is too pale for some readers
     button_primary_background_fill="*neutral_900",
     button_primary_background_fill_hover="*neutral_700",
     button_primary_background_fill_dark="*neutral_100",
@@ -35,22 +35,24 @@ THEME = gr.themes.Base(
 STYLES = Path(__file__).with_name("styles")
 
 SCRIPTS = Path(__file__).with_name("scripts")
-"""What no component of Gradio's does. Each file adds functions to `window.fashionflow`."""
+"""Scripts for everything that Gradio's components cannot do. Each file adds functions to `window.fashionflow`."""
 
-# Gradio counts only those whom it has not handed on yet, which it does at once, so the studio's line has its own limit.
+# Gradio counts only events that it has not started yet. It starts them at once, so the job queue has its own limit.
 QUEUE_SETTINGS = {"max_size": MOST_AT_ONCE}
 
 LAUNCH_SETTINGS = {
     "theme": THEME,
     "css_paths": sorted(STYLES.glob("*.css")),
-    "head": "".join(f"<script>{script.read_text()}</script>" for script in sorted(SCRIPTS.glob("*.js"))),
+    "head": "".join(
+        f"<script>{script.read_text(encoding='utf-8')}</script>" for script in sorted(SCRIPTS.glob("*.js"))
+    ),
     "i18n": LABELS,
     "app_kwargs": {"middleware": [Middleware(DarkFromTheStart), Middleware(OwnLanguages)]},
     "footer_links": ["api"],
     "max_file_size": "40mb",  # a phone's largest photo, twice over
-    "run_history": False,  # an unreleased collection leaves no trace in the browser
+    "run_history": False,  # photos of an unreleased collection leave no trace in the browser
     "enable_monitoring": False,
-    "state_session_capacity": 300,  # visitors whose state Gradio keeps after they have gone, half a megabyte each
+    "state_session_capacity": 300,  # visitors whose state Gradio keeps after they have left, half a megabyte each
     "ssr_mode": False,
-    "mcp_server": mcp_is_installed(),  # assistants; without the package the page is the same for everybody else
+    "mcp_server": mcp_is_installed(),  # for assistants; without the package nothing changes for other visitors
 }

@@ -1,16 +1,8 @@
-"""What a visitor can set besides the photo: the motion, and under Advanced everything else."""
+"""The settings that a visitor can change besides the photo: the motion, and everything else under Advanced."""
 
 import gradio as gr
 
-from ..generation.request import (
-    DEFAULT_QUALITY,
-    DEFAULT_STEPS,
-    LARGEST_GUIDANCE,
-    LARGEST_SEED,
-    MOST_FRAMES,
-    MOST_INTERPOLATION,
-    AnimationRequest,
-)
+from ..generation.settings import DEFAULT_QUALITY, DEFAULT_STEPS, LIMITS, ClipSettings
 from ..pipelines.motions import LARGEST_TURN, MOTIONS, PRESETS, SURPRISE
 from ..pipelines.schedulers import SAMPLERS
 from ..runtime.loading import running_report
@@ -21,7 +13,7 @@ from .languages import LABELS, words_for
 
 
 class Settings:
-    """The settings' components, each built where the page wants it.
+    """The components of the settings, each built at its place in the page.
 
     Attributes:
         inputs: the components, in the order of `NAMES`.
@@ -61,7 +53,7 @@ class Settings:
     def build_advanced(self) -> None:
         pipe, config = self.context.job_queue.pipe, self.context.job_queue.pipe.config
         multiple = pipe.unet.frame_multiple
-        most = min(MOST_FRAMES, 2 * config.default_num_frames)
+        most = min(LIMITS["frames"].largest, 2 * config.default_num_frames)
         factor, _ = playing_rate(pipe)
 
         def slider(name: str, smallest: float, largest: float, value: float, step: float = 1, **looks) -> None:
@@ -92,17 +84,24 @@ class Settings:
                     label=LABELS("advanced.seed"),
                     precision=0,
                     minimum=0,
-                    maximum=LARGEST_SEED,
+                    maximum=LIMITS["seed"].largest,
                     min_width=120,
                     elem_id="seed",
                 )
                 self.die = gr.Button(LABELS("advanced.new_seed"), min_width=130, scale=0, elem_id="die")
-            slider("guidance", 1, LARGEST_GUIDANCE, 1, step=0.5, visible=pipe.has_motion)
+            slider(
+                "guidance",
+                LIMITS["guidance"].smallest,
+                LIMITS["guidance"].largest,
+                1,
+                step=0.5,
+                visible=pipe.has_motion,
+            )
             with gr.Row():
                 slider("frame_rate", 4, 30, config.frame_rate)
-                slider("interpolation", 1, MOST_INTERPOLATION, factor)
+                slider("interpolation", LIMITS["interpolation"].smallest, LIMITS["interpolation"].largest, factor)
             with gr.Row():
-                slider("quality", 1, 51, DEFAULT_QUALITY)
+                slider("quality", LIMITS["quality"].smallest, LIMITS["quality"].largest, DEFAULT_QUALITY)
                 self.components["memory"] = gr.Radio(
                     [(LABELS(f"advanced.memory_{name}"), name) for name in MEMORY_CHOICES],
                     value=AUTOMATIC,
@@ -121,19 +120,20 @@ class Settings:
     def connect(self, page: gr.Blocks) -> None:
         seed, motion = self.components["seed"], self.components["motion"]
         gr.on([self.die.click, page.load], draw_seed, None, seed, **HELPER)
-        # A preset's own angle comes with a click on it, and not with settings that are restored.
+        # A click on a preset sets the preset's own angle; restored settings keep their angle.
         motion.input(self.own_angle, motion, self.components["turn_angle"], **HELPER)
         frames, memory = self.components["frames"], self.components["memory"]
         gr.on([page.load, frames.change], self.memory_costs, frames, memory, preprocess=False, **HELPER)
 
     def own_angle(self, motion: str) -> dict:
-        """The turn angle's slider for a motion: at the motion's own angle, or idle where the seed draws it."""
+        """An update of the turn angle's slider for a motion: it shows the motion's own angle, or is disabled if the seed chooses the
+        motion."""
         if motion == SURPRISE:
             return gr.update(interactive=False)
         return gr.update(value=PRESETS[motion].angle, interactive=True)
 
     def memory_costs(self, request: gr.Request, frames: float | None) -> dict:
-        """The memory modes, each with what a clip of so many frames takes in it."""
+        """The memory modes, each with the memory that a clip of `frames` frames needs in it."""
         words, pipe = words_for(request), self.context.job_queue.pipe
         choices = [(words(f"advanced.memory_{AUTOMATIC}"), AUTOMATIC)]
         for mode in DECODED_AT_ONCE:
@@ -142,15 +142,16 @@ class Settings:
             choices.append((words("advanced.memory_costs", mode=name, costs=costs), mode))
         return gr.update(choices=choices)
 
-    def request(self, photo, values: list, back_photo=None) -> AnimationRequest:
-        """The browser's values, in the order of `NAMES`, which may have come as 12.0, as a request for the studio."""
+    def read(self, values: list) -> ClipSettings:
+        """Builds a request for the job queue from the browser's values, in the order of `NAMES`. A value such as 12 may arrive as
+        12.0."""
         chosen = {name: whole(value) for name, value in zip(self.NAMES, values, strict=True)}
         if chosen["motion"] in (None, SURPRISE):
             chosen["turn_angle"] = None
-        return AnimationRequest(photo=photo, back_photo=back_photo, **chosen)
+        return ClipSettings(**chosen)
 
     def restored(self, settings: dict) -> list[dict]:
-        """Updates of `inputs` that bring back settings as `AnimationRequest.settings` wrote them, older ones too."""
+        """Updates of `inputs` that restore settings as `ClipRequest.metadata` wrote them, also settings of older clips."""
         factor, _ = playing_rate(self.context.job_queue.pipe)
         own = {
             "turn_angle": PRESETS[settings["motion"]].angle if settings.get("motion") in PRESETS else 0,

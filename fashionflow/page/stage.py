@@ -1,7 +1,7 @@
-"""The page on a stage (`?stage=1`): one clip, large, driven by a clicker, and a QR code for the audience's phones.
+"""The page on a stage (`?stage=1`): one large clip, controlled with a clicker, and a QR code for the audience's phones.
 
-It is the ordinary page. styles/stage.css shows of it only where the clip appears, full-bleed, and scripts/stage.js presses its
-buttons for the keys. What is here is said on top of that, and how a visit ends.
+It is the ordinary page. styles/stage.css shows only the area of the clip, from edge to edge, and scripts/stage.js presses the page's
+buttons when a key is pressed. This module adds the texts on top of that, and ends a visit.
 """
 
 import json
@@ -22,7 +22,7 @@ from .settings import Settings
 
 
 RECORDED = Path(__file__).parents[2] / "assets" / "recorded"
-"""Clips made earlier, shown between visitors and always labelled so."""
+"""Clips that were made earlier. The stage shows them between visitors, and always labels them as recorded."""
 
 KEYS = (
     ("Space, Enter, Page Down", "animate"),
@@ -38,7 +38,7 @@ KEYS = (
 class Stage:
     def __init__(self, context: PageContext, photo_box: PhotoBox, settings: Settings, run: Run):
         self.context, self.photo_box, self.settings, self.run = context, photo_box, settings, run
-        self.sessions: set[str] = set()  # Gradio's, of visits to the stage that it may still remember
+        self.sessions: set[str] = set()  # Gradio's sessions of stage visits that it may still keep
 
     def build(self) -> None:
         if RECORDED.is_dir():
@@ -57,13 +57,13 @@ class Stage:
         page.load(self.open, None, [self.greeting, self.screen, self.line, self.made], **HELPER)
         self.count_button.click(self.count, None, self.line, **HELPER)
         self.run.shown.change(self.say_made, self.run.shown, self.made, **HELPER)
-        # `then`, and not `success`: the next visitor comes whatever happened to the last one.
+        # `then` and not `success`, because the next visit must start even if the last one failed.
         self.reset_button.click(self.discard, self.run.visit, None, **HELPER).then(
             None, js="() => window.fashionflow.stageIsFree?.()", api_visibility="private"
         )
 
     def open(self, request: gr.Request) -> tuple:
-        """The greeting for a phone that came by the QR code, or the stage's screen, line and label; nothing for others."""
+        """The greeting for a phone that used the QR code, or the stage's screen, queue length and label; nothing for other visitors."""
         words = words_for(request)
         nothing = gr.skip()
         if on_stage(request):
@@ -75,7 +75,7 @@ class Stage:
         return nothing, nothing, nothing, nothing
 
     def forget_earlier(self, session: str) -> None:
-        """Has Gradio forget visits to the stage whose page is gone. It keeps half a megabyte of each of the last 10,000."""
+        """Removes Gradio's data on stage visits whose page is closed. Gradio keeps half a megabyte for each of the last 10,000 visits."""
         self.sessions.add(session)
         page = self.page()
         holder, queue = page.state_holder, page._queue
@@ -90,7 +90,7 @@ class Stage:
                 self.sessions.discard(earlier)
 
     def draw(self, request: gr.Request, words: Words) -> str:
-        """All that is said on the stage and does not change; scripts/stage.js shows what is due."""
+        """All texts on the stage that do not change. scripts/stage.js decides which of them is visible."""
         clips = [f"gradio_api/file={path}" for path in sorted(RECORDED.glob("*.mp4"))]
         keys = "".join(f"<dt>{key}</dt><dd>{escape(words(f'stage.key_{name}'))}</dd>" for key, name in KEYS)
         said = {name: escape(words(f"stage.{name}")) for name in ("title", "tagline", "working", "space", "keys")}
@@ -108,7 +108,7 @@ class Stage:
         )
 
     def draw_phones(self, request: gr.Request, words: Words) -> str:
-        """The QR code and where it leads, or why there is none."""
+        """The QR code and its address, or the reason why there is none."""
         page = self.page()
         bar = request.headers.get("referer") or f"http://{request.headers.get('host', '')}/"
         address = public_address(bar, page.server_name if page else "")
@@ -122,23 +122,23 @@ class Stage:
         return f'<p>{escape(words("stage.phones"))}</p><div class="qr">{code}</div><p class="address">{shown}</p>'
 
     def count(self, request: gr.Request) -> str:
-        """How many jobs are in line. A number of a job never comes here: whoever reads it could fetch the clip."""
+        """How many jobs are in the queue. A job's own number is never shown here, because anybody who reads it could fetch the clip."""
         count = self.context.job_queue.in_line
         key = {0: "stage.line_none", 1: "stage.line_one"}.get(count, "stage.line_many")
         return f"<p>{escape(words_for(request)(key, count=count))}</p>"
 
     def say_made(self, request: gr.Request, shown: dict):
-        """What a clip is called that was made before everybody's eyes."""
+        """The label of a clip that was made live on the stage."""
         job = self.context.job_queue.find(shown["number"]) if on_stage(request) and shown["number"] else None
         result = job.results[shown["clip"]] if job else None
         if result is None:
             return gr.skip()
         words = words_for(request)
         sentence = words("stage.made", time=wording.duration(words, result.seconds))
-        return f'<p data-clip="{time.time()}">{escape(sentence)}</p>'  # the script sees that it is another clip's
+        return f'<p data-clip="{time.time()}">{escape(sentence)}</p>'  # the time marks a new clip for the script
 
     def discard(self, request: gr.Request, visit: Visit) -> None:
-        """Deletes what the stage's visitor made, and ends it if it is still at work."""
+        """Deletes the job of the stage's visitor, and stops it if it is still running."""
         job = self.context.job_queue.find(visit.number)
         if on_stage(request) and job is not None:
             visit.number = ""
@@ -146,7 +146,7 @@ class Stage:
 
 
 def draw_greeting(words: Words) -> str:
-    """For the audience's phones: what to do, and where to type a number. The form asks for the page with `?job=`."""
+    """The greeting for the audience's phones: what to do, and a field for a clip's number. The form opens the page with `?job=`."""
     number = escape(words("stage.number"))
     return (
         f'<div class="greeting"><p>{escape(words("stage.greeting"))}</p><form method="get">'

@@ -1,7 +1,7 @@
-"""What a browser or a program sent, as a photo.
+"""Reads photos from the uploads of browsers and programs.
 
-Gradio hands it over as it came (`preprocess=False`): it would open pictures itself, without our limits and with a traceback for
-every damaged one.
+Gradio passes uploads on unchanged (`preprocess=False`). Otherwise Gradio would open pictures itself, without our limits and with a
+traceback for every damaged one.
 """
 
 import base64
@@ -18,10 +18,10 @@ EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
 
 
 def read_upload(upload: dict | None) -> Image.Image:
-    """The photo in what a browser or a program sent.
+    """The photo in the upload of a browser or a program.
 
     Raises:
-        PhotoError: if it is none that can be used.
+        PhotoError: if it is not a usable photo.
     """
     if not upload:
         return read_photo("")
@@ -35,8 +35,8 @@ def read_upload(upload: dict | None) -> Image.Image:
 
 
 def uploaded_path(upload: dict) -> Path:
-    """Where an uploaded file lies. The path is the browser's word: only uploads and our own examples may be opened, whatever
-    else lies on this machine.
+    """The path of an uploaded file. The path comes from the browser, so only uploads and our own examples may be opened, and no other
+    file on this machine.
 
     Raises:
         PhotoError: if it is neither, or has been deleted.

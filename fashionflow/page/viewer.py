@@ -1,4 +1,4 @@
-"""A finished clip looked at closely: its file to take home, beside the photo, and its settings."""
+"""The details of a finished clip: its downloads, its comparison with the photo, and its settings."""
 
 import json
 import shlex
@@ -6,7 +6,8 @@ from html import escape
 
 import gradio as gr
 
-from ..generation.request import SETTINGS, WITH_BACK_PHOTO
+from ..generation.request import WITH_BACK_PHOTO
+from ..generation.settings import LIMITS
 from ..video.io import read_settings
 from .compare import Compare
 from .context import HELPER, PageContext, whole
@@ -18,7 +19,7 @@ from .settings import Settings
 
 
 class Viewer:
-    """What stands under the status while there is a finished clip."""
+    """The panel under the status while there is a finished clip."""
 
     def __init__(self, context: PageContext, photo_box: PhotoBox, settings: Settings, run: Run):
         self.context, self.run = context, run
@@ -50,7 +51,7 @@ class Viewer:
         self.compare.connect(page)
 
     def show(self, request: gr.Request, shown: dict) -> tuple:
-        """The place, the download button, the settings as a table and as a command, for the clip that is shown."""
+        """Updates of the panel, the download button, and the settings as a table and as a command, for the clip that is shown."""
         path = file_of(self.context, shown)
         if path is None:
             return gr.update(visible=False), gr.skip(), gr.skip(), gr.skip()
@@ -59,8 +60,8 @@ class Viewer:
 
 
 def table(words: Words, settings: dict) -> str:
-    """A clip's settings for people: those that were set, and what made it."""
-    names = {name: f"advanced.{name}" for name in SETTINGS} | {
+    """A clip's settings as a table for people: the settings that have a value, and the model, version and date."""
+    names = {name: f"advanced.{name}" for name in LIMITS} | {
         "motion": "motion.label",
         "model": "advanced.model",
         "version": "viewer.version",
@@ -82,10 +83,10 @@ def table(words: Words, settings: dict) -> str:
 
 
 def command(settings: dict, name: str) -> str:
-    """A clip's settings for a terminal: the command that makes it again from its photos, and everything, as JSON, behind a
-    sign that has shells pass over it."""
+    """A clip's settings for a terminal: the command that makes the clip again from its photos, and all settings as JSON in a shell
+    comment."""
     words = ["python", "-m", "fashionflow", "photo.jpg", name]
-    for setting in SETTINGS:
+    for setting in LIMITS:
         value = settings.get(setting)
         if value is not None:
             words += [f"--{setting.replace('_', '-')}", str(whole(value))]

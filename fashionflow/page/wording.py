@@ -1,16 +1,16 @@
-"""The small pieces of HTML in which the page speaks, in the words of a visitor's language."""
+"""The page's messages as short HTML texts, in the visitor's language."""
 
 from html import escape
 
+from ..generation.events import Finished, Segment, Step, SteppedDown, Waiting
 from ..generation.queue import Estimate
-from ..generation.request import Finished, Segment, Step, SteppedDown, Waiting
 from .languages import Words
 
 
 def status(headline: str, detail: str = "", done: float | None = None, problem: bool = False, note: str = "") -> str:
-    """The lines under the picture. `done`, in [0, 1], adds a bar, `note` a sentence below."""
+    """The lines under the picture. `done`, in [0, 1], adds a progress bar; `note` adds a sentence below."""
     bar = "" if done is None else f'<div class="bar"><div style="width: {100 * done:.1f}%"></div></div>'
-    # What is no problem is read out by scripts/everyone.js, though not every step of it.
+    # scripts/everyone.js reads messages that are not problems to screen readers, though not every step.
     kind = 'class="status problem" role="alert"' if problem else 'class="status"'
     below = f"<p><span>{escape(note)}</span></p>" if note else ""
     return f"<div {kind}>{bar}<p><strong>{escape(headline)}</strong> <span>{escape(detail)}</span></p>{below}</div>"
@@ -44,7 +44,7 @@ def stepped_down(words: Words, event: SteppedDown) -> str:
 
 
 def memory_ran_out(words: Words, event: SteppedDown | Finished) -> str:
-    """In which leaner mode a clip is made now, or was made; nothing if memory has not run out."""
+    """A sentence on the leaner memory mode in which a clip is or was made; empty if memory has not run out."""
     if isinstance(event, Finished) and not event.stepped_down:
         return ""
     return words("status.leaner", mode=words(f"advanced.memory_{event.memory}"))
@@ -68,7 +68,7 @@ def finished(words: Words, event: Finished) -> str:
 
 
 def time_estimate(words: Words, estimate: Estimate) -> str:
-    """What is said beside the button, before it is pressed."""
+    """The text beside the button, before it is pressed."""
     keys = {0: "time_estimate.alone", 1: "time_estimate.line_one"}
     sentence = words(
         keys.get(estimate.ahead, "time_estimate.line_many"),
@@ -80,6 +80,6 @@ def time_estimate(words: Words, estimate: Estimate) -> str:
 
 
 def duration(words: Words, seconds: float) -> str:
-    """Seconds as people say them: "8 s", "2 min 5 s"."""
+    """A time as text for people: "8 s", "2 min 5 s"."""
     minutes, rest = divmod(max(1, round(seconds)), 60)
     return words("time.minutes", minutes=minutes, seconds=rest) if minutes else words("time.seconds", seconds=rest)

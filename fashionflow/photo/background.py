@@ -1,8 +1,8 @@
-"""Puts the garment or person of a photo on a plain studio background, as the shipped model saw them in training.
+"""Puts the garment or person of a photo on a plain studio background, as in the training data of the shipped model.
 
-With the optional package rembg and the weights of one of its models on this machine, a matting network finds the figure; otherwise the
-geometry of the model at work does, if it has one and is sure; otherwise OpenCV's GrabCut, by colour alone. Nothing is fetched from a
-network.
+If the optional package rembg and the weights of one of its models are on this machine, a matting network finds the figure. Otherwise the
+geometry of the current model finds it, if the model has geometry and is certain. Otherwise OpenCV's GrabCut finds it, by colour alone.
+Nothing is downloaded.
 """
 
 import threading
@@ -19,20 +19,20 @@ from .segmentation import UNSURE, blurriness, cleaned, continued, cut, find_figu
 
 
 MATTING_MODELS = ("isnet-general-use", "u2net", "silueta", "u2netp")
-"""The models of rembg that may be used, best first: free for any use, and under two seconds a photo on a processor."""
+"""The models of rembg that may be used, best first. They are free for any use and take less than two seconds per photo on a processor."""
 
 GEOMETRY, GRABCUT = "geometry", "OpenCV GrabCut"
-"""What `matting_in_use` says where there is no matting network."""
+"""The results of `matting_in_use` if there is no matting network."""
 
 BACKDROP = 245
-"""The studio's backdrop, sRGB grey level: near white, as in most of the shipped model's training clips."""
+"""The grey level of the studio backdrop, sRGB: nearly white, as in most training clips of the shipped model."""
 
 DARKER_BACKDROP = 176
 """The backdrop behind a garment that is nearly white itself."""
 
-FIGURE_SIDE = 112  # pixels, the longer side of the picture in which the figure is looked for
+FIGURE_SIDE = 112  # pixels, the longer side of the picture in which the figure is searched for
 MASK_SIDE = 384  # pixels, the longer side at which GrabCut draws its outline
-MATTING_SIDE = 1024  # pixels, the longer side of what a matting network gets, and at which coverage gets its outline
+MATTING_SIDE = 1024  # pixels, the longer side of a matting network's input, and at which coverage is refined
 STRIP_ROWS = 256  # rows blended at a time: a phone's photo would take a gigabyte as floats
 
 _MAKING_SESSION = threading.Lock()
@@ -43,10 +43,10 @@ def clean_background(photo: Image.Image, coverage: np.ndarray | None = None) -> 
 
     Args:
         photo: an RGB photo of any size; the result has the same.
-        coverage: where a model with geometry sees the figure in it, in [0, 1], at any size, [h, w].
+        coverage: the figure's coverage of the photo, from a model with geometry, in [0, 1], of any size, [h, w].
 
     Raises:
-        PhotoError: in one sentence, if what was found is no believable figure; the photo is better left as it is.
+        PhotoError: with one sentence, if no plausible figure was found; the photo should then stay unchanged.
     """
     session, used = _session(), matting_in_use(coverage)
     small = shrunk(photo, MASK_SIDE if used == GRABCUT else MATTING_SIDE)
@@ -66,10 +66,10 @@ def clean_background(photo: Image.Image, coverage: np.ndarray | None = None) -> 
 
 
 def matting_in_use(coverage: np.ndarray | None = None) -> str:
-    """What finds the figure: "rembg" and the model's name, `GEOMETRY` or `GRABCUT`.
+    """The method that finds the figure: "rembg" and the model's name, `GEOMETRY` or `GRABCUT`.
 
     Args:
-        coverage: as for `clean_background`. Where it is blurred GrabCut does better, which knows nothing of people but needs no plain ground.
+        coverage: as for `clean_background`. If it is blurred, GrabCut is better: it knows nothing of people but needs no plain background.
     """
     session = _session()
     if session is not None:
@@ -84,8 +84,8 @@ def _session():
 
 @cache
 def _make_session():
-    """A session of the best rembg model whose weights lie on this machine, or None. Made once in a process."""
-    # rembg cannot be imported without onnxruntime, which it does not require itself.
+    """A session of the best rembg model whose weights are on this machine, or None. It is created once in a process."""
+    # rembg cannot be imported without onnxruntime, which is not among its own requirements.
     if find_spec("rembg") is None or find_spec("onnxruntime") is None:
         return None
     import rembg
@@ -93,23 +93,23 @@ def _make_session():
 
     classes = {session_class.name(): session_class for session_class in sessions_class}
     for name in MATTING_MODELS:
-        # rembg itself would fetch weights that are missing.
+        # rembg itself would download missing weights.
         if name in classes and classes[name].resolve_existing(f"{name}.onnx"):
             return rembg.new_session(name)
     return None
 
 
 def _by_colour(picture: np.ndarray) -> np.ndarray:
-    """Where the figure is, float32 in [0, 1], [height, width], for a picture of uint8 sRGB, [height, width, 3]."""
+    """Finds the figure by colour: float32 in [0, 1], [height, width], for a picture of uint8 sRGB, [height, width, 3]."""
     height, width = picture.shape[:2]
     small = np.asarray(shrunk(Image.fromarray(picture), FIGURE_SIDE))
     rough = find_figure(small)
     if rough is None or not is_certain(small, rough):
         raise ValueError(
-            "The background was left as it is, because the garment cannot be told from it; "
-            "choose a photo of one garment on a ground of another colour."
+            "The background was left as it is, because the garment cannot be distinguished from it; "
+            "choose a photo of one garment on a background of another colour."
         )
-    # The rough outline is certain to within a band around it.
+    # The true outline lies within a band around the rough outline.
     rough = cv2.resize(rough, (width, height), interpolation=cv2.INTER_LINEAR)
     reach = max(3, round(0.025 * max(height, width)))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
@@ -121,14 +121,14 @@ def _by_colour(picture: np.ndarray) -> np.ndarray:
 
 
 def _composed(photo: Image.Image, picture: np.ndarray, coverage: np.ndarray) -> Image.Image:
-    """The photo's figure before the backdrop.
+    """The photo's figure in front of the backdrop.
 
     Args:
         picture: the photo shrunk, uint8 sRGB, [height, width, 3].
         coverage: where the figure is in it, float32 in [0, 1], [height, width].
     """
     certain = cv2.erode((coverage > 0.5).astype(np.uint8), np.ones((3, 3), np.uint8), iterations=2)
-    # Along the edge the figure's own colours are continued outwards, or the old background would shine there as a seam.
+    # Along the edge, the figure's own colours are continued outwards; otherwise the old background would be visible there as a seam.
     colours = continued(picture, certain.astype(bool)).astype(np.float32)
     photographed = cv2.GaussianBlur(certain.astype(np.float32), (0, 0), 1.5)
     edge = (coverage > 0.5) & (certain == 0)

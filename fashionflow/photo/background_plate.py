@@ -1,11 +1,11 @@
-"""The background behind a figure, filled in once from what the photo shows around it."""
+"""The background behind a figure, filled in once from the surroundings of the figure in the photo."""
 
 import cv2
 import numpy as np
 
 
 MARGIN = 4.0
-"""How far around the figure the background is filled in too, pixels of a photo 256 wide: there are its soft rim and its halo."""
+"""The background is also filled in this far around the figure, where its soft rim and its halo are; in pixels of a photo 256 wide."""
 MARGIN_WIDTH = 256
 
 
@@ -14,16 +14,16 @@ def background_plate(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The photo without its figure.
 
-    What is missing gets its brightness and colour from all around, smoothly, and its fine detail from the mirror image of what lies
-    just outside, so that the edge of what was filled in does not show on a textured ground.
+    The missing area gets its brightness and colour smoothly from all sides, and its fine detail from the mirror image of the area just
+    outside, so that the edge of the filled area is not visible on a textured background.
 
     Args:
         photo: uint8 sRGB, [H, W, 3].
         coverage: share of each pixel that the figure covers, float32 in [0, 1], [H, W].
-        whole_width: of the photo that this is a part of; it is whole by default.
+        whole_width: the width of the whole photo if `photo` is a part of it; by default `photo` is the whole photo.
 
     Returns:
-        uint8 [H, W, 3], and 1 where the photo shows it, 0 where it was filled in, float32 [H, W].
+        The background, uint8 [H, W, 3], and a mask, float32 [H, W]: 1 where the photo shows the background, 0 where it was filled in.
     """
     scale = (whole_width or photo.shape[1]) / MARGIN_WIDTH
     reach = max(1, round(MARGIN * scale))
@@ -39,7 +39,7 @@ def background_plate(
     soft_known = cv2.GaussianBlur(known.astype(np.float32), (0, 0), 3 * scale)[..., None]
     low = cv2.GaussianBlur(pixels * known[..., None], (0, 0), 3 * scale) / np.maximum(soft_known, 1e-3)
     detail = np.where(known[..., None] > 0, pixels - low, 0)
-    # Every missing pixel looks as far beyond the nearest known one as it lies before it.
+    # Every missing pixel takes its detail from its mirror position beyond the nearest known pixel.
     _, labels = cv2.distanceTransformWithLabels(missing, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL)
     rows, columns = np.indices(known.shape)
     nearest = np.zeros((labels.max() + 1, 2), np.int32)
@@ -51,7 +51,7 @@ def background_plate(
     ]
     mirrored_known = known[mirrored[0], mirrored[1]][..., None]
     plate = np.where(missing[..., None] > 0, smooth + detail[mirrored[0], mirrored[1]] * mirrored_known, pixels)
-    # Over a few pixels into the known ground the one becomes the other.
+    # A few pixels inside the known background, the filled background blends into the photo.
     inside = cv2.GaussianBlur(cv2.erode(known, np.ones((3, 3), np.uint8)).astype(np.float32), (0, 0), 1.0 * scale)
     blend = np.clip(np.where(known > 0, 2 * inside - 1, 0), 0, 1)[..., None]
     plate = plate * (1 - blend) + pixels * blend
@@ -59,16 +59,16 @@ def background_plate(
 
 
 def reflected(places: np.ndarray, side: int) -> np.ndarray:
-    """Places folded back into [0, side) at both ends."""
+    """Positions reflected into [0, side) at both ends."""
     places = np.abs(places) % (2 * side - 2) if side > 1 else np.zeros_like(places)
     return np.where(places >= side, 2 * side - 2 - places, places)
 
 
 def filled(pixels: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Pixels, float32 [H, W, 3], with those of weight 0 filled in smoothly from the others (pull and push, Gortler et al. 1996).
+    """Pixels, float32 [H, W, 3], where those of weight 0 are filled in smoothly from the others (pull and push, Gortler et al. 1996).
 
     Args:
-        weights: how far each pixel is known, float32 in [0, 1], [H, W].
+        weights: the degree to which each pixel is known, float32 in [0, 1], [H, W].
     """
     height, width = weights.shape
     if min(height, width) < 2:

@@ -1,4 +1,4 @@
-"""Plain warnings about a photo before anything is made of it, each with a remedy where there is one."""
+"""Plain warnings about a photo before a clip is made from it, each with a remedy if there is one."""
 
 from dataclasses import dataclass
 
@@ -41,24 +41,24 @@ SENTENCES = {
     ),
     "sideways": "The photo is wider than it is high, but the model makes upright clips; turn it if the garment lies sideways.",
 }
-"""What is said, in English, by `Advice.key`; the names in braces are in `Advice.values`."""
+"""The English sentences, by `Advice.key`; the values of the names in braces are in `Advice.values`."""
 
 MOST_ADVICE = 2
-"""More at once would not be read."""
+"""Nobody would read more warnings at once."""
 
-# Settled on some 200 photos of garments, sharp, blurred and darkened, and on the example photos; see tests/test_advice.py.
+# Chosen on about 200 photos of garments, sharp, blurred and darkened, and on the example photos; see tests/test_photo_checks.py.
 BLURRY = 0.45  # squared Laplacian per squared gradient at the strongest edges: 1.9 and more in 100 sharp photos
-BUSY = 10.0  # CIE Lab units off a smooth backdrop, exceeded in a fifth of the background: at most 4 in a studio
-BUSY_UNKNOWN = 15.0  # the same where no garment was found: a part of it may lie at the border
+BUSY = 10.0  # CIE Lab distance from a smooth backdrop that a fifth of the background exceeds: at most 4 in a studio
+BUSY_UNKNOWN = 15.0  # the same if no garment was found: a part of it may lie at the border
 DARK = 35.0  # CIE lightness that 95 of 100 pixels stay below
-UNIFORM = 10.0  # CIE Lab units between the 1st and the 99th percentile of a picture of nothing
-SMALL = 0.8  # pixels seen for each of the clip's, along a side
-HIDDEN = 0.012  # part of the garment that the crop may hide unmentioned
-ENDING = 0.15  # part of an edge along which a garment runs out of the photo
-ENDING_BELOW = 0.07  # the same for the lower edge, where it may be two legs
+UNIFORM = 10.0  # CIE Lab units between the 1st and the 99th percentile of an empty picture
+SMALL = 0.8  # pixels of the photo for each pixel of the clip, along a side
+HIDDEN = 0.012  # share of the garment that the crop may hide without a warning
+ENDING = 0.15  # share of an edge along which a garment runs out of the photo
+ENDING_BELOW = 0.07  # the same for the lower edge, where only two legs may run out
 WIDE = 1.2  # width over height of a photo that may lie on its side
 SHARP_HEIGHT = 320  # pixels, the crop's height at which blur is judged
-MARGIN = 0.04  # of the garment's size, left around it by "show-all"
+MARGIN = 0.04  # share of the garment's size that "show-all" leaves around it
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ class Advice:
 
     Args:
         kind: "no-garment", "several", "too-dark", "cut-off", "busy-background", "blurry", "too-small" or "sideways".
-        key: which of `SENTENCES` says it.
-        values: what stands in the sentence's braces.
-        remedy: what `remedy` can do about it, or None.
+        key: the key of its sentence in `SENTENCES`.
+        values: the values of the names in the sentence's braces.
+        remedy: the name of its remedy for `remedy`, or None.
     """
 
     kind: str
@@ -84,21 +84,21 @@ class Advice:
 def advise(
     photo: Image.Image, width: int, height: int, crop: Crop, coverage: np.ndarray | None = None
 ) -> list[Advice]:
-    """The most important things to know about a photo, most important first, at most `MOST_ADVICE`; none for a good one.
+    """The most important warnings about a photo, most important first, at most `MOST_ADVICE`; none for a good photo.
 
     Args:
         photo: an upright RGB photo of any size.
         width, height: the clip's size, pixels.
         crop: the part of the photo that the clip starts from.
-        coverage: where a model with geometry sees the figure, in [0, 1], at any size, [h, w]. Without it the figure is looked for by
-            colour.
+        coverage: the figure's coverage from a model with geometry, in [0, 1], of any size, [h, w]. Without it, the figure is searched
+            for by colour.
 
     Raises:
         ValueError: if the crop is out of range.
     """
     crop.check()
     box = np.array(crop.box(photo.size, width / height))
-    # Blocks are averaged first: ten times faster than a good resampling of a phone's photo, and as good after the second.
+    # Blocks are averaged first: this is ten times faster than a good resampling of a phone's photo, and as good after the second one.
     photo_small = photo.reduce(max(1, max(photo.size) // (4 * FIGURE_SIDE)))
     whole = np.asarray(shrunk(photo_small, FIGURE_SIDE))
     seen = _seen(whole, photo.size, box)
@@ -116,18 +116,18 @@ def advise(
             helps = key == "unclear" and _can_be_cut_out(whole, find_figure(whole))
             found.append(Advice(OBSTACLES[key], key, {}, "clean-background" if helps else None))
         figure = piece_in(figure, seen)
-        # A model with geometry turns what the photo's edges cut off, and keeps a busy background as it is.
+        # A model with geometry turns a figure that the photo's edges cut off, and keeps a busy background unchanged.
         cut_off = [advice for advice in _cut_off(figure, seen) if advice.key == "hidden"]
         busy, certain = False, key is None
     else:
         figure = find_figure(whole)
         cut_off = [] if figure is None else _cut_off(figure, seen)
         busy = _unevenness(lab, figure, seen) > (BUSY if figure is not None else BUSY_UNKNOWN)
-        # Asked only where it matters, because it takes as long as all the rest.
+        # Checked only if it matters, because it takes as long as all the rest.
         certain = figure is not None and bool(cut_off or busy) and is_certain(whole, figure)
     if not certain:
         cut_off = []
-    if photo.width > WIDE * photo.height and crop == Crop() and _lies(figure):
+    if photo.width > WIDE * photo.height and crop == Crop() and _may_lie_on_its_side(figure):
         found.append(Advice("sideways", "sideways", {}, cut_off[0].remedy if cut_off else None))
     else:
         found += cut_off
@@ -144,14 +144,14 @@ def advise(
 
 
 def _can_be_cut_out(picture: np.ndarray, figure: np.ndarray | None) -> bool:
-    """Whether "clean-background" can help: without a matting network only if the figure, as colour finds it, stands out."""
+    """Whether "clean-background" can help: without a matting network, only if the figure can be found by colour with certainty."""
     return matting_in_use() != GRABCUT or figure is not None and is_certain(picture, figure)
 
 
 def remedy(
     name: str, photo: Image.Image, width: int, height: int, crop: Crop, coverage: np.ndarray | None = None
 ) -> tuple[Image.Image, Crop]:
-    """The photo and the crop after a remedy; the one that it does not concern comes back as it was.
+    """The photo and the crop after a remedy; the one that the remedy does not change is returned as it was.
 
     Args:
         name: `Advice.remedy`: "show-all" and "zoom-out" change the crop, "clean-background", "sharpen" and "brighten" the
@@ -159,7 +159,7 @@ def remedy(
         photo, width, height, crop, coverage: as for `advise`.
 
     Raises:
-        ValueError: in one sentence, if the background cannot be cleaned, or if there is no such remedy.
+        ValueError: with one sentence, if the background cannot be cleaned, or if there is no such remedy.
     """
     crop.check()
     if name == "show-all":
@@ -185,7 +185,7 @@ def remedy(
 
 
 def _seen(picture: np.ndarray, size: tuple[int, int], box: tuple[float, float, float, float]) -> tuple[slice, slice]:
-    """The rows and columns of a small picture of a photo that a crop shows.
+    """The rows and columns that a crop shows, in a small copy of a photo.
 
     Args:
         picture: [height, width, 3].
@@ -194,13 +194,13 @@ def _seen(picture: np.ndarray, size: tuple[int, int], box: tuple[float, float, f
     """
     ends = np.array(picture.shape[1::-1] * 2)
     left, top, right, bottom = (np.array(box) * ends / (size * 2)).round().astype(int).clip(0, ends)
-    # Of a thin strip a crop may show less than a pixel.
+    # A crop may show less than a pixel of a thin strip.
     left, top = min(left, ends[0] - 1), min(top, ends[1] - 1)
     return np.s_[top : max(bottom, top + 1), left : max(right, left + 1)]
 
 
 def _cut_off(figure: np.ndarray, seen: tuple[slice, slice]) -> list[Advice]:
-    """At most one advice about a figure that the crop or the photo does not hold: its mask, and the crop's rows and columns in it."""
+    """At most one warning about a figure, given by its mask, that the crop or the photo cuts off; `seen` is the crop's rows and columns."""
     inside = figure[seen].sum()
     if inside < (1 - HIDDEN) * figure.sum():
         return [Advice("cut-off", "hidden", {}, "show-all")]
@@ -214,7 +214,7 @@ def _cut_off(figure: np.ndarray, seen: tuple[slice, slice]) -> list[Advice]:
 
 
 def _whole_figure(figure: np.ndarray, size: tuple[int, int], aspect: float) -> Crop:
-    """The crop in whose middle all of the figure lies, as near as the photo's edges and `MIN_ZOOM` allow."""
+    """The crop with the whole figure in its middle, as nearly as the photo's edges and `MIN_ZOOM` allow."""
     scale = np.array([size[0] / figure.shape[1], size[1] / figure.shape[0]])
     left, top, box_width, box_height = cv2.boundingRect(figure)
     wanted = np.array([box_width, box_height]) * scale * (1 + 2 * MARGIN)
@@ -251,7 +251,7 @@ def _unevenness(lab: np.ndarray, figure: np.ndarray | None, seen: tuple[slice, s
     terms = np.stack([np.ones_like(rows), rows, columns, rows**2, columns**2, rows * columns], axis=-1)[ground]
     colours = lab[ground]  # [pixels, 3]
     weights = np.ones((len(colours), 1))
-    for _ in range(2):  # the second time what is not backdrop counts less
+    for _ in range(2):  # in the second round, pixels off the backdrop have less weight
         backdrop = terms @ np.linalg.lstsq(terms * weights, colours * weights, rcond=None)[0]
         distances = np.linalg.norm(colours - backdrop, axis=1)
         weights = 1 / (1 + np.square(distances[:, None] / 6))
@@ -259,9 +259,9 @@ def _unevenness(lab: np.ndarray, figure: np.ndarray | None, seen: tuple[slice, s
 
 
 def _sharpness(photo: Image.Image, photo_small: Image.Image, box: np.ndarray) -> float:
-    """The Laplacian's energy for each of the gradient's, at the strongest edges of the crop: high where edges are steep.
+    """The Laplacian's energy divided by the gradient's energy, at the strongest edges of the crop; steep edges give a high value.
 
-    The plain variance of the Laplacian would call every plain garment blurry and every print sharp.
+    The plain variance of the Laplacian would rate every plain garment as blurry and every print as sharp.
     """
     smaller = photo_small.height / photo.height
     if (box[3] - box[1]) * smaller > 1.2 * SHARP_HEIGHT:  # the small photo is large enough, and much faster
@@ -276,8 +276,8 @@ def _sharpness(photo: Image.Image, photo_small: Image.Image, box: np.ndarray) ->
     return float(np.square(cv2.Laplacian(grey, cv2.CV_32F)[edges]).sum() / max(energy[edges].sum(), 1e-6))
 
 
-def _lies(figure: np.ndarray | None) -> bool:
-    """Whether someone may lie on their side: wider than any garment that is spread out, or nobody knows."""
+def _may_lie_on_its_side(figure: np.ndarray | None) -> bool:
+    """Whether the figure may lie on its side: it is wider than any garment that is spread out, or it is unknown."""
     if figure is None:
         return True
     _, _, box_width, box_height = cv2.boundingRect(figure)
@@ -285,7 +285,7 @@ def _lies(figure: np.ndarray | None) -> bool:
 
 
 def _brightened(photo: Image.Image) -> Image.Image:
-    """The photo as if exposed longer: its lightest parts as light as usual, the proportions of all colours kept."""
+    """The photo with a longer exposure: its lightest parts are as light as usual, and the proportions of all colours are kept."""
     lightest = np.quantile(np.asarray(shrunk(photo, 4 * FIGURE_SIDE)).max(axis=-1), 0.98)
     gain = float(np.clip(230 / max(lightest, 1), 1, 6))
     return photo.point([min(255, round(level * gain)) for level in range(256)] * 3)

@@ -1,4 +1,4 @@
-"""Which part of a photo the model sees, and that part at the model's size."""
+"""The part of a photo that the model sees, and the scaling of this part to the model's size."""
 
 import math
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ MIN_ZOOM, MAX_ZOOM = 0.5, 4.0
 """How far a crop may zoom out and in."""
 
 WIDEST_MARGIN = 0.15
-"""Zooming out ends where the whole photo shows, with this much of its size added."""
+"""Zooming out ends when the whole photo is visible, plus this share of its size."""
 
 
 def crop_box(size: tuple[int, int], aspect: float) -> tuple[int, int, int, int]:
-    """The largest centred part of a picture that has the aspect wanted, as (left, top, right, bottom) in pixels.
+    """The largest centred part of a picture that has the wanted aspect, as (left, top, right, bottom) in pixels.
 
     Args:
         size: the picture's width and height, pixels.
@@ -35,13 +35,13 @@ def crop_box(size: tuple[int, int], aspect: float) -> tuple[int, int, int, int]:
 
 
 def fit(image: Image.Image, width: int, height: int, mode: str) -> Image.Image:
-    """A photo brought to the model's size.
+    """A photo scaled to the model's size.
 
     Args:
         image: an RGB photo of any size.
-        width, height: the size wanted, pixels.
+        width, height: the wanted size, pixels.
         mode: "crop" keeps the largest centred part of the right aspect; "pad" keeps the whole photo and extends its
-            background; "stretch" ignores the aspect, as the released weights were trained to see it.
+            background; "stretch" ignores the aspect, as in the training of the released weights.
 
     Raises:
         ValueError: if `mode` is none of these.
@@ -62,12 +62,12 @@ def fit(image: Image.Image, width: int, height: int, mode: str) -> Image.Image:
 
 @dataclass(frozen=True)
 class Crop:
-    """Which part of a photo the model sees; `Crop()` is what `fit` calls "crop".
+    """The part of a photo that the model sees; `Crop()` is the same as the mode "crop" of `fit`.
 
     Args:
-        zoom: 1 shows the largest part that has the model's aspect, 2 half of it in each direction, 0.5 twice as much,
-            with the background extended beyond the photo; `MIN_ZOOM` to `MAX_ZOOM`. No more is shown than the whole photo
-            and `WIDEST_MARGIN`, however small `zoom` is.
+        zoom: 1 shows the largest part that has the model's aspect, 2 shows half of it in each direction, 0.5 shows twice as much,
+            with the background extended beyond the photo; `MIN_ZOOM` to `MAX_ZOOM`. However small `zoom` is, the crop shows at most
+            the whole photo plus `WIDEST_MARGIN`.
         across: -1 for the photo's left edge, 1 for its right, 0 in the middle.
         down: -1 for the photo's upper edge, 1 for its lower.
     """
@@ -77,7 +77,7 @@ class Crop:
     down: float = 0.0
 
     def check(self) -> None:
-        """Raises ValueError, in one sentence, for a crop that no photo has."""
+        """Raises ValueError, with one sentence, if a value is out of range."""
         if not MIN_ZOOM <= self.zoom <= MAX_ZOOM:
             raise ValueError(f"`zoom` must be {MIN_ZOOM} to {MAX_ZOOM}, got {self.zoom}.")
         for name, place in (("across", self.across), ("down", self.down)):
@@ -87,8 +87,8 @@ class Crop:
     def box(self, size: tuple[int, int], aspect: float) -> tuple[float, float, float, float]:
         """The part of a photo that is shown, as (left, top, right, bottom) in its pixels.
 
-        It reaches beyond the photo where it shows more than there is; a photo narrower than the crop then lies at the
-        crop's opposite edge for `across` of 1 or -1, so that moving the crop to the right always moves the photo left.
+        The part reaches beyond the photo if it shows more than the photo has. A photo narrower than the crop then lies at the crop's
+        opposite edge for `across` of 1 or -1, so that moving the crop to the right always moves the photo to the left.
 
         Args:
             size: the photo's width and height, pixels.
@@ -112,16 +112,16 @@ class Crop:
 
 
 ROOM = 0.04
-"""Around a figure, of its height: what a crop leaves free above its head and below its feet."""
+"""The free space that a crop leaves around a figure, above its head and below its feet, as a share of its height."""
 
 
 def figure_crop(size: tuple[int, int], aspect: float, figure: tuple[float, float, float, float] | None) -> Crop:
-    """The crop that shows a figure whole where the photo allows it, and its head rather than its feet where it does not.
+    """The crop that shows the whole figure if the photo allows it, and otherwise its head rather than its feet.
 
     Args:
         size: the photo's width and height, pixels.
         aspect: width divided by height of the crop, above 0.
-        figure: left, top, right and bottom of the figure in the photo, pixels; `None` if none was found, for the centre of the photo.
+        figure: left, top, right and bottom of the figure in the photo, pixels; `None` if none was found, which gives the photo's centre.
     """
     if figure is None:
         return Crop()
@@ -129,13 +129,13 @@ def figure_crop(size: tuple[int, int], aspect: float, figure: tuple[float, float
     left, top, right, bottom = figure
     cut_left, cut_right, cut_top, cut_bottom = left <= 0, right >= width, top <= 0, bottom >= height
     room = ROOM * (bottom - top)
-    # What the photo's own edge cuts off needs no room there.
+    # Where the photo's own edge cuts off the figure, it needs no free space.
     top, bottom = max(0.0, top - room), min(float(height), bottom + room)
     left, right = max(0.0, left - room), min(float(width), right + room)
     crop = crop_box(size, aspect)
     crop_width, crop_height = crop[2] - crop[0], crop[3] - crop[1]
     zoom = min(1.0, crop_height / max(1.0, bottom - top), crop_width / max(1.0, right - left))
-    # Beyond the photo's edge a figure goes on that is cut off there, and nothing could be put in its place.
+    # A figure that the photo's edge cuts off continues beyond the edge, and nothing could be put in its place.
     if (crop_width == width and cut_left and cut_right) or (crop_height == height and cut_top and cut_bottom):
         zoom = 1.0
     zoom = max(MIN_ZOOM, zoom)
@@ -165,7 +165,7 @@ def cropped(photo: Image.Image, width: int, height: int, crop: Crop) -> Image.Im
 
     Args:
         photo: an RGB photo of any size.
-        width, height: the size wanted, pixels.
+        width, height: the wanted size, pixels.
 
     Raises:
         ValueError: if the crop is out of range.
@@ -175,7 +175,7 @@ def cropped(photo: Image.Image, width: int, height: int, crop: Crop) -> Image.Im
     seen = max(left, 0), max(top, 0), min(right, photo.width), min(bottom, photo.height)
     if seen == (left, top, right, bottom):
         return photo.resize((width, height), Image.Resampling.LANCZOS, box=seen)
-    # Where the photo's part comes to lie in the frame, whole pixels.
+    # The position of the photo's part in the frame, whole pixels.
     across, down = width / (right - left), height / (bottom - top)
     start_x, end_x = round((seen[0] - left) * across), round((seen[2] - left) * across)
     start_y, end_y = round((seen[1] - top) * down), round((seen[3] - top) * down)
@@ -184,10 +184,10 @@ def cropped(photo: Image.Image, width: int, height: int, crop: Crop) -> Image.Im
 
 
 def _extended(inner: Image.Image, width: int, height: int, start_x: int, start_y: int) -> Image.Image:
-    """A picture placed in a larger frame, its background continued to the frame's edges.
+    """A picture placed in a larger frame, with its background continued to the frame's edges.
 
-    Each row and column goes on in its own colour, after a few pixels in a softened one that ignores what is no background,
-    so that a backdrop's shading and a floor go on while a garment cut off by the photo's edge leaves no stripe.
+    Each row and column continues in its own colour, and after a few pixels in a softened colour that ignores everything but the
+    background. So the shading of a backdrop and a floor continue, but a garment that the photo's edge cuts off leaves no stripe.
     """
     pixels = np.asarray(inner, np.float32)  # [inner height, inner width, 3]
     soft = pixels.copy()
@@ -206,7 +206,7 @@ def _extended(inner: Image.Image, width: int, height: int, start_x: int, start_y
 def _edge_colours(strip: np.ndarray) -> np.ndarray:
     """The background's colour along an edge, sRGB, [length, 3], from the outermost pixels there, [depth, length, 3]."""
     line = np.median(strip, axis=0)  # [length, 3]
-    # What differs from most of the edge around it, such as a leg or a sleeve, hardly counts.
+    # Colours that differ from most of the edge around them, such as a leg's or a sleeve's, have little weight.
     half = max(1, len(line) * 3 // 8)
     around = np.pad(line, ((half, half), (0, 0)), mode="symmetric")
     usual = np.median(np.lib.stride_tricks.sliding_window_view(around, 2 * half + 1, axis=0), axis=-1)

@@ -1,9 +1,9 @@
-"""Which share of each pixel a figure covers: the geometry network's answer, made to follow the photo's own colours and edges.
+"""The share of each pixel that a figure covers: the geometry network's prediction, refined by the photo's own colours and edges.
 
 Pictures are uint8 sRGB, [H, W, 3]; coverage is float32 in [0, 1].
 
 Shape letters used in this file:
-    H, W pixels   N pixels that are in doubt
+    H, W pixels   N uncertain pixels
 """
 
 import cv2
@@ -17,36 +17,36 @@ OWN_COLOURS = 0.9
 """Coverage from which a pixel shows the figure's own colours and nothing of the background."""
 
 SURE = (0.04, 0.985)
-"""Coverage up to which a pixel is surely background, and from which it is surely the figure."""
+"""The coverage up to which a pixel is certainly background, and from which it is certainly the figure."""
 
 DOUBT_WIDTH, DOUBT_HEIGHT = 256, 640
-"""Width of the picture in which doubts are settled, pixels, and its height at most."""
+"""The width, and the maximum height, of the picture in which uncertain pixels are decided, pixels."""
 
 RINGS = ((3, 8), (6, 12), (10, 12), (15, 16), (21, 16), (28, 16), (38, 16))
-"""Where a pixel in doubt looks for others that are sure: pixels away, and in how many directions."""
+"""Where certain pixels are searched for around an uncertain pixel: the distance in pixels, and the number of directions."""
 
 ALIKE = 7.0
-"""Difference in CIE Lab units, all three added up, from which two colours are not taken for the same."""
+"""The difference in CIE Lab units, summed over the three channels, from which two colours do not count as the same."""
 
 FARTHER = 0.15
-"""Units of difference that a pixel away counts for."""
+"""The difference that each pixel of distance adds, in the same units."""
 
 TRUST = 6.0
-"""How much a colour that is the same as the figure's, and not as the background's, adds to the coverage's log-odds."""
+"""The amount that a colour adds to the coverage's log-odds if it is the same as the figure's and not as the background's."""
 
 SMALLEST_PIECE = 0.03
-"""Pieces of the figure that are smaller than this share of its largest piece are taken for mistakes."""
+"""Pieces of the figure that are smaller than this share of its largest piece count as errors."""
 
 
 def matte(photo: np.ndarray, coverage: np.ndarray) -> np.ndarray:
     """Coverage that follows the photo's own edges, [H, W].
 
-    Doubts are settled by colour; then a guided filter (He et al. 2010) finds the edge: in every small window the coverage is a linear
-    function of the photo's colours.
+    Uncertain pixels are decided by colour; then a guided filter (He et al. 2010) finds the edge: in every small window, the coverage is a
+    linear function of the photo's colours.
 
     Args:
         photo: [H, W, 3].
-        coverage: as predicted, of any size of the same aspect; its edges may be a few pixels off.
+        coverage: the prediction, of any size with the same aspect; its edges may be a few pixels off.
     """
     height, width = photo.shape[:2]
     scale = min(DOUBT_WIDTH / width, DOUBT_HEIGHT / height)
@@ -59,7 +59,7 @@ def matte(photo: np.ndarray, coverage: np.ndarray) -> np.ndarray:
     reach = max(2, round(6 * width / 512))
     guide = photo.astype(np.float32) / 255
     soft = guided_filter(guide, coverage, reach, 1e-4)
-    # Away from the edge the prediction is sure of itself, and the photo's prints must not shine through.
+    # Away from the edge, the prediction is certain, and the photo's prints must not have an effect.
     edge = cv2.GaussianBlur(4 * coverage * (1 - coverage), (0, 0), reach / 2)
     weight = np.clip(3 * edge, 0, 1)
     mixed = weight * soft + (1 - weight) * coverage
@@ -68,8 +68,8 @@ def matte(photo: np.ndarray, coverage: np.ndarray) -> np.ndarray:
 
 
 def settled(photo: np.ndarray, coverage: np.ndarray) -> np.ndarray:
-    """Coverage in which pixels in doubt went by colour: to the figure if sure pixels of it near by look like them, to the background if
-    its own do, and as predicted if both or neither do, [H, W].
+    """Coverage in which uncertain pixels are decided by colour, [H, W]: a pixel goes to the figure if nearby certain pixels of the figure
+    look like it, to the background if those of the background do, and stays as predicted if both or neither do.
 
     Args:
         photo, coverage: of the same size.
@@ -105,7 +105,7 @@ def settled(photo: np.ndarray, coverage: np.ndarray) -> np.ndarray:
 
 
 def whole(coverage: np.ndarray) -> np.ndarray:
-    """Where the figure is, bool, [H, W]: its pieces without the small ones, which are mistakes, and their soft edges."""
+    """Where the figure is, bool, [H, W]: its pieces and their soft edges, without the small pieces, which are errors."""
     touched = (coverage > 0.02).astype(np.uint8)
     clear = (coverage > CLEAR).astype(np.uint8)
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(touched)
@@ -115,12 +115,12 @@ def whole(coverage: np.ndarray) -> np.ndarray:
 
 
 def without_small_pieces(coverage: np.ndarray) -> np.ndarray:
-    """The coverage of the figure's `whole` pieces alone, [H, W]."""
+    """The coverage of the figure's `whole` pieces only, [H, W]."""
     return np.where(whole(coverage), coverage, 0).astype(np.float32)
 
 
 def guided_filter(guide: np.ndarray, values: np.ndarray, reach: int, smoothness: float) -> np.ndarray:
-    """Values, float32 [H, W], made a local linear function of the colours of `guide`, float32 [H, W, 3].
+    """Values, float32 [H, W], filtered to a local linear function of the colours of `guide`, float32 [H, W, 3].
 
     Args:
         reach: half the side of a window, pixels.
@@ -135,7 +135,7 @@ def guided_filter(guide: np.ndarray, values: np.ndarray, reach: int, smoothness:
         mean(guide[..., i] * guide[..., j]) - mean_guide[..., i] * mean_guide[..., j] + smoothness * (i == j)
         for i, j in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
     )
-    # Elimination for all pixels at once, several times as quick as a general solver for each.
+    # Gaussian elimination for all pixels at once is several times as fast as a general solver for each pixel.
     to_second, to_third = b / a, c / a
     y, z = y - to_second * x, z - to_third * x
     d, e, f = d - to_second * b, e - to_second * c, f - to_third * c

@@ -1,4 +1,4 @@
-"""A garment without what is printed on it, because what is on the front of a garment is seldom on its back.
+"""Removes the prints from a garment, because the prints on the front of a garment are seldom on its back.
 
 Shape letters used in this file:
     H, W pixels   K colours
@@ -13,24 +13,24 @@ from .segmentation import common_colours, squared_distances
 
 
 NUM_COLOURS = 6
-"""Colours that a figure's pixels are sorted into."""
+"""The number of colours by which a figure's pixels are sorted."""
 
 CLOTH_SHARE = 0.2
-"""Of the figure that one colour covers from which it is taken for a cloth that may be printed on."""
+"""The minimum share of the figure that one colour must cover to count as a cloth that may have prints."""
 
 LARGEST_PRINT = 0.35
-"""Of its cloth that everything enclosed by it may cover; a pattern covers more, and goes on over the back."""
+"""The largest share of a cloth that all its enclosed parts together may cover; a pattern covers more, and continues on the back."""
 
 GRAIN = 8.0
-"""Grey levels up to which the cloth's detail goes on where a print was."""
+"""The cloth's detail, up to this many grey levels, is continued where a print was."""
 
 
 SURROUNDINGS = 24.0
-"""How much of the cloth around the prints is looked at, pixels of a photo 256 wide."""
+"""The width of the cloth around the prints that is used, pixels of a photo 256 wide."""
 
 
 def without_prints(colours: np.ndarray, coverage: np.ndarray) -> np.ndarray:
-    """A figure's colours with what lies wholly within a plain cloth taken off: letters, logos, buttons, a hand, uint8 [H, W, 3].
+    """A figure's colours, uint8 [H, W, 3], without everything that lies wholly within a plain cloth: letters, logos, buttons, a hand.
 
     Stripes, checks and other patterns stay, because they reach the cloth's edge or cover too much of it.
 
@@ -48,7 +48,7 @@ def without_prints(colours: np.ndarray, coverage: np.ndarray) -> np.ndarray:
         cloth = labels == label
         if cloth.sum() < CLOTH_SHARE * figure.sum():
             continue
-        # Folds and grain are gaps in a cloth that is one.
+        # Folds and grain make gaps in a cloth that is in one piece.
         size = 2 * round(0.5 * scale) + 1
         own = cloth
         cloth = cv2.morphologyEx(cloth.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
@@ -56,7 +56,7 @@ def without_prints(colours: np.ndarray, coverage: np.ndarray) -> np.ndarray:
         cloth = (parts == 1 + statistics[1:, cv2.CC_STAT_AREA].argmax()).astype(np.uint8)
         holes = _holes(cloth, figure)
         if 0 < holes.sum() < LARGEST_PRINT * cloth.sum():
-            # With the fine strokes beside them, which were taken for gaps.
+            # Include the fine strokes beside them, which were closed as if they were gaps.
             near = cv2.dilate(holes, np.ones((2 * round(5 * scale) + 1,) * 2, np.uint8))
             enclosed |= holes | (near & cloth & ~own)
     if not enclosed.any():
@@ -65,14 +65,14 @@ def without_prints(colours: np.ndarray, coverage: np.ndarray) -> np.ndarray:
     margin = round(SURROUNDINGS * scale)
     region = tuple(slice(max(0, places[0] - margin), places[-1] + margin + 1) for places in (rows, columns))
     result = colours.copy()
-    result[region] = _taken_off(colours[region], enclosed[region], figure[region], colours.shape[1])
+    result[region] = _without_enclosed(colours[region], enclosed[region], figure[region], colours.shape[1])
     return result
 
 
-def _taken_off(colours: np.ndarray, enclosed: np.ndarray, figure: np.ndarray, whole_width: int) -> np.ndarray:
-    """Colours in which what is enclosed, uint8 [H, W], looks like the cloth around it."""
+def _without_enclosed(colours: np.ndarray, enclosed: np.ndarray, figure: np.ndarray, whole_width: int) -> np.ndarray:
+    """Colours in which the enclosed parts, uint8 [H, W], look like the cloth around them."""
     plain, known = background_plate(colours, enclosed.astype(np.float32), whole_width)
-    # Grain goes on, and the rest of a letter's edge does not.
+    # The grain continues, but the remains of a letter's edge do not.
     smooth = filled(colours.astype(np.float32), known * figure)
     plain = smooth + np.clip(plain - smooth, -GRAIN, GRAIN)
     taken = cv2.dilate(enclosed, np.ones((2 * round(whole_width / 256) + 1,) * 2, np.uint8))[..., None] > 0
@@ -80,9 +80,9 @@ def _taken_off(colours: np.ndarray, enclosed: np.ndarray, figure: np.ndarray, wh
 
 
 def _sorted_by_colour(colours: np.ndarray, figure: np.ndarray) -> tuple[np.ndarray, int]:
-    """Which of the figure's most common colours each pixel is nearest to, -1 outside the figure, [H, W], and how many there are, K."""
+    """The index of the nearest of the figure's most common colours, -1 outside the figure, [H, W]; and the number of these colours, K."""
     lab = cv2.cvtColor(cv2.GaussianBlur(colours, (0, 0), 1).astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    lab *= np.array([0.6, 1, 1], np.float32)  # folds are lighter and darker
+    lab *= np.array([0.6, 1, 1], np.float32)  # less weight for lightness, because folds are lighter and darker
     samples = lab[figure]
     samples = samples[:: max(1, len(samples) // 5000)]
     centres = _merged(common_colours(samples, NUM_COLOURS))
@@ -90,7 +90,7 @@ def _sorted_by_colour(colours: np.ndarray, figure: np.ndarray) -> tuple[np.ndarr
 
 
 def _merged(centres: np.ndarray, nearest: float = 12.0) -> np.ndarray:
-    """Colours of which those nearer than `nearest` to one before them are left out, [K, 3]."""
+    """The colours, [K, 3], without those that are nearer than `nearest` to an earlier one."""
     kept: list[np.ndarray] = []
     for centre in centres:
         if all(np.linalg.norm(centre - other) >= nearest for other in kept):
@@ -103,7 +103,7 @@ def _holes(cloth: np.ndarray, figure: np.ndarray) -> np.ndarray:
     rest = np.pad((cloth == 0).astype(np.uint8), 1, constant_values=1)
     _, parts = cv2.connectedComponents(rest, connectivity=8)
     inside = (parts != parts[0, 0])[1:-1, 1:-1] & (cloth == 0)
-    # A hole through which the background is seen stays one.
+    # A hole that shows the background stays a hole.
     _, parts = cv2.connectedComponents(inside.astype(np.uint8), connectivity=8)
     through = np.unique(parts[inside & ~figure])
     return (inside & ~np.isin(parts, through)).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Any upload becomes a photo that the model can use, or one plain sentence says why it cannot."""
+"""Turns any upload into a photo that the model can use, or says in one plain sentence why this is not possible."""
 
 import threading
 import warnings
@@ -35,10 +35,10 @@ MAX_PIXELS = 50_000_000
 """The most pixels that are worth decoding: more than any phone delivers, and 150 MB once decoded."""
 
 STUDIO_WHITE = (255, 255, 255)
-"""What shows through the transparent parts of a cut-out garment, sRGB."""
+"""The colour behind the transparent parts of a cut-out garment, sRGB."""
 
 # The picture formats that people upload. Pillow knows more, but some of those run other programs (EPS) or match nearly
-# any bytes (TGA); "HEIF" is there once the optional package pillow-heif has been registered.
+# any bytes (TGA); "HEIF" is available if the optional package pillow-heif has been registered.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "HEIF", "GIF", "TIFF", "BMP", "JPEG2000", "PPM")
 
 # Python's warning filters belong to the whole process; two threads changing them at once could leave them changed.
@@ -49,12 +49,12 @@ def read_photo(source: str | Path | bytes | BinaryIO | Image.Image) -> Image.Ima
     """An upload as an upright sRGB photo of mode "RGB", whatever kind of picture it was.
 
     The camera's rotation is applied, transparent parts become studio white, an embedded colour profile is converted to
-    sRGB, and of an animated picture the first frame is taken. What the file said about itself (place, camera) is dropped.
+    sRGB, and the first frame of an animated picture is used. The file's metadata (place, camera) is dropped.
 
     Raises:
         PhotoError: if there is no picture, it is damaged, its shorter side has fewer than `MIN_SIDE` pixels, or it has
             more than `MAX_PIXELS` pixels, which its header tells before anything is decoded.
-        TypeError: if `source` is of no kind that could hold a picture.
+        TypeError: if `source` has a type that cannot hold a picture.
     """
     if isinstance(source, Image.Image):
         return _decode(source)
@@ -72,7 +72,7 @@ def read_photo(source: str | Path | bytes | BinaryIO | Image.Image) -> Image.Ima
             raise PhotoError("not-there", path=repr(str(source))) from error
     if not hasattr(source, "read"):
         raise TypeError(f"`source` must be a path, bytes, an open file or a PIL image, got {type(source).__name__}.")
-    # A stream that cannot go back, such as an upload still arriving, is taken into memory first.
+    # A stream that cannot go back, such as an upload that is still arriving, is read into memory first.
     return _read_file(source if source.seekable() else BytesIO(source.read()))
 
 
@@ -97,7 +97,7 @@ def _read_file(file: BinaryIO) -> Image.Image:
 
 
 def _decode(image: Image.Image) -> Image.Image:
-    """The pixels of a picture that has been opened, upright, sRGB, mode "RGB". The picture handed in stays as it was."""
+    """The pixels of a picture that has been opened, upright, sRGB, mode "RGB". The given picture stays unchanged."""
     width, height = image.size
     if min(width, height) < MIN_SIDE:
         raise PhotoError("too-small", width=width, height=height, least=MIN_SIDE)
@@ -115,7 +115,7 @@ def _decode(image: Image.Image) -> Image.Image:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # the camera's notes are damaged, but the picture itself is sound
+    except Exception:  # the camera's metadata is damaged, but the picture itself is intact
         return image.copy()
 
 
@@ -153,7 +153,7 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
 
 
 def _unreadable(start: bytes) -> str:
-    """Why a file with these first bytes is no picture that can be opened: a key of `errors.SENTENCES`."""
+    """The reason why a file with these first bytes cannot be opened as a picture: a key of `errors.SENTENCES`."""
     if start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"mif1", b"msf1"):
         return "heic"
     if start[4:8] == b"ftyp" or start[:4] == b"\x1aE\xdf\xa3":

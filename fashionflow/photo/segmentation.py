@@ -1,5 +1,5 @@
-"""What is garment or person in a photo and what is around it: by the coverage that a model with geometry sees
-(`FashionFlowPipeline.coverage_of`), or else by colour alone, in the steps that searches for it are made of.
+"""Separates the garment or person in a photo from its surroundings: by the coverage from a model with geometry
+(`FashionFlowPipeline.coverage_of`), or else by colour alone; the functions are the steps of such a search.
 
 Pictures are uint8 sRGB, [height, width, 3]; masks are uint8 0 or 1, [height, width].
 """
@@ -12,12 +12,12 @@ from ..errors import PhotoError
 
 
 UNSURE = 0.55
-"""`blurriness` from which a model does not know where the figure ends. Of photos before a plain ground none has more than 0.25, of
-330 garments photographed at home, on carpets and before wardrobes, 15 % have more than this."""
+"""The `blurriness` from which a model does not know where the figure ends. No photo with a plain background has more than 0.25; 15 % of
+330 photos of garments at home, on carpets and in front of wardrobes, have more than this."""
 
 
 def shrunk(photo: Image.Image, long_side: int) -> Image.Image:
-    """The photo with a longer side of at most so many pixels."""
+    """The photo, scaled down to a longer side of at most `long_side` pixels."""
     scale = min(1.0, long_side / max(photo.size))
     return photo.resize([max(1, round(side * scale)) for side in photo.size], Image.LANCZOS)
 
@@ -28,18 +28,18 @@ def covered(coverage: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def blurriness(coverage: np.ndarray) -> float:
-    """How broad the border is between what is covered and what is not: the share of the picture where it lies, pixels that are half
-    covered counting fully, for a figure that fills the picture.
+    """The width of the border between the covered and the uncovered part: the share of the picture in which the border lies, for a figure
+    that fills the picture. Half-covered pixels count fully.
 
     Args:
         coverage: in [0, 1], [height, width].
     """
-    # A border of the same breadth is as long as the square root of the figure's area.
+    # The length of the border grows with the square root of the figure's area.
     return float((4 * coverage * (1 - coverage)).mean() / np.sqrt(max((coverage > 0.5).mean(), 1e-6)))
 
 
 def find_figure(picture: np.ndarray) -> np.ndarray | None:
-    """The garment or person in the middle of a small picture (about 112 pixels; 15 ms there), or None where no believable
+    """The garment or person in the middle of a small picture (about 112 pixels; 15 ms there), or None if no plausible
     one was found. It may run out of the picture, best at the lower edge.
 
     Returns:
@@ -48,7 +48,7 @@ def find_figure(picture: np.ndarray) -> np.ndarray | None:
     height, width = picture.shape[:2]
     sixth, strip = width // 6, max(2, round(0.04 * max(height, width)))
     lower = height * 2 // 3
-    # The lower edge is where people are cut off: of it only the corners count as ground.
+    # People are cut off at the lower edge, so only its corners count as background.
     ground = [
         np.s_[:lower, :strip],
         np.s_[:lower, -strip:],
@@ -72,9 +72,9 @@ def find_figure(picture: np.ndarray) -> np.ndarray | None:
 
 
 def is_certain(picture: np.ndarray, mask: np.ndarray) -> bool:
-    """Whether a second search, started from the place alone, finds what `find_figure` found, with a clear outline.
+    """Whether a second search, which starts from the position alone, finds the same as `find_figure`, with a clear outline.
 
-    Where a photo is clear the two agree; where only a print or the carpet was found they seldom do.
+    The two searches agree if a photo is clear; they seldom agree if only a print or the carpet was found.
     """
     height, width = mask.shape
     rows, columns = coordinates(height, width)
@@ -89,7 +89,7 @@ def is_certain(picture: np.ndarray, mask: np.ndarray) -> bool:
         return False
     second = cleaned(cut(picture, start, 3))
     agreement = (mask & second).sum() / (mask | second).sum()
-    clear = (outline_contrast(picture, mask, 3) > 8).mean()  # limbs are too thin to be clear all along
+    clear = (outline_contrast(picture, mask, 3) > 8).mean()  # limbs are too thin to be clear everywhere
     return agreement > 0.8 and clear > 0.85 or agreement > 0.97 and clear > 0.7
 
 
@@ -100,35 +100,35 @@ def coordinates(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def middle(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """How likely a garment is at a place, only because people aim: 1 in the middle, 0.15 in the corners."""
+    """How likely a garment is at a position, only because people aim at it: 1 in the middle, 0.15 in the corners."""
     return np.exp(-(columns**2 + 0.6 * rows**2) * 1.2)
 
 
 def split(difference: np.ndarray) -> float:
-    """Otsu's threshold for what `difference_from_border` returns."""
+    """Otsu's threshold for the result of `difference_from_border`."""
     return cv2.threshold(np.clip(difference * 4, 0, 255).astype(np.uint8), 0, 255, cv2.THRESH_OTSU)[0] / 4
 
 
 def difference_from_border(picture: np.ndarray) -> np.ndarray:
-    """How far each pixel's colour is from all the colours common at the border, in CIE Lab units, [height, width]."""
+    """The distance of each pixel's colour from all common colours of the border, in CIE Lab units, [height, width]."""
     strip = max(2, round(0.04 * max(picture.shape)))
     border = [np.s_[:, :strip], np.s_[:, -strip:], np.s_[:strip], np.s_[-strip // 2 :]]
     return _difference(picture, border, softness=1.2)
 
 
 def _difference(picture: np.ndarray, ground: list, softness: float) -> np.ndarray:
-    """How far each pixel's colour is from all the colours common in the parts `ground`, in CIE Lab units, [height, width]."""
+    """The distance of each pixel's colour from all common colours of the parts `ground`, in CIE Lab units, [height, width]."""
     lab = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     lab = cv2.GaussianBlur(lab, (0, 0), softness)
     samples = np.concatenate([lab[part].reshape(-1, 3) for part in ground])
-    # Lightness counts half: shadows on the ground are no garment.
+    # Lightness counts half, because shadows on the background are not a garment.
     weights = np.array([0.5, 1, 1], np.float32)
     return np.sqrt(squared_distances(lab * weights, common_colours(samples, 5, 0.08) * weights).min(-1))
 
 
 def common_colours(samples: np.ndarray, most: int, least_share: float = 0.0) -> np.ndarray:
-    """The colours that many of some samples, float32 [N, 3], are near to (k-means): at most `most`, and only those with more than
-    `least_share` of the samples, float32 [K, 3]."""
+    """The common colours of samples, float32 [N, 3], by k-means: at most `most` colours, and only those with more than `least_share` of
+    the samples, float32 [K, 3]."""
     criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 0.5)
     cv2.setRNGSeed(0)
     _, labels, centres = cv2.kmeans(samples, min(most, len(samples)), None, criteria, 1, cv2.KMEANS_PP_CENTERS)
@@ -140,11 +140,11 @@ def squared_distances(picture: np.ndarray, colours: np.ndarray) -> np.ndarray:
     float32 [height, width, K]."""
     products = picture @ colours.T
     distances = (picture**2).sum(-1, keepdims=True) - 2 * products + (colours**2).sum(-1)
-    return np.maximum(distances, 0)  # rounding may leave a little less than nothing
+    return np.maximum(distances, 0)  # rounding may give values slightly below 0
 
 
 def outline_contrast(picture: np.ndarray, mask: np.ndarray, distance: int) -> np.ndarray:
-    """How much the colours differ across a mask's outline, in CIE Lab units, for each of its points, [points].
+    """The difference of the colours across a mask's outline, in CIE Lab units, for each point of the outline, [points].
 
     Args:
         distance: how far inside and outside of the outline the colours are compared, pixels.
@@ -191,7 +191,7 @@ def cleaned(mask: np.ndarray) -> np.ndarray:
     for label in range(1, len(statistics)):
         left, top, width, height, area = statistics[label]
         inside = left > 0 and top > 0 and left + width < mask.shape[1] and top + height < mask.shape[0]
-        # A larger hole is the ground seen between two straps.
+        # A larger hole shows the background between two straps.
         if inside and area < 0.015 * mask.size:
             mask[labels == label] = 1
     soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), size / 3, borderType=cv2.BORDER_REFLECT)
@@ -199,7 +199,7 @@ def cleaned(mask: np.ndarray) -> np.ndarray:
 
 
 def continued(picture: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """The picture with every pixel outside `known` (bool, [height, width]) in the colour of the nearest known one,
+    """The picture with every pixel outside `known` (bool, [height, width]) in the colour of the nearest known pixel,
     softened a little so that the continuation shows no rays."""
     _, labels = cv2.distanceTransformWithLabels(
         (~known).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL

@@ -1,4 +1,4 @@
-"""Why a figure that a model with geometry sees in a photo cannot be turned well.
+"""Finds the reason why a figure cannot be turned well, for a figure that a model with geometry sees in a photo.
 
 Pictures are uint8 sRGB, [height, width, 3]; masks are uint8 0 or 1, [height, width].
 """
@@ -17,20 +17,20 @@ OBSTACLES = {
     "drawing": "no-garment",
     "unclear": "busy-background",
 }
-"""What `obstacle` may find, and what kind of advice it is."""
+"""The possible results of `obstacle`, and the kind of advice for each."""
 
-# Settled on 330 photos of garments taken at home, 20 of people, the example photos, and pictures made to fail.
-LEAST_FIGURE = 0.02  # part of the crop that a figure covers at least
-FILLED, FILLED_EDGES = 0.8, 0.4  # parts of the crop and of all its edges beyond which a garment fills the picture
-ANOTHER = 0.35  # of the largest figure's area: from there on a second one is another person or garment; so with heads
-HEADS = 0.16  # of the figures' height, from the top, where heads are
-HEAD_AREA = 0.012  # of the figures' area, at least
-HEAD_WIDTH = 0.4, 1.6  # of its height, between
-HEAD_SKIN = 0.5  # of it; hair has colours of skin, too
-PAPER = 6.0  # CIE Lab units within which a figure has the ground's colour
-PAPER_SHARE = 0.8  # of a figure: a drawing has all of it, no photo more than half
-LINE = 9  # pixels, broader than a drawing's lines in a picture of 450 to 900
-LEAST_LINES = 0.01  # of a figure and what is close to it: pale cloth before a pale ground has none
+# Chosen on 330 photos of garments taken at home, 20 of people, the example photos, and pictures made to fail.
+LEAST_FIGURE = 0.02  # the minimum share of the crop that a figure covers
+FILLED, FILLED_EDGES = 0.8, 0.4  # shares of the crop and of all its edges above which a garment fills it
+ANOTHER = 0.35  # share of the largest area above which a second figure is another person or garment; also for heads
+HEADS = 0.16  # share of the figures' height, from the top, in which heads are
+HEAD_AREA = 0.012  # the minimum share of the figures' area
+HEAD_WIDTH = 0.4, 1.6  # the minimum and maximum of a head's width, as shares of its height
+HEAD_SKIN = 0.5  # the minimum share of a head; hair has colours of skin, too
+PAPER = 6.0  # CIE Lab units within which a figure has the background's colour
+PAPER_SHARE = 0.8  # share of a figure in this colour: a drawing has all of it, no photo more than half
+LINE = 9  # pixels, wider than a drawing's lines in a picture of 450 to 900
+LEAST_LINES = 0.01  # share of a figure and its surroundings; pale cloth on a pale background has no lines
 
 
 def obstacle(
@@ -41,7 +41,7 @@ def obstacle(
     Args:
         picture, figure: the photo, about 112 pixels large, and the figure's mask in it.
         seen: the crop's rows and columns there.
-        coverage: what the mask was made from, in [0, 1], at any size, [h, w].
+        coverage: the coverage from which the mask was made, in [0, 1], of any size, [h, w].
         larger: the photo again, 450 to 900 pixels large.
     """
     picture, figure = picture[seen], np.ascontiguousarray(figure[seen])
@@ -59,19 +59,19 @@ def obstacle(
 
 
 def piece_in(figure: np.ndarray, seen: tuple[slice, slice]) -> np.ndarray:
-    """Of a mask the piece that fills most of a crop; all of it if the crop shows none. Whoever was cropped away is no part of the clip."""
+    """The piece of a mask that fills most of a crop; the whole mask if the crop shows no piece. Other people are not part of the clip."""
     _, labels = cv2.connectedComponents(figure)
     areas = np.bincount(labels[seen].ravel(), minlength=2)[1:]
     return (labels == 1 + areas.argmax()).astype(np.uint8) if areas.any() else figure
 
 
 def _alike(areas: np.ndarray) -> int:
-    """How many areas, [N], are not much smaller than the largest."""
+    """The number of areas, [N], that are not much smaller than the largest."""
     return int((areas > ANOTHER * areas.max(initial=0)).sum())
 
 
 def _heads(picture: np.ndarray, figure: np.ndarray) -> int:
-    """How many heads there are side by side, even of people who stand so close that they are one figure."""
+    """The number of heads side by side, even of people who stand so close that they are one figure."""
     rows = np.flatnonzero(figure.any(axis=1))
     upper = slice(rows[0], rows[0] + 1 + round(HEADS * len(rows)))
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(figure[upper])
@@ -85,7 +85,7 @@ def _heads(picture: np.ndarray, figure: np.ndarray) -> int:
 
 
 def _is_drawn(picture: np.ndarray, figure: np.ndarray) -> bool:
-    """Whether a figure is drawn in dark lines: without them it has the colour of the plain ground that it is drawn on."""
+    """Whether a figure is drawn in dark lines: without the lines, it has the colour of the plain background."""
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (LINE, LINE))
     ground, inside = cv2.dilate(figure, disc, iterations=2) == 0, cv2.erode(figure, disc) > 0
     if not ground.any() or not inside.any():

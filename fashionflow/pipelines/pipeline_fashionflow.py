@@ -1,7 +1,14 @@
-"""From one garment photo to a short clip of it in motion (FashionFlow, arXiv 2310.00106)."""
+"""From one garment photo to a short clip of it in motion (FashionFlow, arXiv 2310.00106).
+
+`__call__` goes from step to step: the arguments are checked (`argument_checks.py`), the photo is cropped and taken apart
+(`photo_preparation.py`), encoded and denoised here, and the latents are drawn (`clip_decoding.py`).
+
+Shape letters used in this file:
+    B batch   C latent channels   F frames   H, W latent cells   height, width pixels   N tokens
+"""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,21 +21,12 @@ from PIL import Image
 from transformers import CLIPImageProcessorPil, CLIPVisionModel
 
 from ..models import GarmentAutoencoder, GarmentConditioner, GarmentGeometry, SpaceTimeUNet
-from ..models.guide_fusion import with_certainty
-from ..photo.matte import CLEAR, without_small_pieces
-from ..photo.reading import Crop, cropped, figure_crop, fit
-from .back_photo import LEAST_MATCH, fit_back, outline_match
+from .argument_checks import ArgumentChecks
+from .clip_decoding import ClipDecoding
 from .guide import ClipGuide, guide_frames
 from .motions import motion_rows
-from .photo_layers import PhotoLayers, take_apart
-from .schedulers import SAMPLERS, make_scheduler
-
-
-FIGURE = "figure"
-"""The `photo_fit` of models with geometry: a crop round the figure that they see."""
-SMALLEST_FIGURE = 0.01  # of the photo that a figure covers
-
-OUTPUT_TYPES = ("np", "pt", "pil", "latent")
+from .photo_preparation import PhotoPreparation
+from .schedulers import make_scheduler
 
 
 @dataclass
@@ -39,7 +37,7 @@ class FashionFlowPipelineOutput(BaseOutput):
     frames: torch.Tensor | np.ndarray | list[list[Image.Image]]
 
 
-class FashionFlowPipeline(DiffusionPipeline):
+class FashionFlowPipeline(DiffusionPipeline, ArgumentChecks, PhotoPreparation, ClipDecoding):
     """Turns one photo into a clip whose first frame is that photo.
 
     Args:
@@ -146,151 +144,6 @@ class FashionFlowPipeline(DiffusionPipeline):
         """The timestep at work, for diffusers' caches; `None` between calls."""
         return getattr(self, "_current_timestep", None)
 
-    def check_inputs(
-        self,
-        image,
-        num_frames,
-        num_inference_steps,
-        motion,
-        turn_angle,
-        sampler,
-        motion_guidance,
-        deep_interval,
-        generator,
-        latents,
-        output_type,
-        callback_tensor_inputs,
-    ) -> None:
-        """Raises a `TypeError` or `ValueError` of one sentence for arguments that the pipeline cannot use."""
-        if not isinstance(image, Image.Image):
-            raise TypeError(f"`image` must be a PIL image, got {type(image).__name__}.")
-        multiple = self.unet.frame_multiple
-        if not isinstance(num_frames, int) or num_frames < 2 or num_frames % multiple:
-            what = f"a multiple of {multiple} and at least 2" if multiple > 1 else "at least 2"
-            raise ValueError(f"`num_frames` must be {what}, got {num_frames!r}.")
-        num_train_timesteps = self.scheduler.config.num_train_timesteps
-        if not isinstance(num_inference_steps, int) or not 1 <= num_inference_steps <= num_train_timesteps:
-            raise ValueError(
-                f"`num_inference_steps` must be between 1 and {num_train_timesteps}, got {num_inference_steps!r}."
-            )
-        if motion is not None and not self.has_motion:
-            raise ValueError(f"`motion` must be None for a model without a motion input, got {motion!r}.")
-        if motion is not None and not isinstance(motion, (str, torch.Tensor)):
-            raise TypeError(f"`motion` must be a name, a tensor or None, got {type(motion).__name__}.")
-        if turn_angle is not None and not isinstance(motion, str):
-            raise ValueError(f"`turn_angle` needs `motion` to be the name of a motion, got {motion!r}.")
-        if turn_angle is not None and (not isinstance(turn_angle, (int, float)) or isinstance(turn_angle, bool)):
-            raise TypeError(f"`turn_angle` must be a number of degrees, got {turn_angle!r}.")
-        if isinstance(motion, torch.Tensor) and motion.shape != (num_frames, self.unet.config.motion_channels):
-            expected = (num_frames, self.unet.config.motion_channels)
-            raise ValueError(f"`motion` must have shape {expected}, got {tuple(motion.shape)}.")
-        if sampler is not None and sampler not in tuple(SAMPLERS):
-            raise ValueError(f"`sampler` must be one of {', '.join(SAMPLERS)}, got {sampler!r}.")
-        if not isinstance(motion_guidance, (int, float)) or not motion_guidance >= 1:
-            raise ValueError(f"`motion_guidance` must be at least 1, got {motion_guidance!r}.")
-        if motion_guidance > 1 and motion is None:
-            raise ValueError(f"`motion_guidance` needs a `motion`, got {motion_guidance!r} without one.")
-        if not isinstance(deep_interval, int) or deep_interval < 1:
-            raise ValueError(f"`deep_interval` must be a whole number from 1 on, got {deep_interval!r}.")
-        if generator is not None and not isinstance(generator, torch.Generator):
-            raise TypeError(f"`generator` must be one torch.Generator, got {type(generator).__name__}.")
-        if latents is not None and not isinstance(latents, torch.Tensor):
-            raise TypeError(f"`latents` must be a tensor, got {type(latents).__name__}.")
-        if output_type not in OUTPUT_TYPES:
-            raise ValueError(f"`output_type` must be one of {', '.join(OUTPUT_TYPES)}, got {output_type!r}.")
-        unknown = set(callback_tensor_inputs) - set(self._callback_tensor_inputs)
-        if unknown:
-            raise ValueError(
-                f"`callback_on_step_end_tensor_inputs` must be among {self._callback_tensor_inputs}, "
-                f"got {sorted(unknown)}."
-            )
-
-    def fit_photo(self, image: Image.Image) -> Image.Image:
-        """The photo at the clip's size, as frame 0 will show it."""
-        image = image.convert("RGB")
-        if self.config.photo_fit == FIGURE:
-            return cropped(image, self.width, self.height, self.crop_of(image))
-        return fit(image, self.width, self.height, self.config.photo_fit)
-
-    @torch.no_grad()
-    def coverage_of(self, image: Image.Image) -> np.ndarray | None:
-        """Where this model sees the figure in a whole photo, in [0, 1], float32 [h, w], the photo shrunk to the size that its geometry
-        works at; `None` for a model without geometry."""
-        if self.geometry is None:
-            return None
-        height, width = self.geometry.config.sample_size
-        frame = fit(image.convert("RGB"), width, height, "pad")
-        pixels = torch.from_numpy(np.array(frame)).permute(2, 0, 1)[None].float() / 127.5 - 1
-        coverage = self.geometry.predict(pixels.to(self._execution_device)).coverage[0, 0].cpu().numpy()
-        coverage = without_small_pieces(coverage)
-        scale = min(width / image.width, height / image.height)
-        rows, columns = max(1, round(image.height * scale)), max(1, round(image.width * scale))
-        top, left = (height - rows) // 2, (width - columns) // 2
-        return coverage[top : top + rows, left : left + columns]
-
-    def crop_of(self, image: Image.Image, coverage: np.ndarray | None = None) -> Crop:
-        """The crop that this model takes of a photo by itself: round the figure that it sees, or else the centre.
-
-        Args:
-            image: the photo.
-            coverage: what `coverage_of` says of it, where that is known already.
-        """
-        if self.config.photo_fit != FIGURE or image.size == (self.width, self.height):
-            return Crop()
-        coverage = self.coverage_of(image) if coverage is None else coverage
-        figure = np.argwhere(coverage > CLEAR)
-        if len(figure) < SMALLEST_FIGURE * coverage.size:
-            return Crop()
-        ends = np.array(coverage.shape) - 1
-        # At the photo's edge, or a pixel from it, the figure is cut off there.
-        first, last = figure.min(0), figure.max(0)
-        first, last = np.where(first <= 1, 0, first), np.where(last >= ends - 1, ends, last) + 1
-        scale = np.array([image.height, image.width]) / coverage.shape
-        (top, left), (bottom, right) = first * scale, last * scale
-        return figure_crop(image.size, self.width / self.height, (left, top, right, bottom))
-
-    def photo_pixels(self, image: Image.Image) -> torch.Tensor:
-        """The fitted photo as the autoencoder takes it, [1, 3, height, width], in [-1, 1] or [0, 1] (`signed_pixels`)."""
-        image = self.fit_photo(image)
-        if image.size != self.code_size[::-1]:
-            image = image.resize(self.code_size[::-1], Image.Resampling.BOX)
-        photo = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
-        if self.config.signed_pixels:
-            photo = photo * 2 - 1
-        return photo.to(self._execution_device, self.vae.dtype)
-
-    def take_apart(self, image: Image.Image, back_image: Image.Image | None = None) -> PhotoLayers:
-        """The layers of a photo, of the clip's size, by the shape that is predicted for it.
-
-        Args:
-            image: the garment photo.
-            back_image: a photo of its back, of any size, which is fitted to the photo's outline.
-
-        Raises:
-            ValueError: if this model has no geometry.
-        """
-        if self.geometry is None:
-            raise ValueError("`take_apart` needs a model with geometry, which this one has not.")
-        photo = np.array(self.fit_photo(image))
-        layers = take_apart(photo, self._geometry_of(photo))
-        if back_image is not None:
-            back = np.array(self.fit_photo(back_image))
-            layers = fit_back(layers, take_apart(back, self._geometry_of(back)))
-        return layers.to(self._execution_device)
-
-    def backs_match(self, image: Image.Image, back_image: Image.Image) -> bool:
-        """Whether the outline of a photo of the back fits that of the photo, so that it can be laid over it.
-
-        Raises:
-            ValueError: if this model has no geometry.
-        """
-        return outline_match(self.take_apart(image), self.take_apart(back_image)) >= LEAST_MATCH
-
-    def _geometry_of(self, photo: np.ndarray):
-        """The predicted shape of a fitted photo, uint8 [height, width, 3]."""
-        pixels = torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 127.5 - 1
-        return self.geometry.predict(pixels.to(self._execution_device))
-
     def guide(
         self, image: Image.Image, motion: torch.Tensor | None, num_frames: int, back_image: Image.Image | None = None
     ) -> ClipGuide | None:
@@ -353,65 +206,6 @@ class FashionFlowPipeline(DiffusionPipeline):
         return latents.to(first_frame) * scheduler.init_noise_sigma
 
     @torch.no_grad()
-    def decode_latents(
-        self, latents: torch.Tensor, chunk_frames: int = 4, tiny: bool | None = None
-    ) -> Iterator[torch.Tensor]:
-        """Yields pixels in [0, 1], [B, 3, f, height, width], at most `chunk_frames` frames at a time, of the autoencoder's size.
-
-        With `tiny`, which is `tiny_clips` by default, the small decoder draws instead: about 17 times less work, and softer.
-        """
-        tiny = self.tiny_clips if tiny is None else tiny
-        # The small one takes latents as the denoiser has them.
-        decoder, scaling_factor = (self.tiny_decoder, 1.0) if tiny else (self.vae, self.vae.config.scaling_factor)
-        for chunk in latents.split(chunk_frames, dim=2):
-            frames = chunk.transpose(1, 2).flatten(0, 1) / scaling_factor  # [B*f, C, H, W]
-            frames = decoder.decode(frames.to(decoder.dtype), return_dict=False)[0].float()
-            if self.config.signed_pixels:
-                frames = (frames + 1) / 2
-            yield frames.clamp(0, 1).unflatten(0, (chunk.shape[0], chunk.shape[2])).transpose(1, 2)
-
-    @torch.no_grad()
-    def decode_guided(
-        self,
-        latents: torch.Tensor,
-        guide: ClipGuide,
-        moments: torch.Tensor | None = None,
-        chunk_frames: int = 4,
-        size: tuple[int, int] | None = None,
-    ) -> Iterator[torch.Tensor]:
-        """Yields a guided clip's pixels in [0, 1], [1, 3, f, height, width], at most `chunk_frames` frames at a time.
-
-        The photo's own pixels come from the guide at the clip's size; what it does not know is drawn by the decoder. Between the
-        denoiser's frames the guide is exact, and the latents are mixed.
-
-        Args:
-            latents: of the denoiser's frames, [1, C, F, H, W].
-            guide: of the same clip.
-            moments: of the frames wanted, in frames of the denoiser, [N]; all of its own by default.
-            size: height and width of the frames, pixels; the clip's by default.
-        """
-        moments = torch.arange(latents.shape[2], dtype=torch.float32) if moments is None else moments
-        size = (self.height, self.width) if size is None else size
-        layers = guide.layers if size == (self.height, self.width) else guide.layers.resized(*size)
-        guide = ClipGuide(layers, guide.motion)
-        shrink = tuple(size) != self.code_size
-        for chunk in moments.split(chunk_frames):
-            warped = guide.frames(chunk)
-            small = guide_frames(warped)
-            if shrink:
-                small.pixels, small.known = (mean_shrunk(part, self.code_size) for part in (small.pixels, small.known))
-            frames = latents_at(latents, chunk) / self.vae.config.scaling_factor  # [f, C, H, W]
-            small.pixels, small.known = (part.to(self.vae.dtype) for part in (small.pixels, small.known))
-            drawn, belief = (part.float() for part in self.vae.decode_guided(frames.to(self.vae.dtype), small))
-            if shrink:
-                drawn, belief = (
-                    F.interpolate(part, tuple(size), mode="bilinear", align_corners=False) for part in (drawn, belief)
-                )
-            belief = with_certainty(belief, warped.known)
-            pixels = torch.lerp((drawn + 1) / 2, warped.pixels, belief)
-            yield pixels.clamp(0, 1).transpose(0, 1)[None]
-
-    @torch.no_grad()
     def __call__(
         self,
         image: Image.Image,
@@ -461,6 +255,7 @@ class FashionFlowPipeline(DiffusionPipeline):
         deep_interval = self.config.deep_interval if deep_interval is None else deep_interval
         self.check_inputs(
             image,
+            back_image,
             num_frames,
             num_inference_steps,
             motion,
@@ -473,8 +268,6 @@ class FashionFlowPipeline(DiffusionPipeline):
             output_type,
             callback_on_step_end_tensor_inputs,
         )
-        if back_image is not None and not self.has_geometry:
-            raise ValueError("`back_image` must be None for a model without geometry.")
         scheduler = make_scheduler(sampler, self.scheduler.config) if sampler else self.scheduler
         if isinstance(motion, str):
             seed = generator.initial_seed() if generator is not None else torch.initial_seed()
@@ -489,82 +282,85 @@ class FashionFlowPipeline(DiffusionPipeline):
             given = first_frame[:, :, : int(self.config.first_frame_given)]  # [B, C, 1 or 0, H, W]
             latents = self.prepare_latents(first_frame, num_frames, scheduler, generator, latents)
             motion = None if motion is None else motion.to(device, self.unet.dtype)[None]  # [1, F, motion_channels]
-
-            # The scheduler only ever sees the frames that carry noise. Frame 0 stays clean, so any scheduler can be used.
             scheduler.set_timesteps(num_inference_steps, device=device)
-            accepts_generator = "generator" in inspect.signature(scheduler.step).parameters
-            step_kwargs = {"generator": generator} if accepts_generator else {}
-            with self.progress_bar(total=len(scheduler.timesteps)) as progress:
-                for step, timestep in enumerate(scheduler.timesteps):
-                    self._current_timestep = timestep
-                    noisy_frames = scheduler.scale_model_input(latents, timestep)
-                    clip = torch.cat([given, noisy_frames], dim=2).to(self.unet.dtype)  # [B, C, F, H, W]
-                    if step % deep_interval == 0:
-                        deep_features = free_deep_features = None
-                    if motion_guidance > 1:  # rows of zeros leave the motion to the model
-                        free, free_deep_features = self._predict(
-                            clip, timestep, context, torch.zeros_like(motion), free_deep_features, encoded_guide
-                        )
-                    prediction, deep_features = self._predict(
-                        clip, timestep, context, motion, deep_features, encoded_guide
-                    )
-                    if motion_guidance > 1:
-                        prediction = free + motion_guidance * (prediction - free)
-                    prediction = prediction[:, :, given.shape[2] :]
-                    latents = scheduler.step(prediction.float(), timestep, latents, **step_kwargs).prev_sample
-                    if callback_on_step_end is not None:
-                        tensors = {}
-                        for name in callback_on_step_end_tensor_inputs:
-                            tensors[name] = locals()[name]
-                        latents = callback_on_step_end(self, step, timestep, tensors).pop("latents", latents)
-                    progress.update()
-                    if self._interrupt:
-                        break
-
-            latents = torch.cat([given, latents], dim=2)
+            latents = self._denoise(
+                latents,
+                given,
+                scheduler,
+                {"context": context, "motion": motion, "guide": encoded_guide, "motion_guidance": motion_guidance},
+                deep_interval,
+                generator,
+                callback_on_step_end,
+                callback_on_step_end_tensor_inputs,
+            )
             frames = latents if output_type == "latent" else self._postprocess(latents, guide, output_type)
         finally:
             self._current_timestep = None
             self.maybe_free_model_hooks()
         return FashionFlowPipelineOutput(frames=frames) if return_dict else (frames,)
 
+    def _denoise(
+        self,
+        latents: torch.Tensor,
+        given: torch.Tensor,
+        scheduler: SchedulerMixin,
+        conditions: dict,
+        deep_interval: int,
+        generator: torch.Generator | None,
+        callback_on_step_end: Callable[[DiffusionPipeline, int, int, dict], dict] | None,
+        callback_tensor_inputs: tuple[str, ...],
+    ) -> torch.Tensor:
+        """All steps of a clip, whose latents it returns, [B, C, F, H, W].
+
+        The scheduler only ever sees the frames that carry noise. Frame 0 stays clean, so any scheduler can be used.
+
+        Args:
+            latents: the frames that carry noise, as `prepare_latents` makes them.
+            given: the frame that does not, [B, C, 1, H, W], or none, [B, C, 0, H, W].
+            scheduler: with its timesteps set.
+            conditions: what `_predict` takes besides the clip.
+            deep_interval, generator, callback_on_step_end, callback_tensor_inputs: as `__call__` takes them.
+        """
+        accepts_generator = "generator" in inspect.signature(scheduler.step).parameters
+        step_kwargs = {"generator": generator} if accepts_generator else {}
+        with self.progress_bar(total=len(scheduler.timesteps)) as progress:
+            for step, timestep in enumerate(scheduler.timesteps):
+                self._current_timestep = timestep
+                if step % deep_interval == 0:
+                    deep_features = (None, None)
+                noisy_frames = scheduler.scale_model_input(latents, timestep)
+                clip = torch.cat([given, noisy_frames], dim=2).to(self.unet.dtype)  # [B, C, F, H, W]
+                prediction, deep_features = self._predict(clip, timestep, deep_features, **conditions)
+                prediction = prediction[:, :, given.shape[2] :].float()
+                latents = scheduler.step(prediction, timestep, latents, **step_kwargs).prev_sample
+                if callback_on_step_end is not None:
+                    tensors = {}
+                    for name in callback_tensor_inputs:
+                        tensors[name] = locals()[name]
+                    latents = callback_on_step_end(self, step, timestep, tensors).pop("latents", latents)
+                progress.update()
+                if self._interrupt:
+                    break
+        return torch.cat([given, latents], dim=2)
+
     def _predict(
         self,
         clip: torch.Tensor,
         timestep: torch.Tensor,
+        deep_features: tuple[torch.Tensor | None, torch.Tensor | None],
         context: torch.Tensor,
         motion: torch.Tensor | None,
-        deep_features: torch.Tensor | None,
         guide: torch.Tensor | None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the denoiser answers, [B, C, F, H, W], and its deep features for the next step."""
-        output = self.unet(clip, timestep, context, motion=motion, deep_features=deep_features, guide=guide)
-        return output.sample, output.deep_features
-
-    def _postprocess(
-        self, latents: torch.Tensor, guide: ClipGuide | None, output_type: str
-    ) -> torch.Tensor | np.ndarray | list:
-        decoded = self.decode_latents(latents) if guide is None else self.decode_guided(latents, guide)
-        video = torch.cat(list(decoded), dim=2).transpose(1, 2)  # [B, F, 3, height, width]
-        if output_type == "pt":
-            return video
-        video = video.permute(0, 1, 3, 4, 2).cpu().numpy()  # [B, F, height, width, 3]
-        if output_type == "np":
-            return video
-        return [[Image.fromarray(frame) for frame in clip] for clip in (video * 255).round().astype(np.uint8)]
-
-
-def latents_at(latents: torch.Tensor, moments: torch.Tensor) -> torch.Tensor:
-    """Latents of a clip, [1, C, F, H, W], at moments between its frames, [N], mixed from the two neighbours; [N, C, H, W]."""
-    before = moments.floor().long().clamp(0, latents.shape[2] - 1)
-    after = (before + 1).clamp(max=latents.shape[2] - 1)
-    share = (moments - before).to(latents)[None, None, :, None, None]
-    return torch.lerp(latents[:, :, before], latents[:, :, after], share)[0].transpose(0, 1)
-
-
-def mean_shrunk(pictures: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Pictures, [N, C, H, W], at a smaller size: each pixel is the mean of those that it stands for."""
-    down, across = (length // new for length, new in zip(pictures.shape[2:], size, strict=True))
-    if (down * size[0], across * size[1]) == tuple(pictures.shape[2:]):
-        return F.avg_pool2d(pictures, (down, across))  # much quicker than the general way
-    return F.interpolate(pictures, size, mode="area")
+        motion_guidance: float,
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor | None, torch.Tensor | None]]:
+        """What the denoiser answers, [B, C, F, H, W], and the deep features for the next step: those of the pass with the motion, and
+        those of the pass that leaves it to the model."""
+        told, free = deep_features
+        if motion_guidance == 1:
+            answer = self.unet(clip, timestep, context, motion=motion, deep_features=told, guide=guide)
+            return answer.sample, (answer.deep_features, None)
+        zeros = torch.zeros_like(motion)  # they leave the motion to the model
+        unguided = self.unet(clip, timestep, context, motion=zeros, deep_features=free, guide=guide)
+        answer = self.unet(clip, timestep, context, motion=motion, deep_features=told, guide=guide)
+        prediction = unguided.sample + motion_guidance * (answer.sample - unguided.sample)
+        return prediction, (answer.deep_features, unguided.deep_features)

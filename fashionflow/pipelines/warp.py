@@ -17,6 +17,8 @@ import torch.nn.functional as F
 
 from ..photo.matte import CLEAR
 from .photo_layers import PhotoLayers
+from .segments import look_up, nearest_segments
+from .walking import after_walking
 
 
 CAMERA = 900.0
@@ -25,13 +27,6 @@ CAMERA_WIDTH = 256
 
 WALKING_DISTANCE = 4.5
 """Metres from the camera at which a walk begins: `d` metres on, everything is 4.5 / (4.5 - d) times as large."""
-
-STRIDE = 0.66
-"""Metres between two steps of the same foot."""
-LIFT, BOB, SHIFT = 0.03, 0.008, 0.01
-"""Of the figure's height: how far a foot leaves the floor, how far the body sinks between two steps, and how far it shifts to the foot
-that it stands on."""
-FACE, CROTCH = 0.08, 0.52  # of the figure's height, from its top: where the face is, and where the legs begin
 
 TORN = 3.0
 """Pixels of depth between neighbouring pixels, at any size of the clip, from which they belong to two things, such as an arm and the body
@@ -48,8 +43,6 @@ EDGE_FROM, EDGE_TO = 0.15, 0.65
 
 SQUEEZED = 0.75
 """Cosine of a turn below which the photo's pixels are so squeezed that one of the frame is the mean of several."""
-
-EMPTY = -1
 
 
 @dataclass
@@ -97,7 +90,10 @@ def warp(layers: PhotoLayers, motion: torch.Tensor) -> WarpedFrames:
             if abs(walked[index]) < 1e-4:
                 target = (slice(None), region.rows, region.columns)
             else:
-                parts, target = _walked(parts, region, factor, walked[index], layers), (slice(None),) * 3
+                in_frame = parts.new_zeros(len(parts), height, width)
+                in_frame[:, region.rows, region.columns] = parts
+                parts = after_walking(in_frame, region.rows, layers.axis, factor, walked[index])
+                target = (slice(None),) * 3
             for whole, part in zip((figure, known_figure, outline), parts.split([3, 2, 1]), strict=True):
                 whole[index][target] = part
     uncovered = 1 - outline
@@ -229,7 +225,7 @@ def _draw_sheet(sheet: _Sheet, angle: float) -> _DrawnLayer:
     turned_depth = depth * math.cos(angle) - x * math.sin(angle)
     place = (x * math.cos(angle) + depth * math.sin(angle)) / (1 - turned_depth / sheet.camera)
     place = place + sheet.axis  # [R, S], columns of the region
-    segments = _nearest_segments(place, turned_depth, coverage > CLEAR * closed, sheet.width)
+    segments = nearest_segments(place, turned_depth, coverage > CLEAR * closed, sheet.width)
 
     (num_rows, length), left = depth.shape, segments.left
     first = segments.row * length + left  # [P], places in the sheet
@@ -243,11 +239,11 @@ def _draw_sheet(sheet: _Sheet, angle: float) -> _DrawnLayer:
     certain = (segments.found & ~torn) * torch.where(jump, 1.0, STRETCHED / segments.stretch.clamp(min=STRETCHED))
     shown = left + share
     if abs(math.cos(angle)) > SQUEEZED:
-        colours = _look_up(sheet.colours, segments.row, shown)  # [3, P]
+        colours = look_up(sheet.colours, segments.row, shown)  # [3, P]
     else:  # the mean of two places a half of the pixel apart, or a print that is squeezed would flicker
         half = (0.25 / segments.stretch).clamp(max=2)
         sides = ((shown + side).clamp(0, length - 1) for side in (-half, half))
-        colours = sum(_look_up(sheet.colours, segments.row, side) for side in sides) / 2
+        colours = sum(look_up(sheet.colours, segments.row, side) for side in sides) / 2
     matte = torch.lerp(torch.lerp(*coverages, share), clear.float(), closed)
     drawn = depth.new_zeros(6, num_rows * sheet.width)
     drawn[5] = -torch.inf
@@ -266,155 +262,4 @@ def _up_to_the_outline(x: torch.Tensor, coverage: torch.Tensor) -> torch.Tensor:
     moved = x.clone()
     moved[:, :-1] = torch.where(begins, outline, moved[:, :-1])
     moved[:, 1:] = torch.where(ends, outline, moved[:, 1:])
-    return moved
-
-
-@dataclass
-class _Segments:
-    """What was found for the pixels of the frame where there is something, or beside it, [P] each but for the last.
-
-    Args:
-        places: the pixels, row by row.
-        row: of each.
-        left: number of the segment: that of the sheet's pixel at its left end.
-        share: how far along the segment.
-        depth: how near it is, pixels.
-        stretch: how long the segment is, pixels.
-        runs_away: 1 where the segment's right end is the farther one, else 0.
-        found: whether there is one; beside it, where there is none, it goes on.
-        everywhere: the same for every pixel, [R, N].
-    """
-
-    places: torch.Tensor
-    row: torch.Tensor
-    left: torch.Tensor
-    share: torch.Tensor
-    depth: torch.Tensor
-    stretch: torch.Tensor
-    runs_away: torch.Tensor
-    found: torch.Tensor
-    everywhere: torch.Tensor
-
-
-def _nearest_segments(place: torch.Tensor, depth: torch.Tensor, covered: torch.Tensor, width: int) -> _Segments:
-    """For the middle of every pixel of the frame, the nearest segment of its row that covers it and runs to the right.
-
-    Args:
-        place: columns of the frame that the row's pixels are taken to, [R, S].
-        depth: how near they are then, pixels, [R, S].
-        covered: which of the row's pixels belong to the figure, bool [R, S].
-        width: of the frame, N.
-    """
-    num_rows, length = place.shape
-    # The pixels whose middle a segment covers: neighbours share an end, so none is left out and none is covered twice.
-    first, end = ((place - 0.5).ceil().clamp(0, width).long()[:, part] for part in (slice(-1), slice(1, None)))
-    count = ((end - first).clamp(min=0) * (covered[:, :-1] | covered[:, 1:])).flatten()
-    segment = torch.repeat_interleave(count)  # once for every pixel that it covers
-    earlier = count.cumsum(0) - count
-    column = (first.flatten() - earlier).index_select(0, segment) + torch.arange(len(segment), device=place.device)
-    row = segment // (length - 1)
-    left = segment - row * (length - 1)
-    ends = row * length + left
-    ends = [
-        (line.flatten().index_select(0, ends), line.flatten().index_select(0, ends + 1)) for line in (place, depth)
-    ]
-    level = _along(*ends, column)[2]
-    best = torch.full((num_rows, width), EMPTY, dtype=torch.int32, device=place.device)
-    if len(segment):
-        # Nearness and number in one whole number, so that the largest wins; 2 ** 19 steps of nearness are some 400 a pixel.
-        level = (level - level.min()) / (level.max() - level.min()).clamp(min=1e-3)
-        steps = 2**30 // length
-        key = (level * (steps - 1)).int() * length + left.int()
-        best.view(-1).scatter_reduce_(0, row * width + column, key, "amax")
-    found = best > EMPTY
-    # What was not found takes what is beside it, for the soft edge.
-    before, after = F.pad(found[:, :-1], (1, 0)), F.pad(found[:, 1:], (0, 1))
-    places = torch.nonzero((found | before | after).flatten())[:, 0]
-    found_here, before = (part.flatten().index_select(0, places) for part in (found, before))
-    beside = torch.where(found_here, 0, torch.where(before, -1, 1))
-    left = best.flatten().index_select(0, places + beside).long() % length
-    row = places // width
-    ends = row * length + left
-    ends = [
-        (line.flatten().index_select(0, ends), line.flatten().index_select(0, ends + 1)) for line in (place, depth)
-    ]
-    share, stretch, level = _along(*ends, places - row * width)
-    runs_away = (ends[1][1] < ends[1][0]).float()
-    return _Segments(places, row, left, share, level, stretch, runs_away, found_here, found)
-
-
-def _along(
-    place: tuple[torch.Tensor, torch.Tensor], depth: tuple[torch.Tensor, torch.Tensor], column: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """How far along segments the middles of pixels are, in [0, 1], how long these are, and how near there.
-
-    Args:
-        place, depth: of the segments' left and right ends.
-        column: of the pixel in each.
-    """
-    start, end = place
-    length = (end - start).clamp(min=1e-4)
-    share = ((column + 0.5 - start) / length).clamp(0, 1)
-    return share, length, torch.lerp(*depth, share)
-
-
-def _look_up(picture: torch.Tensor, row: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
-    """A picture's colours at places along its rows, by cubic interpolation (Catmull-Rom), [C, P].
-
-    Args:
-        picture: with one pixel more on the left and two on the right, [C, R, S + 3].
-        row, source: of each place, [P]; columns are counted from the middle of the first pixel, without the one more.
-    """
-    left = source.floor()
-    t = source - left
-    weights = (
-        ((-0.5 * t + 1) * t - 0.5) * t,
-        (1.5 * t - 2.5) * t * t + 1,
-        ((-1.5 * t + 2) * t + 0.5) * t,
-        (0.5 * t - 0.5) * t * t,
-    )
-    index = row * picture.shape[2] + left.long()
-    picture = picture.flatten(1)
-    total = weights[0] * picture.index_select(1, index)
-    for offset in (1, 2, 3):
-        total.addcmul_(weights[offset], picture.index_select(1, index + offset))
-    return total.clamp_(0, 1)
-
-
-def _walked(parts: torch.Tensor, region: _Region, factor: float, walked: float, layers: PhotoLayers) -> torch.Tensor:
-    """Parts of a figure, [C, R, N], in a whole frame, [C, H, W], after it has walked `walked` metres towards the camera.
-
-    It is `factor` times as large, about its face, which the camera follows, and takes steps: the body rises and sinks and shifts from
-    foot to foot, and of a figure whose feet are in the picture one side leaves the floor in turn.
-    """
-    height, width = layers.coverage.shape
-    device = parts.device
-    whole = parts.new_zeros(1, len(parts), height, width)
-    whole[0][:, region.rows, region.columns] = parts
-    y = torch.arange(height, device=device)[:, None] + 0.5  # [H, 1]
-    x = torch.arange(width, device=device) + 0.5  # [W]
-    top, tall = region.rows.start, region.rows.stop - region.rows.start
-    face = top + FACE * tall
-    y, x = face + (y - face) / factor, layers.axis + (x - layers.axis) / factor  # before it came nearer
-
-    phase = walked / STRIDE
-    begun = min(1.0, abs(phase) / 0.15)  # the first step begins from standing
-    below = ((y - top) / tall).clamp(0, 1)  # 0 at the head, 1 at the feet
-    # Standing feet stay; the body above them moves.
-    up = begun * tall * BOB * (math.cos(4 * math.pi * phase) - 1) / 2 * (1 - below)
-    aside = -begun * tall * SHIFT * math.sin(2 * math.pi * phase) * (1 - below)
-    feet_in_picture = region.rows.stop < height
-    if feet_in_picture:
-        legs = ((below - CROTCH) / (1 - CROTCH)).clamp(0, 1)
-        legs = legs * legs * (3 - 2 * legs)  # [H, 1]
-        right = torch.sigmoid((x - layers.axis) / (0.03 * tall))  # [W], 1 on the picture's right side
-        for side, offset in ((1 - right, 0.0), (right, 0.5)):
-            swing = ((phase + offset) % 1 - 0.6) / 0.4
-            if swing > 0:
-                up = up + begun * tall * LIFT * math.sin(math.pi * swing) * legs * side
-    y, x = torch.broadcast_tensors(y + up, x - aside)
-    grid = torch.stack([2 * x / width - 1, 2 * y / height - 1], dim=-1)[None].float()
-    moved = F.grid_sample(whole, grid, align_corners=False, mode="bicubic")[0].clamp(0, 1)
-    # Cubic interpolation overshoots, and no more is known than there is.
-    moved[3:5] /= (moved[3:5].sum(0) / moved[5].clamp(min=1e-6)).clamp(min=1)
     return moved

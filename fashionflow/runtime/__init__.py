@@ -1,4 +1,4 @@
-"""How the models run on this device: loading them, number formats and threads, CUDA graphs, and what to do when memory runs out.
+"""Runs the models on this device: loading, number formats and threads, CUDA graphs, and the fallback when memory runs out.
 
-May import `models`, `photo`, `pipelines` and `video`. Nothing here changes what a clip shows; that belongs to `models` and `pipelines`.
+May import `models`, `photo`, `pipelines` and `video`. Nothing here changes the look of a clip, which belongs to `models` and `pipelines`.
 """

@@ -1,6 +1,6 @@
-"""How the models run on this device: the number format, the compiler, the threads, and memory that is kept between steps.
+"""Makes the models faster on this device: the number format, the compiler, the threads, and memory that is kept between steps.
 
-Nothing here changes what a clip shows, beyond the rounding of the number format. `python -m benchmarks` measures each switch.
+Nothing here changes the content of a clip, except for the rounding of the number format. `python -m benchmarks` measures each switch.
 """
 
 import ctypes
@@ -14,19 +14,19 @@ from pathlib import Path
 import torch
 
 from ..models import SpaceTimeUNet
-from ..models.unet_space_time import PseudoConv3d
+from ..models.processor_fast_paths import WinogradConv2d
 from .cuda_graphs import RecordedSteps
 
 
 NUMBER_FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 MOST_KINDS_OF_BLOCK = 64
-"""How many shapes of one class of blocks are compiled: those of two clip lengths and more."""
+"""The maximum number of shapes that are compiled for one class of blocks: enough for two clip lengths and more."""
 
 # glibc's names in malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 
-# Where Linux says how long the processes of a container may run in each period: "quota period", or a file each.
+# The files in which Linux states how long the processes of a container may run in each period: "quota period", or one file for each.
 QUOTA_FILES = (
     ("/sys/fs/cgroup/cpu.max", None),
     ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
@@ -35,18 +35,18 @@ QUOTA_FILES = (
 
 @dataclass(frozen=True)
 class Switches:
-    """What `load_pipeline` may do for speed. The defaults are what pays on every machine that was measured.
+    """The optimisations that `load_pipeline` may apply. The defaults made the models faster on every measured machine.
 
     Args:
         number_format: "auto" (see `number_format`), or a name from `NUMBER_FORMATS`.
-        channels_last: store convolution weights in the order in which the U-Net's features lie.
+        channels_last: store convolution weights in the same memory order as the U-Net's features.
         keep_memory: let the C library keep freed memory for the next step (`keep_freed_memory`); CPU only.
-        fit_threads: no more threads than this process may keep cores busy (`usable_cores`); CPU only.
-        winograd: wide convolutions of the U-Net with fewer multiplications (`fashionflow.models.winograd`); float32 on CPU only.
+        fit_threads: limit the threads to the number of cores that this process may use (`usable_cores`); CPU only.
+        winograd: compute wide convolutions of the U-Net with fewer multiplications (`fashionflow.models.winograd`); float32 on CPU only.
         compile: compile the U-Net's blocks (`compile_blocks`), which takes a minute or more the first time.
-        cuda_graphs: record each kind of denoising step once and play it back (`fashionflow.runtime.cuda_graphs`), which keeps the memory of a step
-            taken; CUDA only.
-        xformers: xFormers' attention where it can run; CUDA only.
+        cuda_graphs: record each kind of denoising step once and replay it (`fashionflow.runtime.cuda_graphs`), which keeps the memory of
+            a step allocated; CUDA only.
+        xformers: use xFormers' attention if it can run; CUDA only.
     """
 
     number_format: str = "auto"
@@ -71,15 +71,15 @@ PLAIN = Switches(
     cuda_graphs=False,
     xformers=False,
 )
-"""Everything off."""
+"""All optimisations off."""
 
 
 def prepare(model: torch.nn.Module, switches: Switches = DEFAULTS) -> torch.nn.Module:
-    """Applies the switches to a model that is on its device, and returns it. Threads and memory are the whole process's.
+    """Applies the switches to a model that is on its device, and returns the model. Threads and memory are set for the whole process.
 
     Args:
         model: such as a U-Net or an autoencoder.
-        switches: what to do; attention is `fashionflow.runtime.loading.load_pipeline`'s part.
+        switches: the switches to apply, except attention, which `fashionflow.runtime.loading.load_pipeline` sets.
     """
     device = next(model.parameters()).device
     if device.type == "cpu":
@@ -93,7 +93,7 @@ def prepare(model: torch.nn.Module, switches: Switches = DEFAULTS) -> torch.nn.M
     if switches.channels_last:
         model.to(memory_format=torch.channels_last)
     for layer in model.modules():
-        if isinstance(layer, PseudoConv3d):
+        if isinstance(layer, WinogradConv2d):
             layer.winograd = switches.winograd
     if switches.compile and getattr(model, "_repeated_blocks", None):
         compile_blocks(model)
@@ -106,12 +106,12 @@ def number_format(device: torch.device, name: str = "auto") -> torch.dtype:
     """The number format that the models run in.
 
     Args:
-        device: where they run.
+        device: the device of the models.
         name: a name from `NUMBER_FORMATS`, or "auto": float16 on CUDA; bfloat16 on a processor that multiplies it faster than
             float32; otherwise float32.
 
     Raises:
-        ValueError: for another name.
+        ValueError: if `name` is unknown.
     """
     if name == "auto":
         if device.type == "cuda":
@@ -124,15 +124,15 @@ def number_format(device: torch.device, name: str = "auto") -> torch.dtype:
 
 @cache
 def processor_has_bfloat16() -> bool:
-    """Whether this processor has instructions that multiply bfloat16; without them it is slower than float32."""
+    """Whether this processor has instructions that multiply bfloat16; without them, bfloat16 is slower than float32."""
     capabilities = _capabilities()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def usable_cores() -> int:
-    """How many cores this process may keep busy at a time: physical ones, its affinity and its container's limit allowed for.
+    """The number of physical cores that this process may use at a time, within its affinity and its container's limit.
 
-    PyTorch itself counts the machine's, so in a container of two cores on a machine of sixty it starts sixty threads.
+    PyTorch itself counts the cores of the machine, so in a container with two cores on a machine with sixty it starts sixty threads.
     """
     physical = _capabilities().get("num_physical_cores") or os.cpu_count() or 1
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else physical
@@ -140,21 +140,21 @@ def usable_cores() -> int:
 
 
 def keep_freed_memory() -> bool:
-    """Has glibc keep freed memory for the next allocation. Returns whether it could be told so; elsewhere nothing happens.
+    """Makes glibc keep freed memory for the next allocation. Returns whether it accepts this; with other C libraries nothing happens.
 
-    By default it gives every large tensor back to the system, and asks for the next one anew: at full size 12 GB of fresh, zeroed
-    pages a step, which take a third of the time. `return_freed_memory` gives back what has been kept.
+    By default, glibc returns the memory of every large tensor to the system and requests new memory for the next one: at full size,
+    12 GB of new, zeroed pages per step, which take a third of the time. `return_freed_memory` returns the kept memory.
     """
     libc = _glibc()
     if libc is None:
         return False
-    # One arena, because only the first can hold large blocks of its own, and the models run on a thread of their own.
+    # One arena, because only the first arena can hold large blocks itself, and the models run on their own thread.
     settings = ((M_ARENA_MAX, 1), (M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1))
     return all(libc.mallopt(name, value) == 1 for name, value in settings)
 
 
 def return_freed_memory() -> None:
-    """Gives freed memory back to the system, after a clip for instance."""
+    """Returns freed memory to the system, for example after a clip."""
     libc = _glibc()
     if libc is not None:
         libc.malloc_trim(0)
@@ -163,11 +163,11 @@ def return_freed_memory() -> None:
 def compile_blocks(model: torch.nn.Module) -> None:
     """Compiles a U-Net's repeated blocks (`torch.compile` by region), so that norms, activations and sums become one kernel.
 
-    The first clip of each length waits for the compiler. What it makes is kept on disk (`TORCHINDUCTOR_CACHE_DIR`), so another
+    The first clip of each length waits for the compiler. The compiled code is cached on disk (`TORCHINDUCTOR_CACHE_DIR`), so the next
     start takes seconds.
 
     Raises:
-        ValueError: if there is no C++ compiler, which a processor's kernels need.
+        ValueError: if there is no C++ compiler, which the kernels for a processor need.
     """
     on_cpu = next(model.parameters()).device.type == "cpu"
     if on_cpu and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
@@ -179,13 +179,13 @@ def compile_blocks(model: torch.nn.Module) -> None:
 
 
 def _allow_many_kinds(*_) -> None:
-    """Blocks of one class share their code, and each has channels of its own, so that eight kinds, PyTorch's limit, are too few.
-    Each thread has a limit of its own."""
+    """Raises PyTorch's limit of eight compiled shapes. The limit is too low, because blocks of one class share their code but differ in
+    their channels. Each thread has its own limit."""
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, MOST_KINDS_OF_BLOCK)
 
 
 def _capabilities() -> dict:
-    """What PyTorch knows of the processor; older versions do not say."""
+    """PyTorch's information about the processor; older versions give none."""
     return getattr(torch.cpu, "get_capabilities", dict)()
 
 
@@ -195,17 +195,19 @@ def _glibc() -> ctypes.CDLL | None:
         return None
     try:
         libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt, libc.malloc_trim  # noqa: B018  (another C library may have the name without these)
+        libc.mallopt, libc.malloc_trim  # noqa: B018  (another C library may have this name without these functions)
     except (OSError, AttributeError):
         return None
     return libc
 
 
 def _quota() -> float | None:
-    """Cores that the container may use, by its control group; `None` without a limit."""
+    """The number of cores that the container's control group allows; `None` without a limit."""
     for limit, period in QUOTA_FILES:
         try:
-            words = Path(limit).read_text().split() + (Path(period).read_text().split() if period else [])
+            words = Path(limit).read_text(encoding="utf-8").split() + (
+                Path(period).read_text(encoding="utf-8").split() if period else []
+            )
             quota, length = float(words[0]), float(words[1])
         except (OSError, ValueError, IndexError):  # no such file; "max"
             continue

@@ -1,6 +1,6 @@
-"""CUDA graphs: a denoising step is recorded once and played back, so that its thousand kernels are started by one call.
+"""CUDA graphs: a denoising step is recorded once and replayed, so that one call starts its thousand kernels.
 
-That pays where a GPU waits for the processor to start kernels: at small sizes, or beside a busy processor.
+This is an advantage if the GPU waits for the processor to start kernels: at small sizes, or with a busy processor.
 """
 
 from collections import OrderedDict
@@ -13,14 +13,14 @@ from ..models.unet_space_time import SpaceTimeUNetOutput
 
 
 MOST_RECORDINGS = 4
-"""Kinds of steps that are kept: one clip has two where `deep_interval` is above 1, and another length has its own."""
+"""The maximum number of recorded kinds of steps. A clip has two kinds if `deep_interval` is above 1, and each clip length has its own."""
 WARMING_UP = 2
-"""Plain passes before one is recorded, on the same stream, in which the libraries choose their kernels and take their workspaces."""
+"""Normal passes before the recorded pass, on the same stream. In them, the libraries choose their kernels and allocate their workspaces."""
 
 
 class RecordedSteps:
-    """Takes the place of a U-Net's `forward` on a CUDA GPU. Elsewhere, with gradients, and while the model is offloaded, whose
-    weights then lie somewhere else each time, every call goes straight through.
+    """Replaces a U-Net's `forward` on a CUDA GPU. On other devices, with gradients, and while the model is offloaded, every call goes
+    to the original `forward`; the weights of an offloaded model have a different address each time.
 
     Args:
         unet: a denoiser; its `forward` is replaced.
@@ -29,7 +29,7 @@ class RecordedSteps:
     def __init__(self, unet: SpaceTimeUNet):
         self._unet, self._forward = unet, unet.forward
         self._recordings: OrderedDict[tuple, _Recording] = OrderedDict()
-        self._stream = self._pool = None  # one of each for all recordings, on the device of the first
+        self._stream = self._pool = None  # one of each for all recordings, on the device of the first recording
         unet.forward = self
 
     def __call__(
@@ -42,7 +42,7 @@ class RecordedSteps:
         deep_features: torch.Tensor | None = None,
         guide: torch.Tensor | None = None,
     ) -> SpaceTimeUNetOutput | tuple[torch.Tensor]:
-        """What `SpaceTimeUNet.forward` returns, in tensors of its own."""
+        """Returns the output of `SpaceTimeUNet.forward`, in new tensors."""
         inputs = {
             "sample": sample,
             "timestep": timestep,
@@ -51,13 +51,13 @@ class RecordedSteps:
             "deep_features": deep_features,
             "guide": guide,
         }
-        # What was recorded in inference mode could not be written to outside of it.
+        # Tensors that are recorded in inference mode cannot be written to outside of it.
         not_recorded = torch.is_grad_enabled() or torch.is_inference_mode_enabled()
         if not sample.is_cuda or not_recorded or hasattr(self._unet, "_hf_hook"):
             return self._forward(**inputs, return_dict=return_dict)
         inputs["timestep"] = torch.as_tensor(timestep, device=sample.device)
         inputs = {name: tensor for name, tensor in inputs.items() if tensor is not None}
-        # A graph reads the weights where they were when it was recorded.
+        # A graph reads the weights at their addresses during the recording.
         kind = (
             tuple(parameter.data_ptr() for parameter in self._unet.parameters()),
             *((name, tuple(tensor.shape), tensor.dtype) for name, tensor in inputs.items()),
@@ -83,7 +83,7 @@ class RecordedSteps:
 class _Recording:
     """One kind of step: a graph, the tensors that it reads, and those that it writes.
 
-    Recordings may share a pool of memory, because they never run at once, and what they wrote is copied before the next one runs.
+    Recordings may share a memory pool, because they never run at the same time, and their output is copied before the next one runs.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class _Recording:
                 forward(**self._inputs)
         torch.cuda.current_stream().wait_stream(side)
         self._graph = torch.cuda.CUDAGraph()
-        # Other threads may decode meanwhile.
+        # Other threads may decode during the recording.
         with torch.cuda.graph(self._graph, pool=pool, stream=side, capture_error_mode="thread_local"):
             self._output = forward(**self._inputs)
 
@@ -108,7 +108,7 @@ class _Recording:
         for name, tensor in inputs.items():
             self._inputs[name].copy_(tensor)
         self._graph.replay()
-        # Copies, because the next time the graph writes over its own.
+        # Copies, because the next replay overwrites the graph's own tensors.
         return SpaceTimeUNetOutput(
             sample=self._output.sample.clone(), deep_features=self._output.deep_features.clone()
         )

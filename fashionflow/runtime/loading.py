@@ -1,4 +1,4 @@
-"""Where a pipeline comes from: the model that ships, a folder, or the Hugging Face Hub; and the device that it runs on."""
+"""Loads a pipeline from the shipped model, a folder or the Hugging Face Hub, and chooses the device that it runs on."""
 
 import json
 import logging
@@ -22,11 +22,11 @@ from ..video.metadata import model_hash
 from .acceleration import DEFAULTS, Switches, number_format, prepare
 
 
-SHIPPED_MODEL = Path(__file__).resolve().parents[1] / "assets" / "models" / "fashionflow-mini"
+SHIPPED_MODEL = Path(__file__).resolve().parents[2] / "assets" / "models" / "fashionflow-mini"
 MODEL_VARIABLE = "FASHIONFLOW_MODEL"
 HUB_ID = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 
-# The parts of a pipeline, each a folder of this name, and the file in it that says what it is.
+# The parts of a pipeline, each in a folder of this name, and the file in it that describes the part.
 CONFIG_FILES = {
     "unet": "config.json",
     "conditioner": "config.json",
@@ -41,7 +41,7 @@ XFORMERS_LAST_CAPABILITY = (9, 0)
 
 
 class ModelError(ValueError):
-    """The model cannot be loaded; the message says which, why, and what to do, in one sentence."""
+    """The model cannot be loaded. The message says in one sentence which model, why, and what to do."""
 
 
 def load_pipeline(
@@ -51,20 +51,21 @@ def load_pipeline(
     tiny_decoder: str | Path | None = None,
     tiny_clips: bool = False,
 ) -> FashionFlowPipeline:
-    """A pipeline ready to run, in the number format and with the attention that are best on the device.
+    """Loads a pipeline that is ready to run, with the best number format and the best attention for the device.
 
     Args:
-        model: a pipeline folder, or a Hub id "owner/name", with "@revision" behind it if need be. By default what the
-            environment variable FASHIONFLOW_MODEL says, or else the model that ships. No folder needs a network.
-        device: "cuda", "mps" or "cpu", with a number behind it if need be; the best there is by default ("auto").
-        switches: what may be done for speed. Whatever they say, the same seed gives the same clip up to rounding.
-        tiny_decoder: folder or Hub id of an `AutoencoderTiny` that draws previews, such as "madebyollin/taesd" for Stable
+        model: a pipeline folder, or a Hub id "owner/name", optionally followed by "@revision". The default is the value of the
+            environment variable FASHIONFLOW_MODEL, or else the shipped model. A folder needs no network.
+        device: "cuda", "mps" or "cpu", optionally with a number; by default ("auto") the best available device.
+        switches: the optimisations to apply. With any of them, the same seed gives the same clip up to rounding.
+        tiny_decoder: folder or Hub id of an `AutoencoderTiny` that decodes previews, such as "madebyollin/taesd" for Stable
             Diffusion's latents.
-        tiny_clips: the clips are drawn by it too: softer, and much sooner where the autoencoder is Stable Diffusion's.
+        tiny_clips: whether the tiny decoder decodes the clips, too: they are softer, and much sooner ready if the autoencoder is
+            Stable Diffusion's.
 
     Raises:
-        ModelError: if there is no such model, or it is incomplete, damaged or of another kind, or there is no decoder for
-            `tiny_clips`.
+        ModelError: if there is no such model, or it is incomplete, damaged or of another kind, or `tiny_clips` is set without a
+            tiny decoder.
         ValueError: if there is no such device, or no such number format.
     """
     chosen = choose_device(device)
@@ -78,7 +79,7 @@ def load_pipeline(
                 folder, dtype=dtype, use_safetensors=True, local_files_only=True
             )
         _check_tensors(pipe, folder)
-    except Exception as error:  # what the two libraries raise depends on which file is how damaged
+    except Exception as error:  # the two libraries raise many kinds of errors for damaged files
         reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
         raise ModelError(
             f"The model {str(given)!r} cannot be loaded, because {reason}; copy or download its folder again, or leave the "
@@ -92,23 +93,21 @@ def load_pipeline(
         pipe.tiny_decoder = prepare(_load_tiny_decoder(tiny_decoder, pipe, dtype).to(chosen), switches)
         pipe.tiny_clips = tiny_clips
     elif tiny_clips:
-        raise ModelError(
-            "Clips can only be drawn by a tiny decoder that is named too; name one, or leave that to the model."
-        )
+        raise ModelError("`tiny_clips` needs a tiny decoder; name one, or leave out `tiny_clips`.")
     if switches.xformers and attention_choice(chosen)[0] == "xformers":
         pipe.unet.enable_xformers_memory_efficient_attention()
     return pipe
 
 
 def model_name(model: str | Path | None = None) -> str:
-    """What to call the model that `load_pipeline` takes for `model`: its Hub id, or the name of its folder."""
+    """The name of the model that `load_pipeline` loads for `model`: its Hub id, or the name of its folder."""
     given = _named(model)
     folder = Path(given).expanduser()
     return folder.resolve().name if folder.is_dir() else str(given)
 
 
 def choose_device(device: str | None = None) -> torch.device:
-    """The device of that name, or the best there is for `None` or "auto".
+    """The device of this name, or the best available device for `None` or "auto".
 
     Raises:
         ValueError: if there is no such device here.
@@ -126,7 +125,7 @@ def choose_device(device: str | None = None) -> torch.device:
     available = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available()), "cpu": 1}
     if (chosen.index or 0) >= available[chosen.type]:
         raise ValueError(
-            f"`device` must be one that PyTorch sees here, which {str(device)!r} is not; choose cpu, or auto for the best."
+            f"`device` must be a device that PyTorch finds here, but {str(device)!r} is not; choose cpu, or auto for the best."
         )
     return chosen
 
@@ -140,7 +139,7 @@ def attention_choice(device: torch.device) -> tuple[str, str]:
     capability = torch.cuda.get_device_capability(device)
     if capability > XFORMERS_LAST_CAPABILITY:
         return "native", f"xFormers has no kernel for compute capability {capability[0]}.{capability[1]}"
-    try:  # an xFormers built for another PyTorch is there, but cannot run
+    try:  # an xFormers built for another PyTorch is installed, but cannot run
         query = torch.zeros(1, 8, 1, 8, device=device, dtype=number_format(device))  # [B, N, A, D]
         bias = query.new_zeros(1, 1, 8, 8)
         dispatch_attention_fn(query, query, query, attn_mask=bias, backend="xformers")
@@ -150,7 +149,7 @@ def attention_choice(device: torch.device) -> tuple[str, str]:
 
 
 def running_report(pipe: FashionFlowPipeline) -> str:
-    """What a loaded pipeline runs on and how, in a line: "fashionflow-mini · 256 x 320 · cpu · bfloat16 · attention: PyTorch"."""
+    """A line on the device and the setup of a loaded pipeline: "fashionflow-mini · 256 x 320 · cpu · bfloat16 · attention: PyTorch"."""
     backends = {processor._attention_backend for processor in pipe.unet.attn_processors.values()}
     names = sorted({None: "PyTorch", "xformers": "xFormers"}.get(backend, str(backend)) for backend in backends)
     parts = [
@@ -164,7 +163,7 @@ def running_report(pipe: FashionFlowPipeline) -> str:
 
 
 def device_report(device: str | None = None) -> str:
-    """What the models would run on, and how, for a person to read.
+    """A readable report on the device that the models would run on, and on the setup there.
 
     Raises:
         ValueError: if there is no such device here.
@@ -199,8 +198,8 @@ def _load_tiny_decoder(given: str | Path, pipe: FashionFlowPipeline, dtype: torc
     scale = 2 ** (len(decoder.config.decoder_block_out_channels) - 1)
     if (channels, scale) != (expected, pipe.vae_scale_factor):
         raise ModelError(
-            f"The tiny decoder {str(given)!r} draws latents of {channels} channels {scale} times as large, but this model's have "
-            f"{expected} and become {pipe.vae_scale_factor} times as large; name one that was made for them, or none."
+            f"The tiny decoder {str(given)!r} takes latents of {channels} channels and enlarges them {scale} times, but this model "
+            f"needs {expected} channels and {pipe.vae_scale_factor} times; name a tiny decoder for this model, or none."
         )
     return decoder
 
@@ -210,7 +209,7 @@ def _named(model: str | Path | None) -> str | Path:
 
 
 def _find(model: str | Path) -> Path:
-    """The folder of a model, downloaded first if it is on the Hub and not here."""
+    """The folder of a model; a model that is on the Hub and not here is downloaded first."""
     folder = Path(model).expanduser()
     if folder.is_dir():
         return folder
@@ -226,7 +225,7 @@ def _find(model: str | Path) -> Path:
             else f"The model that ships is not at {str(model)!r}; clone the repository whole, or name another model."
         )
     try:
-        # Tensors and settings only: whatever else a repository holds, code above all, stays there.
+        # Only tensors and settings are downloaded, and nothing else from the repository, above all no code.
         return Path(
             snapshot_download(hub_id["name"], revision=hub_id["revision"], allow_patterns=["*.json", "*.safetensors"])
         )
@@ -238,7 +237,7 @@ def _find(model: str | Path) -> Path:
 
 
 def _check_files(folder: Path) -> None:
-    """Raises a `ValueError` that names the first file that is absent, damaged or not ours."""
+    """Raises a `ValueError` that names the first file that is absent, damaged or of another kind."""
     index = _read_json(folder, "model_index.json")
     kind = index.get("_class_name")
     if kind != FashionFlowPipeline.__name__:
@@ -273,7 +272,7 @@ def _read_json(folder: Path, name: str) -> dict:
 
 
 def _check_tensors(pipe: FashionFlowPipeline, folder: Path) -> None:
-    """Raises a `ValueError` if a part was completed with random numbers, as both libraries do where tensors are absent."""
+    """Raises a `ValueError` if tensors of a part are absent, because both libraries fill absent tensors with random numbers."""
     for part, model in pipe.components.items():
         if not isinstance(model, torch.nn.Module):
             continue
@@ -290,8 +289,8 @@ def _check_tensors(pipe: FashionFlowPipeline, folder: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps the progress bars and the advice of both libraries off the terminal; what goes wrong is raised all the same. Then
-    they also leave the number format that they had set for new tensors behind, which is put back here."""
+    """Keeps the progress bars and the advice of both libraries off the terminal; errors are still raised. After an error, the libraries
+    leave their own number format for new tensors set; the previous one is restored here."""
     libraries = (diffusers.utils.logging, transformers.utils.logging)
     default_dtype = torch.get_default_dtype()
     before = [(library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries]

@@ -1,7 +1,7 @@
-"""How much memory a clip takes, how much there is, and what is done when that does not suffice.
+"""Memory modes: the memory that a clip takes, the memory that is free, and the fallback if that is not enough.
 
-A clip is the same, to rounding, in every mode; what changes is how much of it is worked on at once. `python -m
-fashionflow.runtime.memory_peaks` measures what each mode takes.
+A clip is the same in every mode, up to rounding; the modes differ in how much of the clip is processed at once. `python -m
+fashionflow.runtime.memory_peaks` measures the memory that each mode takes.
 """
 
 import contextlib
@@ -11,43 +11,45 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKL
 
 from ..models import GarmentAutoencoder
 from ..pipelines import FashionFlowPipeline
+from ..video.decoding import ClipDecoder
 from .cuda_graphs import RecordedSteps
 from .free_memory import free_bytes
 
 
 DECODED_AT_ONCE = {"lean": 1, "normal": 4, "fast": 16}
-"""Memory modes, leanest first, and how many frames each decodes at once. The leanest one also keeps only the part at work on a
-CUDA GPU, and decodes large frames in tiles where the autoencoder is diffusers' `AutoencoderKL`."""
+"""Memory modes, leanest first, and the number of frames that each decodes at once. The leanest mode also keeps only the running part
+of the model on a CUDA GPU, and decodes large frames in tiles if the autoencoder is diffusers' `AutoencoderKL`."""
 
 LEANEST = next(iter(DECODED_AT_ONCE))
 
 AUTOMATIC = "auto"
 MEMORY_CHOICES = (AUTOMATIC, *DECODED_AT_ONCE)
-"""What can be asked for: a mode, or the fastest one that free memory allows."""
+"""The choices for a request: a mode, or the fastest mode that the free memory allows."""
 
 TILED_PIXELS = 2**20
-"""From so many pixels a frame on, the leanest mode decodes in tiles. Group norms see only their own tile, so colours may differ
-from tile to tile by a little; frames of the sizes that our models make are never tiled."""
+"""Frames with this many pixels or more are decoded in tiles in the leanest mode. Group norms see only their own tile, so colours may
+differ slightly between tiles; frames in the sizes of our models are never tiled."""
 
 FREE_SHARE = 0.8
-"""The part of free memory that a mode may take to be chosen; other programs and the video encoder need some too."""
+"""The share of free memory that a mode may take if it is to be chosen; other programs and the video encoder need some, too."""
 
-# What is held at once at the most, in numbers of the format that the models run in: measured by `memory_peaks` on a processor, as
-# the slope from small clips to large ones.
+# The most numbers in memory at the same time, in the number format of the models. `memory_peaks` measured them on a processor, as the
+# slope from small clips to large ones.
 STEP_NUMBERS = 24
-"""For each latent cell of the clip and channel of the U-Net's first layer, while it makes a step."""
+"""Numbers per latent cell of the clip and per channel of the U-Net's first layer, during a step."""
 DECODE_NUMBERS = {"GarmentAutoencoder": 1.0, "AutoencoderKL": 7.0}
-"""For each pixel of the frames decoded at once and channel of the autoencoder's widest layer of the finest size: for ours that of a
-quarter of the picture's size, for `AutoencoderKL` the first one of the picture's own."""
+"""Numbers per pixel of the frames decoded at once and per channel of the autoencoder's widest layer at the finest size. For our
+autoencoder this is the layer at a quarter of the picture's size, for `AutoencoderKL` the first layer at the picture's own size."""
 HELD_CHUNKS = 3
-"""Chunks of decoded pixels, in float32, that exist at once: shown, waiting, and being decoded."""
+"""The number of chunks of decoded pixels, in float32, that exist at the same time: one is shown, one waits, one is being decoded."""
 WORKSPACE_BYTES = 55_000_000
-"""What the libraries take for themselves, however small the clip."""
+"""The memory that the libraries take for themselves, even with the smallest clip."""
 
 T = TypeVar("T")
 
@@ -55,22 +57,22 @@ logger = logging.getLogger(__name__)
 
 
 class OutOfMemory(MemoryError):
-    """A clip does not fit even in the leanest mode; the message says so in one sentence, and what to do."""
+    """A clip does not fit into memory even in the leanest mode. The message says so in one sentence, and what to do."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out: PyTorch's on any device, Python's, NumPy's, OpenCV's or the system's."""
+    """Whether an error says that memory ran out; it may be an error of PyTorch on any device, Python, NumPy, OpenCV or the system."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return not isinstance(error, OutOfMemory)
     if isinstance(error, OSError):  # a program, such as ffmpeg, that could not be started
         return error.errno == errno.ENOMEM
-    said = str(error)
-    if isinstance(error, RuntimeError):  # only CUDA's allocator has an error of its own
-        return any(sign in said for sign in _SIGNS)
-    return type(error).__module__ == "cv2" and "Insufficient memory" in said
+    message = str(error)
+    if isinstance(error, RuntimeError):  # only CUDA's allocator has its own error class
+        return any(text in message for text in _MESSAGES)
+    return type(error).__module__ == "cv2" and "Insufficient memory" in message
 
 
-_SIGNS = (
+_MESSAGES = (
     "DefaultCPUAllocator: can't allocate memory",
     "DefaultCPUAllocator: not enough memory",
     "CUDA error: out of memory",
@@ -82,12 +84,12 @@ _SIGNS = (
 
 
 def peak_bytes(pipe: FashionFlowPipeline, frames: int, mode: str) -> int:
-    """About the most memory of its device that a clip takes in a mode, in bytes: the models' weights and what they work on. The
-    program itself, its libraries and the video encoder come on top.
+    """The approximate peak of the device's memory that a clip takes in a mode, in bytes: the models' weights and the data that they work
+    on. The program itself, its libraries and the video encoder need more memory in addition.
 
     Args:
         pipe: the pipeline that makes the clip.
-        frames: of the clip, as the denoiser makes them.
+        frames: number of the clip's frames that the denoiser makes.
         mode: a name from `DECODED_AT_ONCE`.
     """
     unet, vae = pipe.unet, pipe.vae
@@ -109,18 +111,18 @@ def peak_bytes(pipe: FashionFlowPipeline, frames: int, mode: str) -> int:
 
 
 def choose(pipe: FashionFlowPipeline, frames: int) -> str:
-    """The fastest mode for which there is memory enough now; the leanest one where there is not enough for any."""
+    """The fastest mode for which there is enough memory now; the leanest mode if there is not enough for any."""
     device = pipe._execution_device
     resident = sum(_bytes_of(part) for part in _parts(pipe).values() if part.device.type == device.type)
     room = FREE_SHARE * free_bytes(device) + resident
-    # On a processor, many frames at once are decoded no faster, and the first of them are seen later.
+    # On a processor, decoding many frames at once is not faster, and the first frames are seen later.
     worthwhile = [mode for mode in DECODED_AT_ONCE if device.type != "cpu" or mode != "fast"]
     return next((mode for mode in reversed(worthwhile) if peak_bytes(pipe, frames, mode) <= room), LEANEST)
 
 
 @contextlib.contextmanager
 def applied(pipe: FashionFlowPipeline, mode: str) -> Iterator[None]:
-    """Inside, the pipeline works as a mode wants; afterwards it is as before."""
+    """A context in which the pipeline works in a memory mode; afterwards the pipeline is as before."""
     if mode != LEANEST:
         yield
         return
@@ -140,19 +142,19 @@ def applied(pipe: FashionFlowPipeline, mode: str) -> Iterator[None]:
 
 
 class MemoryFallback:
-    """The memory mode that one clip is made in: what was asked for at first, and a leaner one each time that memory runs out.
+    """The memory mode in which one clip is made: at first the requested mode, then a leaner mode each time that memory runs out.
 
     Use it as a context manager, on the thread that runs the pipeline; afterwards the pipeline is as before.
 
     Args:
         pipe: the pipeline; nobody else may run it meanwhile.
-        frames: of the clip, as the denoiser makes them.
-        asked: a name from `MEMORY_CHOICES`.
-        on_step_down: called with the leaner mode, before the work goes on in it.
+        frames: number of the clip's frames that the denoiser makes.
+        asked: the requested mode, a name from `MEMORY_CHOICES`.
+        on_step_down: called with the leaner mode, before the work continues in it.
 
     Attributes:
-        mode: the one at work, a name from `DECODED_AT_ONCE`.
-        stepped_down: whether it is leaner than at first.
+        mode: the current mode, a name from `DECODED_AT_ONCE`.
+        stepped_down: whether the current mode is leaner than the first one.
     """
 
     def __init__(
@@ -175,11 +177,11 @@ class MemoryFallback:
         self._applied.close()
 
     def make(self, work: Callable[[], T]) -> T:
-        """What `work` returns; if memory runs out, it is done again from its beginning in the leanest mode, because the other
-        modes differ in decoding alone.
+        """Runs `work` and returns its result. If memory runs out, `work` runs again from the beginning in the leanest mode, because the
+        other modes differ only in decoding.
 
         Raises:
-            OutOfMemory: if it runs out in that mode too.
+            OutOfMemory: if memory runs out in that mode, too.
         """
         while True:
             try:
@@ -187,22 +189,24 @@ class MemoryFallback:
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-            # Out here, because the error holds on to everything that the work had made.
+            # Outside of the `except` block, because the error keeps everything in memory that the work had made.
             self._step_down(LEANEST)
 
-    def frames(self, begin: Callable[[int, int], Iterator[T]]) -> Iterator[T]:
-        """Frames, one by one; where memory runs out it goes on behind the last of them, with fewer decoded at once.
+    def frames(self, decoder: ClipDecoder) -> Iterator[np.ndarray]:
+        """A clip's frames, one by one, as `ClipDecoder.frames`. If memory runs out, decoding continues after the last frame, with fewer
+        frames decoded at once.
 
         Args:
-            begin: `begin(start, chunk_frames)` gives the frames from number `start` on, `chunk_frames` decoded at once.
+            decoder: the decoder of the clip.
 
         Raises:
-            OutOfMemory: if memory runs out in the leanest mode too.
+            OutOfMemory: if memory runs out in the leanest mode, too.
         """
         count = 0
         while True:
             try:
-                for frame in begin(count, DECODED_AT_ONCE[self.mode]):
+                decoder.chunk_frames = DECODED_AT_ONCE[self.mode]
+                for frame in decoder.frames(count):
                     count += 1
                     yield frame
                 return
@@ -221,9 +225,9 @@ class MemoryFallback:
             whose = "this computer" if device.type == "cpu" else f"the device {device}"
             raise OutOfMemory(
                 f"The memory of {whose} ran out in the leanest mode too: a clip of {self._frames} frames takes about "
-                f"{in_gigabytes(needed)} there, and {in_gigabytes(free)} are free; choose fewer frames, or close other programs."
+                f"{in_gigabytes(needed)}, and {in_gigabytes(free)} are free; choose fewer frames, or close other programs."
             )
-        logger.warning("Memory ran out in the mode %s; the clip is made in the mode %s.", self.mode, leaner)
+        logger.warning("Memory ran out in the mode %s; the clip is now made in the mode %s.", self.mode, leaner)
         self._applied.close()
         self.mode, self.stepped_down = leaner, True
         self._applied.enter_context(applied(self._pipe, leaner))
@@ -231,7 +235,7 @@ class MemoryFallback:
 
 
 def in_gigabytes(number: int) -> str:
-    """Bytes for people: "0.8 GB", "12 GB"."""
+    """A number of bytes in a readable form: "0.8 GB", "12 GB"."""
     gigabytes = max(0.1, number / 1e9)
     return f"{gigabytes:.1f} GB" if gigabytes < 10 else f"{gigabytes:.0f} GB"
 
@@ -241,7 +245,7 @@ def _parts(pipe: FashionFlowPipeline) -> dict[str, torch.nn.Module]:
 
 
 def weight_bytes(pipe: FashionFlowPipeline) -> int:
-    """Bytes of all the models' weights, wherever they are."""
+    """The bytes of all weights of the models, on any device."""
     return sum(map(_bytes_of, _parts(pipe).values()))
 
 
@@ -250,7 +254,7 @@ def _bytes_of(part: torch.nn.Module) -> int:
 
 
 def _tiles(pipe: FashionFlowPipeline) -> bool:
-    # Our own autoencoder decodes tiles without the photo's help, which would be another clip.
+    # Our own autoencoder decodes tiles without using the photo, so the clip would be different.
     return isinstance(pipe.vae, AutoencoderKL) and pipe.height * pipe.width >= TILED_PIXELS
 
 
@@ -260,7 +264,7 @@ def _forget_recordings(pipe: FashionFlowPipeline) -> None:
 
 
 def _free(device: torch.device) -> None:
-    """Gives back what is no longer in use."""
+    """Releases memory that is no longer in use."""
     gc.collect()
     if device.type in ("cuda", "mps"):
         getattr(torch, device.type).empty_cache()
@@ -270,7 +274,7 @@ def _bring_back(pipe: FashionFlowPipeline, device: torch.device) -> None:
     pipe.remove_all_hooks()
     try:
         pipe.to(device)
-    except torch.OutOfMemoryError:  # another program has taken the room meanwhile
+    except torch.OutOfMemoryError:  # another program has taken the memory meanwhile
         logger.warning(
             "The models do not fit on %s any more, and stay in the processor's memory between uses.", device
         )

@@ -1,9 +1,9 @@
-"""What a clip really takes in each memory mode, beside what `fashionflow.runtime.memory` expects of it.
+"""Measures the memory that a clip really takes in each memory mode, and shows what `fashionflow.runtime.memory` expects.
 
 python -m fashionflow.runtime.memory_peaks --model assets/models/fashionflow-mini --frames 24
 
-Each mode has a process of its own. On a processor the peak is what the process grew by in its turn, on CUDA what PyTorch's
-allocator says; the weights are in both. On a processor it needs Linux.
+Each mode runs in its own process. On a processor, the peak is the growth of the process in this time; on CUDA, it is the number that
+PyTorch's allocator reports. Both include the weights. On a processor, this module needs Linux.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from ..pipelines import FashionFlowPipeline
-from ..video.decoding import playing_frames
+from ..video.decoding import ClipDecoder
 from .loading import load_pipeline
 from .memory import DECODED_AT_ONCE, MemoryFallback, peak_bytes, weight_bytes
 
@@ -28,16 +28,16 @@ STEPS = 2
 
 
 def measure(pipe: FashionFlowPipeline, mode: str, frames: int | None = None) -> dict[str, float]:
-    """The peaks of one clip in a mode, in this very process, which should have made no larger one before.
+    """Measures the memory peaks of one clip in a mode, in this process, which should not have made a larger clip before.
 
     Args:
         pipe: a loaded pipeline, on its device.
         mode: a name from `DECODED_AT_ONCE`.
-        frames: as the denoiser makes them; the model's own number by default.
+        frames: number of frames that the denoiser makes; by default the model's own number.
 
     Returns:
-        bytes, `expected` and `measured` of the whole clip, and of its `steps` and its `decoding` without the weights; `seconds`
-        that one frame's decoding took.
+        bytes: `expected` and `measured` for the whole clip, and `steps` and `decoding` for these parts without the weights; and
+        `seconds`, the time to decode one frame.
     """
     pipe.set_progress_bar_config(disable=True)
     frames = frames or pipe.config.default_num_frames
@@ -51,14 +51,14 @@ def measure(pipe: FashionFlowPipeline, mode: str, frames: int | None = None) -> 
 
     def decode(latents: torch.Tensor) -> float:
         started = time.perf_counter()
-        for _ in playing_frames(pipe, latents, guide=guide, chunk_frames=DECODED_AT_ONCE[mode]):
+        for _ in ClipDecoder(pipe, latents, guide=guide, chunk_frames=DECODED_AT_ONCE[mode]).frames():
             pass
         if latents.is_cuda:
             torch.cuda.synchronize()
         return (time.perf_counter() - started) / latents.shape[2]
 
     with MemoryFallback(pipe, frames, mode):
-        decode(denoise(max(2, pipe.unet.frame_multiple)))  # the first call of anything loads code, which stays
+        decode(denoise(max(2, pipe.unet.frame_multiple)))  # a first call loads code, which stays in memory
         steps, latents = _peak_of(lambda: denoise(frames), pipe)
         decoding, seconds = _peak_of(lambda: decode(latents), pipe)
         on_cuda = pipe._execution_device.type == "cuda"
@@ -73,21 +73,25 @@ def measure(pipe: FashionFlowPipeline, mode: str, frames: int | None = None) -> 
 
 
 def _peak_of(work: Callable[[], object], pipe: FashionFlowPipeline) -> tuple[int, object]:
-    """The most bytes that PyTorch held on CUDA meanwhile, or by which this process grew; and what the work returned."""
+    """Runs `work`. Returns the peak of bytes that PyTorch held meanwhile (on CUDA) or by which this process grew, and the result."""
     if pipe._execution_device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         result = work()
         return torch.cuda.max_memory_allocated(), result
-    ctypes.CDLL(None).malloc_trim(0)  # otherwise it grows into what it kept
-    Path("/proc/self/clear_refs").write_text("5")  # the peak is now what the process has
+    ctypes.CDLL(None).malloc_trim(0)  # otherwise the process would grow into memory that it kept
+    Path("/proc/self/clear_refs").write_text("5")  # sets the peak to the current memory of the process
     before = _status("VmRSS")
     result = work()
     return _status("VmHWM") - before, result
 
 
 def _status(name: str) -> int:
-    """Bytes, from what Linux says of this process."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(f"{name}:"))
+    """A number of bytes from Linux's status file of this process."""
+    line = next(
+        line
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        if line.startswith(f"{name}:")
+    )
     return 1024 * int(line.split()[1])
 
 
@@ -96,10 +100,10 @@ def _measure_loaded(model: str | None, device: str, mode: str, frames: int | Non
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measures what a clip takes in each memory mode.")
-    parser.add_argument("--model", help="a model folder or a Hub id; the model that ships")
-    parser.add_argument("--device", default="auto", help="cuda or cpu; the best there is")
-    parser.add_argument("--frames", type=int, help="frames that the model makes; the model's own number")
+    parser = argparse.ArgumentParser(description="Measures the memory that a clip takes in each memory mode.")
+    parser.add_argument("--model", help="a model folder or a Hub id; by default the shipped model")
+    parser.add_argument("--device", default="auto", help="cuda or cpu; by default the best available")
+    parser.add_argument("--frames", type=int, help="frames that the model makes; by default the model's own number")
     arguments = parser.parse_args()
     columns = ("expected", "measured", "steps", "decoding")
     print(f"{'mode':8}" + "".join(f"{name + ', MB':>16}" for name in columns) + f"{'decoded, ms/frame':>20}")

@@ -1,4 +1,4 @@
-"""Learning the weights: training sets, losses, one training loop, and a command line for each network; `synthesis` renders the data.
+"""Trains the networks: training sets, losses, one training loop, and a command line for each network; `synthesis` renders the data.
 
-May import every room but `page`. What judges a model belongs to `evaluation`.
+May import every room except `page`. Code that judges a model belongs to `evaluation`.
 """

@@ -1,12 +1,11 @@
-"""Fit the autoencoder.
+"""Trains the autoencoder.
 
     accelerate launch -m fashionflow.training.autoencoder --clips runway/clips --photos garments --out runs/autoencoder
 
-Run it again with the same `--out` to go on where it stopped. The weights are in `OUT/vae`.
+Run it again with the same `--out` to continue where it stopped. The weights are in `OUT/vae`.
 """
 
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -14,16 +13,15 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from diffusers.training_utils import EMAModel
 from PIL import Image
 from torch import nn
 from tqdm import tqdm
-from transformers import HfArgumentParser
 
 from ..evaluation.clip_labels import is_held_out
 from ..models import GarmentAutoencoder
 from ..video.io import read_frames
-from .loop import TrainingLoop, check_settings, save_whole, set_learning_rate
+from .fit import crop_numbers, fit, run_program
+from .loop import TrainingLoop, check_settings, save_whole
 from .modules import load_autoencoder
 from .windows import noise_like
 
@@ -37,7 +35,7 @@ class AutoencoderConfig:
     photos: str = field(default="", metadata={"help": "folder of .jpg photos of garments; none by default"})
     out: str = field(default="runs/autoencoder", metadata={"help": "where weights, checkpoint and samples go"})
     start: str = field(
-        default="", metadata={"help": "folder of an autoencoder to go on from; from scratch by default"}
+        default="", metadata={"help": "folder of an autoencoder to continue from; from scratch by default"}
     )
     decoder_only: bool = field(
         default=False, metadata={"help": "keep the code, so that latents made with it stay valid"}
@@ -94,13 +92,13 @@ def to_pixels(pictures: Sequence[np.ndarray]) -> torch.Tensor:
 
 
 class CropSource:
-    """Training crops by number, so that a resumed run goes on with those that it has not seen.
+    """Training crops by number, so that a resumed run continues with crops that it has not seen.
 
     Args:
         frames, photos: pictures, uint8 [height, width, 3]; there may be no photos.
         side: side of a crop, pixels.
         photo_fraction: share of the crops that comes from photos.
-        seed: what the draws depend on beside the crop's number.
+        seed: determines the draws, together with the crop's number.
     """
 
     def __init__(
@@ -133,20 +131,20 @@ def random_crop(picture: np.ndarray, side: int, random: np.random.Generator) -> 
 
 
 class NoisyReconstruction(nn.Module):
-    """The autoencoder with noise on its latents: what a training step calls, so that several processes can share it."""
+    """The autoencoder with noise on its latents, as one module that a training step calls, so that several processes can share it."""
 
     def __init__(self, vae: GarmentAutoencoder):
         super().__init__()
         self.vae = vae
 
     def forward(self, pixels: torch.Tensor, deviations: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
-        """Pixels in [-1, 1], [B, 3, height, width], through the code and back; noise of `deviations`, [B], is drawn by `seeds`."""
+        """Encodes and decodes pixels in [-1, 1], [B, 3, height, width]. Noise of `deviations`, [B], is drawn with `seeds`."""
         latents = self.vae.encode(pixels).latents
         return self.vae.decode(latents + deviations[:, None, None, None] * noise_like(latents, seeds)).sample
 
 
 def reconstruction_loss(decoded: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-    """Absolute and squared error, and the absolute error of the differences between neighbours, which is sharpness."""
+    """Absolute and squared error, and the absolute error of the differences between neighbours, which measures sharpness."""
     loss = (decoded - pixels).abs().mean() + (decoded - pixels).square().mean()
     for axis in (-1, -2):
         loss = loss + 0.5 * (decoded.diff(dim=axis) - pixels.diff(dim=axis)).abs().mean()
@@ -161,7 +159,7 @@ def psnr(decoded: torch.Tensor, pixels: torch.Tensor) -> float:
 def read_pictures(config: AutoencoderConfig) -> tuple[list[np.ndarray], torch.Tensor, list[np.ndarray]]:
     """Frames to train on, held-out frames as pixels in [-1, 1], [B, 3, height, width], and photos.
 
-    What cannot be read, or is smaller than a crop, is reported and passed over.
+    Files that cannot be read, or are smaller than a crop, are reported and skipped.
 
     Raises:
         ValueError: if nothing is left to train on or to test with.
@@ -220,61 +218,35 @@ def main(config: AutoencoderConfig) -> None:
     for part in (vae.linear_encoder, vae.encoder):
         part.requires_grad_(not config.decoder_only)
     if vae.guide_fusion is not None:
-        # It is not used here, and parameters without a gradient would hold up several processes.
+        # It is not used here, and parameters without a gradient would block training in several processes.
         vae.guide_fusion.requires_grad_(False)
-    trained = [parameter for parameter in vae.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=0)
-    ema = EMAModel(vae.parameters(), decay=config.ema_decay, use_ema_warmup=True, power=0.75)
-    model, optimizer = accelerator.prepare(NoisyReconstruction(vae), optimizer)
-    accelerator.register_for_checkpointing(ema)
-    loop = TrainingLoop(accelerator, out, config.steps, config.time_limit, config.save_every, asdict(config))
-    loop.resume()
-    ema.to(accelerator.device)
+
+    def batches_from(first_step: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        for numbers in crop_numbers(accelerator, config.batch_size, first_step):
+            yield source.crops(numbers)
+
+    def loss_of(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        crops, levels, seeds = batch
+        pixels = crops.to(accelerator.device, memory_format=torch.channels_last)
+        with accelerator.autocast():
+            decoded = model(pixels, config.latent_noise * levels.to(pixels), seeds)
+        return reconstruction_loss(decoded.float(), pixels)
 
     @torch.no_grad()
-    def write_weights_and_samples() -> None:
-        ema.store(vae.parameters())
-        ema.copy_to(vae.parameters())
+    def evaluate(loop: TrainingLoop) -> None:
         pixels = held_out.to(accelerator.device)
         latents = vae.encode(pixels).latents
         decoded = vae.decode(latents).sample.clamp(-1, 1).float()
         loop.log(held_out_psnr=round(psnr(decoded, pixels), 3), latent_deviation=round(latents.std().item(), 3))
+        save_whole(vae, out / "vae")
         strip = torch.cat([pixels[:8], decoded[:8]], dim=2).permute(2, 0, 3, 1).flatten(1, 2)  # [2*height, 8*width, 3]
-        try:
-            save_whole(vae, out / "vae")
-            Image.fromarray(((strip + 1) * 127.5).round().byte().cpu().numpy()).save(out / "samples.png")
-        except OSError as error:  # a full disk; what has been learnt is still in memory
-            tqdm.write(str(error))
-        ema.restore(vae.parameters())
+        Image.fromarray(((strip + 1) * 127.5).round().byte().cpu().numpy()).save(out / "samples.png")
 
-    for step in loop:
-        set_learning_rate(optimizer, config, step)
-        first = ((step - 1) * accelerator.num_processes + accelerator.process_index) * config.batch_size
-        crops, levels, seeds = source.crops(range(first, first + config.batch_size))
-        pixels = crops.to(accelerator.device, memory_format=torch.channels_last)
-        with accelerator.autocast():
-            decoded = model(pixels, config.latent_noise * levels.to(pixels), seeds)
-        loss = reconstruction_loss(decoded.float(), pixels)
-        accelerator.backward(loss)
-        accelerator.clip_grad_norm_(trained, config.max_grad_norm)
-        optimizer.step()
-        optimizer.zero_grad()
-        ema.step(vae.parameters())
-        loop.report(accelerator.reduce(loss.detach(), reduction="mean").item())
-        if accelerator.is_main_process and (step == 1 or step % config.sample_every == 0):
-            write_weights_and_samples()
-    if accelerator.is_main_process:
-        write_weights_and_samples()
-    accelerator.wait_for_everyone()
+    fit(config, accelerator, vae, batches_from, loss_of, evaluate, model=NoisyReconstruction(vae))
 
 
 def run(argv: list[str] | None = None) -> None:
-    """The command line: whatever is wrong with the settings or the data is said in one sentence."""
-    try:
-        (config,) = HfArgumentParser(AutoencoderConfig).parse_args_into_dataclasses(argv)
-        main(config)
-    except (ValueError, OSError) as error:
-        sys.exit(str(error))
+    run_program(main, AutoencoderConfig, argv)
 
 
 if __name__ == "__main__":

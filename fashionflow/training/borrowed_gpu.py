@@ -1,18 +1,19 @@
-"""A GPU that is there for minutes: go on with what was learnt, train, look at it, and make it small enough to take home.
+"""Trains on a GPU that is available for minutes only: continues from earlier weights, trains, evaluates, and writes small files to take
+home.
 
     python -m fashionflow.training.borrowed_gpu --latents packed --start assets/models/fashionflow-mini --out OUT --time_limit 8
 
 Takes every flag of `fashionflow.training.denoiser`. `--latents` may be a pack (`fashionflow.training.pack`). `--start` is a pipeline
-folder or the OUT of an earlier visit, whose step count and learning rate go on. Latents with guides need `--geometry`, the folder
-of the network that they come from, unless `--start` has one. `--run` (runs/borrowed by default) is the working folder: a second
-call on the same machine finds its checkpoint there and goes on exactly. OUT gets a few small files:
+folder, or the OUT of an earlier visit, whose step count and learning rate are continued. Latents with guides need `--geometry`, the
+folder of the network that made the guides, unless `--start` has one. `--run` (runs/borrowed by default) is the working folder: a second
+call on the same machine finds its checkpoint there and continues exactly. OUT receives a few small files:
 
     pipeline.tar.00, .01 ...   the pipeline in half precision, in parts under 10 MB: cat OUT/pipeline.tar.* | tar x
     report.json                step, time, losses and held-out errors
     samples.png                true and sampled frames of held-out clips
 
-The machine needs torch, transformers, accelerate, safetensors, Pillow and tqdm. Where diffusers is missing and nothing can be
-fetched, carry its wheel:
+The machine needs torch, transformers, accelerate, safetensors, Pillow and tqdm. If diffusers is missing and nothing can be downloaded
+there, bring its wheel:
 
     pip download --no-deps --dest wheels diffusers importlib_metadata zipp             (at home)
     pip install --no-index --no-deps --target site wheels/*.whl; export PYTHONPATH=site     (there)
@@ -26,9 +27,9 @@ import tarfile
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from ..evaluation.files import write_whole
 from . import denoiser
 from .export import export
-from .loop import write_whole
 from .recipes import DenoiserConfig, parse_config
 
 
@@ -37,7 +38,7 @@ PARTS = "pipeline.tar."
 
 
 def write_parts(folder: Path, out: Path, part_bytes: int = PART_BYTES) -> list[Path]:
-    """A folder as a tar archive called `pipeline`, cut into parts of at most `part_bytes` bytes; older parts are removed."""
+    """Writes a folder as a tar archive called `pipeline`, split into parts of at most `part_bytes` bytes. Older parts are removed."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         tar.add(folder, arcname="pipeline")
@@ -48,7 +49,7 @@ def write_parts(folder: Path, out: Path, part_bytes: int = PART_BYTES) -> list[P
     try:
         for path, part in zip(fresh, parts, strict=True):
             path.write_bytes(part)
-    except OSError:  # a full disk; the parts before are kept
+    except OSError:  # such as a full disk; the previous parts are kept
         for path in fresh:
             path.unlink(missing_ok=True)
         raise
@@ -58,7 +59,7 @@ def write_parts(folder: Path, out: Path, part_bytes: int = PART_BYTES) -> list[P
 
 
 def join_parts(out: Path, folder: Path) -> None:
-    """Undoes `write_parts`: the pipeline is in `folder` / pipeline.
+    """Reverses `write_parts`. The pipeline is then in `folder` / pipeline.
 
     Raises:
         ValueError: if a part is missing or damaged.
@@ -75,8 +76,8 @@ def join_parts(out: Path, folder: Path) -> None:
 
 
 def read_report(run: Path, step: int, config: DenoiserConfig) -> dict:
-    """What `log.jsonl` of a run says, in short."""
-    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    """A summary of the `log.jsonl` of a run."""
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     scores = [line for line in lines if any(name.startswith("held_out") for name in line)]
     return {
         "step": step,
@@ -94,9 +95,9 @@ def visit(config: DenoiserConfig, run: Path) -> dict:
         the report.
     """
     out = Path(config.out)
-    out.mkdir(parents=True, exist_ok=True)  # before minutes are spent
+    out.mkdir(parents=True, exist_ok=True)  # a failure must come before minutes are spent
     denoiser.main(replace(config, out=str(run)))
-    step = json.loads((run / "log.jsonl").read_text().splitlines()[-1])["step"]
+    step = json.loads((run / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])["step"]
     export(run / "pipeline", run / "half")
     write_parts(run / "half", out)
     shutil.copy(run / "samples.png", out)
@@ -125,7 +126,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def unpack_start(argv: list[str], run: Path) -> list[str]:
-    """The flags with `--start` as a pipeline folder, and with the step that it has behind it, if it is an earlier visit's OUT."""
+    """If `--start` is an earlier visit's OUT, unpacks it, and returns the flags with its pipeline folder and its step count."""
     if "--start" not in argv[:-1]:
         return argv
     position = argv.index("--start") + 1
@@ -133,7 +134,7 @@ def unpack_start(argv: list[str], run: Path) -> list[str]:
     if not (earlier / "report.json").is_file():
         return argv
     join_parts(earlier, run / "start")
-    step = json.loads((earlier / "report.json").read_text())["step"]
+    step = json.loads((earlier / "report.json").read_text(encoding="utf-8"))["step"]
     return [*argv[:position], str(run / "start" / "pipeline"), *argv[position + 1 :], "--first_step", str(step)]
 
 

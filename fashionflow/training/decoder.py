@@ -1,29 +1,26 @@
-"""Teach the decoder what the denoiser really gives it, by a loss that sees as people do.
+"""Trains the decoder on the latents that the denoiser really produces, with a perceptual loss.
 
     accelerate launch -m fashionflow.training.decoder --pipeline runs/denoiser/pipeline --clips runway/clips --out runs/decoder
 
-The autoencoder learns to decode true latents; sampled ones are blurred and shifted, and it draws that faithfully. Here clips are
-sampled once with their true motion (`OUT/sampled`), and the decoder alone goes on learning: from sampled latents it must draw the
-true frames, by LPIPS beside the absolute error, so that a doubtful edge becomes an edge somewhere instead of a smear everywhere.
-Of a pipeline with geometry it is also given the guide, the photo's own pixels where the predicted shape and the motion take them
-(`fashionflow.models.guide_fusion`), and learns how far to believe what that guesses. The code stays as it is, so latents and denoiser
-remain valid. The weights are in `OUT/vae`.
+The autoencoder learns to decode true latents. Sampled latents are blurred and shifted, and the decoder draws these faults faithfully.
+This program samples clips once with their true motion (`OUT/sampled`) and continues to train the decoder alone: from sampled latents it
+must draw the true frames. LPIPS is added to the absolute error, so that an uncertain edge becomes a sharp edge at some place instead of a
+smear. In a pipeline with geometry, the decoder also receives the guide, the photo's own pixels moved by the predicted shape and the
+motion (`fashionflow.models.guide_fusion`), and learns how much to trust the parts that the guide guesses. The encoder does not change, so
+latents and denoiser remain valid. The weights are in `OUT/vae`.
 
-Run it again with the same `--out` to go on where it stopped; clips that were sampled are not sampled again.
+Run it again with the same `--out` to continue where it stopped. Clips that were already sampled are not sampled again.
 """
 
-import sys
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from diffusers.training_utils import EMAModel
 from PIL import Image
 from torch import nn
-from tqdm import tqdm
-from transformers import HfArgumentParser
 
 from ..evaluation.lpips import LearnedPerceptualDistance
 from ..models import GarmentAutoencoder
@@ -32,7 +29,8 @@ from ..pipelines import FashionFlowPipeline
 from ..runtime.acceleration import DEFAULTS
 from ..runtime.loading import load_pipeline
 from .autoencoder import check_counts, psnr, reconstruction_loss, to_pixels
-from .loop import TrainingLoop, check_settings, save_whole, set_learning_rate
+from .fit import crop_numbers, fit, run_program
+from .loop import TrainingLoop, check_settings, save_whole
 from .modules import guided, load_autoencoder, same_code
 from .pack import evenly
 from .pairs import SCORED_FRAMES, PairedClip, PairedCrops, sample_clips
@@ -40,7 +38,7 @@ from .pairs import SCORED_FRAMES, PairedClip, PairedCrops, sample_clips
 
 FIXED_SETTINGS = ("pipeline", "vae", "sampling_steps", "seed")
 LEAST_WEIGHT = 0.1
-"""Weight of the errors of what is drawn where the guide is certain, beside 1 where it is not."""
+"""The weight of the decoder's errors at places where the guide is certain; at other places the weight is 1."""
 
 
 @dataclass
@@ -48,7 +46,7 @@ class DecoderConfig:
     pipeline: str = field(metadata={"help": "folder of the pipeline that samples the clips and whose decoder learns"})
     clips: str = field(metadata={"help": "folder of labelled .mp4 clips; those whose name ends in 7 are held out"})
     out: str = field(default="runs/decoder", metadata={"help": "where weights, sampled clips and checkpoints go"})
-    vae: str = field(default="", metadata={"help": "autoencoder to go on from; the pipeline's own by default"})
+    vae: str = field(default="", metadata={"help": "autoencoder to continue from; the pipeline's own by default"})
     num_clips: int = field(default=240, metadata={"help": "clips that are sampled to learn from"})
     num_held_out: int = field(default=12, metadata={"help": "clips that are sampled to test on"})
     sampling_steps: int = field(default=4, metadata={"help": "denoising steps of the sampled clips"})
@@ -87,7 +85,7 @@ class DecoderConfig:
 
 
 class Reconstruction(nn.Module):
-    """The decoder with its guide: what a training step calls, so that several processes can share it."""
+    """The decoder with its guide, as one module that a training step calls, so that several processes can share it."""
 
     def __init__(self, vae: GarmentAutoencoder):
         super().__init__()
@@ -105,7 +103,8 @@ class Reconstruction(nn.Module):
             guide_pixels, guide_known: as in `GuideFrames`, [B, 3 and 4, height, width]; `None` for a decoder without a guide.
 
         Returns:
-            what a clip shows, and what the decoder draws for it before the guide's pixels are laid over it, [B, 3, height, width] each.
+            the frames that a clip shows, and the decoder's frames before the guide's pixels are laid over them, [B, 3, height, width]
+            each.
         """
         if guide_pixels is None:
             drawn = self.vae.decode(latents).sample
@@ -116,15 +115,15 @@ class Reconstruction(nn.Module):
 
 
 def decoding_loss(shown: torch.Tensor, drawn: torch.Tensor, crop: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Pixel errors of what `Reconstruction` gives for a crop, [B, 3, height, width] each.
+    """Pixel errors of the two outputs of `Reconstruction` for a crop, [B, 3, height, width] each.
 
     Args:
-        crop: as `PairedCrops.draw` gives it.
+        crop: as `PairedCrops.draw` returns it.
     """
     loss = reconstruction_loss(shown.float(), crop["pixels"])
     if "guide_known" in crop:
-        # Nobody sees what is drawn where the guide is certain, so its errors there would only take strength from the rest; a little
-        # of them stays, because at the clip's larger size the certain pixels end a little elsewhere.
+        # The decoder's pixels are not visible where the guide is certain, so their errors there would only weaken the training of the
+        # rest. A small weight remains, because at the clip's larger size the certain pixels end at slightly different places.
         kept = (1 - LEAST_WEIGHT) * certainty(crop["guide_known"])
         loss = loss + 0.5 * reconstruction_loss(torch.lerp(drawn.float(), crop["pixels"], kept), crop["pixels"])
     return loss
@@ -133,10 +132,10 @@ def decoding_loss(shown: torch.Tensor, drawn: torch.Tensor, crop: dict[str, torc
 def score(
     vae: GarmentAutoencoder, clips: list[PairedClip], perceptual_distance: LearnedPerceptualDistance | None
 ) -> tuple[dict[str, float], Image.Image]:
-    """LPIPS and PSNR of what clips show of sampled and of true latents, and of the guide alone, and a strip of pictures.
+    """LPIPS and PSNR of the frames from sampled latents, from true latents, and of the guide alone; and a strip of pictures.
 
-    Its rows are, from above: the guide, of sampled latents, of true ones, drawn of sampled latents before the guide's pixels are laid
-    over it, the truth. Without guides there are three.
+    The rows of the strip are, from the top: the guide; frames from sampled latents; frames from true latents; the decoder's frames from
+    sampled latents before the guide's pixels are laid over them; the true frames. Without guides there are three rows.
     """
     device, scale = next(vae.parameters()).device, vae.config.scaling_factor
     reconstruction = Reconstruction(vae)
@@ -167,23 +166,24 @@ def score(
 
 
 def load_networks(config: DecoderConfig, device: torch.device) -> tuple[FashionFlowPipeline, GarmentAutoencoder]:
-    """The pipeline that samples and the autoencoder, float32, whose decoder is to learn; for a pipeline with geometry it takes guides.
+    """Loads the pipeline that samples, and the autoencoder, float32, whose decoder is trained. For a pipeline with geometry, the
+    autoencoder takes guides.
 
     Raises:
-        ValueError: if one cannot be loaded or is of another kind, or their codes differ.
+        ValueError: if one of them cannot be loaded or has another type, or if their encoders differ.
     """
-    # In the training's own number format, in which the codes of the two can be compared.
+    # In the training's own number format, so that the latents of the two can be compared.
     pipe = load_pipeline(config.pipeline, str(device), replace(DEFAULTS, number_format="float32"))
     pipe.set_progress_bar_config(disable=True)
     if not isinstance(pipe.vae, GarmentAutoencoder) or not pipe.config.signed_pixels or not pipe.has_motion:
         raise ValueError(
             "`pipeline` must have an autoencoder of ours with pixels in [-1, 1] and a motion input, which "
-            f"{config.pipeline!r} has not."
+            f"{config.pipeline!r} does not have."
         )
     vae = load_autoencoder(config.vae or config.pipeline)
     if not isinstance(vae, GarmentAutoencoder) or not same_code(pipe.vae, vae, pipe.code_size):
         raise ValueError(
-            f"`vae` must have the code that the pipeline's denoiser was trained on, which {config.vae!r} has not."
+            f"`vae` must have the code that the pipeline's denoiser was trained on, which {config.vae!r} does not have."
         )
     return pipe, guided(vae) if pipe.has_geometry else vae.float()
 
@@ -199,7 +199,7 @@ def main(config: DecoderConfig) -> None:
     pipe, vae = load_networks(config, accelerator.device)
     has_guides = pipe.has_geometry
     scale = vae.config.scaling_factor
-    with accelerator.main_process_first():  # the others then read what that one sampled
+    with accelerator.main_process_first():  # the other processes then read its sampled clips
         training_clips, held_out = sample_clips(
             pipe,
             Path(config.clips),
@@ -215,35 +215,15 @@ def main(config: DecoderConfig) -> None:
     vae = vae.to(memory_format=torch.channels_last)
     frozen = [vae.linear_encoder, vae.encoder]
     if not has_guides and vae.guide_fusion is not None:
-        frozen.append(vae.guide_fusion)  # parameters without a gradient would hold up several processes
+        frozen.append(vae.guide_fusion)  # unused parameters would block several processes
     for part in frozen:
         part.requires_grad_(False)
-    trained = [parameter for parameter in vae.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=0)
-    ema = EMAModel(vae.parameters(), decay=config.ema_decay, use_ema_warmup=True, power=0.75)
-    model, optimizer = accelerator.prepare(Reconstruction(vae), optimizer)
-    accelerator.register_for_checkpointing(ema)
-    loop = TrainingLoop(accelerator, out, config.steps, config.time_limit, config.save_every, asdict(config))
-    loop.resume()
-    ema.to(accelerator.device)
 
-    @torch.no_grad()
-    def write_weights_and_samples() -> None:
-        ema.store(vae.parameters())
-        ema.copy_to(vae.parameters())
-        scores, strip = score(vae, held_out, perceptual_distance)
-        loop.log(**scores)
-        try:
-            save_whole(vae, out / "vae")
-            strip.save(out / "samples.png")
-        except OSError as error:  # a full disk; what has been learnt is still in memory
-            tqdm.write(str(error))
-        ema.restore(vae.parameters())
+    def batches_from(first_step: int) -> Iterator[dict[str, torch.Tensor]]:
+        for numbers in crop_numbers(accelerator, config.batch_size, first_step):
+            yield crops.draw(numbers, config.sampled_fraction)
 
-    for step in loop:
-        set_learning_rate(optimizer, config, step)
-        first = ((step - 1) * accelerator.num_processes + accelerator.process_index) * config.batch_size
-        crop = crops.draw(range(first, first + config.batch_size), config.sampled_fraction)
+    def loss_of(model: nn.Module, crop: dict[str, torch.Tensor]) -> torch.Tensor:
         crop = {name: value.to(accelerator.device) for name, value in crop.items()}
         guide = {name: value for name, value in crop.items() if name.startswith("guide")}
         with accelerator.autocast():
@@ -252,26 +232,20 @@ def main(config: DecoderConfig) -> None:
         if perceptual_distance:
             # In single precision, because squares of its features are too large for half.
             loss = loss + config.perceptual_weight * perceptual_distance(shown.float(), crop["pixels"]).mean()
-        accelerator.backward(loss)
-        accelerator.clip_grad_norm_(trained, config.max_grad_norm)
-        optimizer.step()
-        optimizer.zero_grad()
-        ema.step(vae.parameters())
-        loop.report(accelerator.reduce(loss.detach(), reduction="mean").item())
-        if accelerator.is_main_process and (step == 1 or step % config.sample_every == 0):
-            write_weights_and_samples()
-    if accelerator.is_main_process:
-        write_weights_and_samples()
-    accelerator.wait_for_everyone()
+        return loss
+
+    @torch.no_grad()
+    def evaluate(loop: TrainingLoop) -> None:
+        scores, strip = score(vae, held_out, perceptual_distance)
+        loop.log(**scores)
+        save_whole(vae, out / "vae")
+        strip.save(out / "samples.png")
+
+    fit(config, accelerator, vae, batches_from, loss_of, evaluate, model=Reconstruction(vae))
 
 
 def run(argv: list[str] | None = None) -> None:
-    """The command line: whatever is wrong with the settings or the data is said in one sentence."""
-    try:
-        (config,) = HfArgumentParser(DecoderConfig).parse_args_into_dataclasses(argv)
-        main(config)
-    except (ValueError, OSError) as error:
-        sys.exit(str(error))
+    run_program(main, DecoderConfig, argv)
 
 
 if __name__ == "__main__":

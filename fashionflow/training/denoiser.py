@@ -1,13 +1,14 @@
-"""Fit the denoiser, the conditioner and the image encoder together.
+"""Trains the denoiser, the conditioner and the image encoder together.
 
     accelerate launch -m fashionflow.training.denoiser --latents runs/latents --vae runs/autoencoder/vae --out runs/denoiser
     python -m fashionflow.training.denoiser --clips VIDEOS --start assets/models/fashionflow-mini --out runs/mine
 
-Run it again with the same `--out` to go on where it stopped. `OUT/pipeline` is a folder that the page and the command line
-can load with `--model`.
+Run it again with the same `--out` to continue where it stopped. `OUT/pipeline` is a folder that the page and the command line can load
+with `--model`.
 """
 
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,14 +16,14 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from diffusers.training_utils import EMAModel
+from torch import nn
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from ..models import GarmentAutoencoder
 from .export import LARGEST_PART
+from .fit import fit
 from .latents import LatentClip, LatentFormat, read_clips
-from .loop import TrainingLoop, check_settings, save_whole, set_learning_rate
+from .loop import TrainingLoop, check_settings, save_whole
 from .losses import denoising_loss, loss_weights, noise_schedule, start_from_linear_denoiser, variances_of_change
 from .modules import build_denoiser, guided, load_autoencoder, load_geometry, load_start
 from .pack import evenly
@@ -33,13 +34,13 @@ from .windows import LatentWindows, StepBatches, window
 
 FIXED_SETTINGS = (*STRUCTURE, "conditioning", "paper_loss", "freeze_image_encoder", "seed")
 HELD_OUT_WINDOWS = 32
-VARIANCE_CLIPS = 512  # looked at to know how far frames stray from frame 0
+VARIANCE_CLIPS = 512  # used to measure how far frames differ from frame 0
 
 
 def training_clips(
     config: DenoiserConfig, accelerator: Accelerator
 ) -> tuple[Path, list[LatentClip], list[LatentClip]]:
-    """The folder of latents, the clips to train on and those to test with; `config.clips` are prepared first.
+    """The folder of latents, the clips to train on and the clips to test with. `config.clips` are prepared first.
 
     Raises:
         ValueError: if there are too few.
@@ -64,7 +65,7 @@ def training_clips(
 
 
 def prepare_clips(config: DenoiserConfig, folder: Path) -> None:
-    """Encodes `config.clips` as the weights to go on from want it."""
+    """Encodes `config.clips` in the format of the weights that training starts from."""
     from .prepare import prepare
     from .recipes import RELEASED_FORMAT
 
@@ -90,7 +91,7 @@ def prepare_clips(config: DenoiserConfig, folder: Path) -> None:
 
 
 def trackers(config: DenoiserConfig) -> dict:
-    """What makes accelerate log to TensorBoard.
+    """The options that make accelerate log to TensorBoard.
 
     Raises:
         ValueError: if it is not installed.
@@ -151,79 +152,55 @@ def main(config: DenoiserConfig) -> None:
     if config.gated_skips and not config.start:
         start_from_linear_denoiser(denoiser.unet, scheduler, variances)
     weights = loss_weights(scheduler, variances, config.loss_weighting).to(accelerator.device)
-    optimizer = torch.optim.AdamW(denoiser.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    ema = EMAModel(denoiser.parameters(), decay=config.ema_decay, use_ema_warmup=True, power=0.75)
-    model, optimizer = accelerator.prepare(denoiser, optimizer)
-    accelerator.register_for_checkpointing(ema)
-    loop = TrainingLoop(accelerator, out, config.steps, config.time_limit, config.save_every, asdict(config))
-    if not loop.resume():
-        loop.step = config.first_step
-    ema.to(accelerator.device)
-    accelerator.init_trackers("tensorboard")
+    examples = [window(clip, 0, config.num_frames, max(config.strides), mirrored=False) for clip in shown]
+    examples = {name: torch.stack([w[name] for w in examples]).to(accelerator.device) for name in examples[0]}
 
-    fixed = [window(clip, 0, config.num_frames, max(config.strides), mirrored=False) for clip in shown]
-    fixed = {name: torch.stack([w[name] for w in fixed]).to(accelerator.device) for name in fixed[0]}
+    def batches_from(first_step: int) -> Iterator[dict[str, torch.Tensor]]:
+        numbers = StepBatches(
+            config.batch_size, config.accumulation, accelerator.process_index, accelerator.num_processes, first_step
+        )
+        on_gpu = accelerator.device.type == "cuda"
+        return iter(DataLoader(windows, batch_sampler=numbers, num_workers=config.workers, pin_memory=on_gpu))
 
-    def write_pipeline_and_samples() -> None:
-        ema.store(denoiser.parameters())
-        ema.copy_to(denoiser.parameters())
-        denoiser.eval()
+    def loss_of(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        batch = {
+            name: value if name == "noise_seed" else value.to(accelerator.device, non_blocking=True)
+            for name, value in batch.items()
+        }
         with accelerator.autocast():
-            errors = held_out_errors(denoiser, scheduler, fixed, normalise, config.conditioning)
-        loop.log(**errors)
-        vae.to(accelerator.device)
-        pipeline = make_pipeline(denoiser, vae, scheduler, processor, form, config, geometry)
+            return denoising_loss(model, scheduler, weights, batch, normalise, config)
+
+    def evaluate(loop: TrainingLoop) -> None:
+        denoiser.eval()
         try:
+            with accelerator.autocast():
+                errors = held_out_errors(denoiser, scheduler, examples, normalise, config.conditioning)
+            loop.log(**errors)
+            vae.to(accelerator.device)
+            pipeline = make_pipeline(denoiser, vae, scheduler, processor, form, config, geometry)
             save_whole(pipeline, out / "pipeline", max_shard_size=LARGEST_PART)
             with accelerator.autocast():
-                strip = sample_strip(pipeline, fixed)
+                strip = sample_strip(pipeline, examples)
             strip.save(out / "samples.png")
-        except OSError as error:  # a full disk; what has been learnt is still in memory
-            tqdm.write(str(error))
-        else:
             for tracker in accelerator.trackers:
                 tracker.log_images({"samples": np.asarray(strip)[None]}, step=loop.step, dataformats="NHWC")
-        ema.restore(denoiser.parameters())
-        denoiser.train()
+        finally:
+            denoiser.train()
 
-    batches = StepBatches(
-        config.batch_size, config.accumulation, accelerator.process_index, accelerator.num_processes, loop.step + 1
+    fit(
+        config,
+        accelerator,
+        denoiser,
+        batches_from,
+        loss_of,
+        evaluate,
+        first_step=config.first_step,
+        evaluate_first=False,
     )
-    batches = iter(
-        DataLoader(
-            windows, batch_sampler=batches, num_workers=config.workers, pin_memory=accelerator.device.type == "cuda"
-        )
-    )
-    for step in loop:
-        rate = set_learning_rate(optimizer, config, step)
-        losses = []
-        for _ in range(config.accumulation):
-            batch = {
-                name: value if name == "noise_seed" else value.to(accelerator.device, non_blocking=True)
-                for name, value in next(batches).items()
-            }
-            with accelerator.accumulate(model):
-                with accelerator.autocast():
-                    loss = denoising_loss(model, scheduler, weights, batch, normalise, config)
-                accelerator.backward(loss)
-                if accelerator.sync_gradients and config.max_grad_norm:
-                    accelerator.clip_grad_norm_(model.parameters(), config.max_grad_norm)
-                optimizer.step()
-                optimizer.zero_grad()
-                losses.append(loss.detach())
-        ema.step(denoiser.parameters())
-        loss = accelerator.reduce(torch.stack(losses).mean(), reduction="mean").item()
-        loop.report(loss, learning_rate=rate)
-        if accelerator.is_main_process and step % config.sample_every == 0:
-            write_pipeline_and_samples()
-    if accelerator.is_main_process:
-        write_pipeline_and_samples()
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
 
 
 def run(argv: list[str] | None = None) -> None:
-    """The command line: whatever is wrong with the settings or the data is said in one sentence."""
+    """The command line. Anything wrong with the settings or the data ends it with one sentence."""
     try:
         main(parse_config(argv))
     except (ValueError, OSError) as error:

@@ -1,4 +1,4 @@
-"""A trained pipeline as files small enough to ship: half precision, in parts under 10 MB.
+"""Writes a trained pipeline as files small enough to ship: half precision, in parts under 10 MB.
 
 python -m fashionflow.training.export runs/denoiser/pipeline assets/models/fashionflow-mini --vae runs/decoder/vae
 """
@@ -31,12 +31,13 @@ def export(
     Args:
         pipeline: folder that `fashionflow.training.denoiser` wrote.
         out: folder to write; files that are there already are overwritten.
-        vae: folder of an autoencoder to take instead, whose code must be the same (one trained with `decoder_only`).
-        num_frames: the clip's length by default, and with it the frame rate over the same time; unchanged if `None`.
-        image_layers: how many of the image encoder's layers to keep, first ones first; all if `None`.
+        vae: folder of an autoencoder to use instead. Its encoder must be the same (trained with `decoder_only`).
+        num_frames: the default number of frames of a clip. The frame rate changes with it, so that the duration stays the same. Unchanged
+            if `None`.
+        image_layers: how many layers of the image encoder to keep, from the first on; all if `None`.
 
     Raises:
-        ValueError: if one cannot be loaded, the other autoencoder's code differs, or there are not that many frames or layers.
+        ValueError: if one cannot be loaded, the other autoencoder's encoder differs, or that number of frames or layers is not possible.
         OSError: if `out` cannot be written.
     """
     pipe = load_start(pipeline, "pipeline")
@@ -45,7 +46,9 @@ def export(
         components["vae"] = load_autoencoder(str(vae))
         ours = all(isinstance(autoencoder, GarmentAutoencoder) for autoencoder in (pipe.vae, components["vae"]))
         if not ours or not same_code(pipe.vae, components["vae"], pipe.code_size):
-            raise ValueError(f"`vae` must have the code that the denoiser was trained on, which {str(vae)!r} has not.")
+            raise ValueError(
+                f"`vae` must have the code that the denoiser was trained on, which {str(vae)!r} does not have."
+            )
         if pipe.has_geometry:
             components["vae"] = guided(components["vae"])
     multiple, layers = pipe.unet.frame_multiple, pipe.image_encoder.config.num_hidden_layers

@@ -1,14 +1,14 @@
-"""Fit the network that sees the shape of a photo: where the figure is, how deep its front and back are, what it turns about.
+"""Trains the network that predicts the shape in a photo: where the figure is, how deep its front and back are, and its turning axis.
 
     accelerate launch -m fashionflow.training.geometry --layers runway/layers --flat runway/flat --out runs/geometry
 
 `python -m fashionflow.training.synthesis OUT --layers` makes the examples; they are changed at random as they are read
-(`fashionflow.training.geometry_augmentation`). Run it again with the same `--out` to go on where it stopped. The weights are in
+(`fashionflow.training.geometry_augmentation`). Run it again with the same `--out` to continue where it stopped. The weights are in
 `OUT/geometry`.
 """
 
 import signal
-import sys
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -18,17 +18,17 @@ import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from diffusers.training_utils import EMAModel
 from PIL import Image
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
-from transformers import HfArgumentParser
 
 from ..evaluation.clip_labels import is_held_out
 from ..models.geometry import AXIS_UNIT, DEPTH_UNIT, GarmentGeometry, GarmentGeometryOutput
 from .autoencoder import check_counts
+from .fit import fit, run_program
 from .geometry_augmentation import GeometryExample, changed, unchanged
-from .loop import TrainingLoop, check_settings, save_whole, set_learning_rate
+from .loop import TrainingLoop, check_settings, save_whole
 from .modules import first_line
 from .pack import evenly
 from .synthesis.layers import Layers
@@ -37,10 +37,10 @@ from .windows import StepBatches
 
 FIXED_SETTINGS = ("block_channels", "sample_size", "seed")
 MOST_HELD_OUT = 32  # examples of each kind that are scored
-MOST_TRIED = 8  # examples that are read in vain before a draw fails
-PICTURE_SIDE = 512  # pixels, to which the longer side of a larger background picture is brought
+MOST_TRIED = 8  # failed attempts to read an example before a draw fails
+PICTURE_SIDE = 512  # pixels; the longer side of larger background pictures is scaled to this
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-OUTLINE_REACH = 3  # pixels to each side of an outline, where a wrong coverage counts more
+OUTLINE_REACH = 3  # pixels on each side of an outline where a wrong coverage counts more
 
 
 @dataclass
@@ -53,7 +53,7 @@ class GeometryConfig:
     )
     backgrounds: str = field(default="", metadata={"help": "folder of photos to put behind figures; none by default"})
     out: str = field(default="runs/geometry", metadata={"help": "where weights, checkpoint and samples go"})
-    start: str = field(default="", metadata={"help": "folder of a network to go on from; from scratch by default"})
+    start: str = field(default="", metadata={"help": "folder of a network to continue from; from scratch by default"})
     flat_share: float = field(default=0.3, metadata={"help": "share of examples that are flat, 0 to 1"})
     background_share: float = field(default=0.55, metadata={"help": "share of figures that get another background"})
     block_channels: list[int] = field(default_factory=lambda: [56, 96, 160, 192], metadata={"help": "from scratch"})
@@ -99,19 +99,19 @@ class GeometryConfig:
             )
 
     def files(self, name: str) -> list[Path]:
-        """The files of `layers` or of `flat`, by folder and name."""
+        """The files of `layers` or of `flat`, sorted by folder and name."""
         return [path for folder in getattr(self, name) for path in sorted(Path(folder).glob("[!.]*.npz"))]
 
 
 def find_photos(folder: Path) -> list[Path]:
-    """The photos of a folder, by name; none where there is no folder."""
+    """The photos of a folder, sorted by name; none if the folder does not exist."""
     return sorted(path for path in folder.glob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
 
 
 def read_example(path: Path, size: tuple[int, int]) -> GeometryExample:
     """
     Raises:
-        ValueError: if the file is damaged or its photo has not that size, (height, width) in pixels.
+        ValueError: if the file is damaged or its photo does not have that size, (height, width) in pixels.
     """
     layers = Layers.read(path)
     if layers.coverage.shape != size:
@@ -121,8 +121,8 @@ def read_example(path: Path, size: tuple[int, int]) -> GeometryExample:
 
 
 def to_tensors(example: GeometryExample) -> dict[str, torch.Tensor]:
-    """What the losses and scores need of an example: `photo` in [-1, 1], [3, H, W], and `coverage`, `front`, `back`, `front_known`,
-    `back_known` and `axis_offset` (pixels), [1, H, W] each."""
+    """The parts of an example that the losses and scores need: `photo` in [-1, 1], [3, H, W], and `coverage`, `front`, `back`,
+    `front_known`, `back_known` and `axis_offset` (pixels), [1, H, W] each."""
     height, width = example.coverage.shape
     offset = np.broadcast_to(np.arange(width, dtype=np.float32) + np.float32(0.5 - example.axis), (height, width))
     maps = {name: getattr(example, name) for name in ("coverage", "front", "back", "front_known", "back_known")}
@@ -131,17 +131,17 @@ def to_tensors(example: GeometryExample) -> dict[str, torch.Tensor]:
 
 
 class GeometryDraws(Dataset):
-    """Changed examples by number, without end, so that a resumed run goes on with those that it has not seen.
+    """Changed examples by number, without end, so that a resumed run continues with examples that it has not seen.
 
-    What cannot be read is reported and passed over.
+    Files that cannot be read are reported and skipped.
 
     Args:
         figures, flat: files of layers; there may be no flat ones.
         size: height and width of all of them, pixels.
         flat_share: share of the examples that are flat.
         background_share: share of the figures that get another background.
-        pictures: that backgrounds are cut from, uint8 [height, width, 3]; there may be none.
-        seed: what the draws depend on beside the example's number.
+        pictures: the pictures from which backgrounds are cut, uint8 [height, width, 3]; there may be none.
+        seed: determines the draws, together with the example's number.
     """
 
     def __init__(
@@ -183,8 +183,8 @@ class GeometryDraws(Dataset):
 
 
 def geometry_loss(maps: GarmentGeometryOutput, truth: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Cross-entropy of the coverage, more along outlines, and absolute errors where there is a figure: of the depths, of their
-    differences between neighbours, and of the way to the axis."""
+    """Cross-entropy of the coverage, with more weight along outlines, and absolute errors inside the figure: of the depths, of their
+    differences between neighbours, and of the distance to the axis."""
     coverage = truth["coverage"]
     solid = (coverage > 0.5).float()
     width = 2 * OUTLINE_REACH + 1
@@ -207,7 +207,7 @@ def geometry_loss(maps: GarmentGeometryOutput, truth: dict[str, torch.Tensor]) -
 
 @torch.no_grad()
 def predict(model: GarmentGeometry, photos: torch.Tensor, batch_size: int = 8) -> GarmentGeometryOutput:
-    """What the network says of photos in [-1, 1], [B, 3, H, W], float32."""
+    """The network's prediction for photos in [-1, 1], [B, 3, H, W], float32."""
     parts = [model(part, return_dict=False) for part in photos.split(batch_size)]
     return GarmentGeometryOutput(*(torch.cat(maps).float() for maps in zip(*parts, strict=True)))
 
@@ -231,7 +231,7 @@ def scores(maps: GarmentGeometryOutput, truth: dict[str, torch.Tensor]) -> dict[
 
 
 def strip(maps: GarmentGeometryOutput, truth: dict[str, torch.Tensor]) -> Image.Image:
-    """Photos, a column each, over true and predicted coverage, front and back; lighter is nearer."""
+    """One column per photo: the photo, and below it true and predicted coverage, front and back; lighter is nearer."""
     rows = [(truth["photo"] + 1) / 2]
     for true, predicted in (
         (truth["coverage"], maps.coverage_logits.sigmoid()),
@@ -248,7 +248,7 @@ def strip(maps: GarmentGeometryOutput, truth: dict[str, torch.Tensor]) -> Image.
 
 
 def read_pictures(folder: Path) -> list[np.ndarray]:
-    """The photos of a folder, uint8 [height, width, 3]; what cannot be read is reported and passed over."""
+    """The photos of a folder, uint8 [height, width, 3]. Files that cannot be read are reported and skipped."""
     pictures = []
     for path in find_photos(folder):
         try:
@@ -269,12 +269,13 @@ def load_geometry(folder: str) -> GarmentGeometry:
     """
     try:
         return GarmentGeometry.from_pretrained(folder, dtype=torch.float32).train()
-    except Exception as error:  # whatever is wrong with the files
+    except Exception as error:  # any fault of the files
         raise ValueError(f"`start` cannot be loaded from {folder!r}: {first_line(error)}") from error
 
 
 def _start_worker(_: int) -> None:
-    """One core a process: otherwise OpenCV's threads fight with the training for the cores. The training ends its workers itself."""
+    """Limits OpenCV to one core per process, because its threads would compete with the training for the cores. Ignores signals, because
+    the training ends its workers itself."""
     cv2.setNumThreads(1)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -290,7 +291,7 @@ def main(config: GeometryConfig) -> None:
         geometry = load_geometry(config.start)
         if tuple(geometry.config.sample_size) != size:
             raise ValueError(
-                f"`sample_size` must be that of the network to go on from, {list(geometry.config.sample_size)}, "
+                f"`sample_size` must be that of the network to continue from, {list(geometry.config.sample_size)}, "
                 f"got {list(size)}."
             )
     else:
@@ -321,17 +322,29 @@ def main(config: GeometryConfig) -> None:
     held_out["changed"] = stacked([drawn_held_out[number] for number in range(MOST_HELD_OUT)])
 
     geometry = geometry.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(geometry.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    ema = EMAModel(geometry.parameters(), decay=config.ema_decay, use_ema_warmup=True, power=0.75)
-    model, optimizer = accelerator.prepare(geometry, optimizer)
-    accelerator.register_for_checkpointing(ema)
-    loop = TrainingLoop(accelerator, out, config.steps, config.time_limit, config.save_every, asdict(config))
-    loop.resume()
-    ema.to(accelerator.device)
 
-    def write_weights_and_samples() -> None:
-        ema.store(geometry.parameters())
-        ema.copy_to(geometry.parameters())
+    def batches_from(first_step: int) -> Iterator[dict[str, torch.Tensor]]:
+        numbers = StepBatches(
+            config.batch_size, 1, accelerator.process_index, accelerator.num_processes, first_step=first_step
+        )
+        return iter(
+            DataLoader(
+                draws,
+                batch_sampler=numbers,
+                num_workers=config.workers,
+                worker_init_fn=_start_worker,
+                # OpenCV's threads do not survive a fork.
+                multiprocessing_context="spawn" if config.workers else None,
+            )
+        )
+
+    def loss_of(model: nn.Module, truth: dict[str, torch.Tensor]) -> torch.Tensor:
+        truth = {name: value.to(accelerator.device) for name, value in truth.items()}
+        with accelerator.autocast():
+            maps = model(truth["photo"].contiguous(memory_format=torch.channels_last))
+        return geometry_loss(GarmentGeometryOutput(*(part.float() for part in maps.to_tuple())), truth)
+
+    def evaluate(loop: TrainingLoop) -> None:
         columns, results = [], {}
         for name, truth in held_out.items():
             truth = {key: value.to(accelerator.device) for key, value in truth.items()}
@@ -340,51 +353,14 @@ def main(config: GeometryConfig) -> None:
             first = GarmentGeometryOutput(*(part[:4] for part in maps.to_tuple()))
             columns.append(np.asarray(strip(first, {key: value[:4] for key, value in truth.items()})))
         loop.log(**results)
-        try:
-            save_whole(geometry, out / "geometry")
-            Image.fromarray(np.concatenate(columns, axis=1)).save(out / "samples.png")
-        except OSError as error:  # a full disk; what has been learnt is still in memory
-            tqdm.write(str(error))
-        ema.restore(geometry.parameters())
+        save_whole(geometry, out / "geometry")
+        Image.fromarray(np.concatenate(columns, axis=1)).save(out / "samples.png")
 
-    batches = StepBatches(
-        config.batch_size, 1, accelerator.process_index, accelerator.num_processes, first_step=loop.step + 1
-    )
-    batches = iter(
-        DataLoader(
-            draws,
-            batch_sampler=batches,
-            num_workers=config.workers,
-            worker_init_fn=_start_worker,
-            multiprocessing_context="spawn" if config.workers else None,  # OpenCV's threads do not survive a fork
-        )
-    )
-    for step in loop:
-        set_learning_rate(optimizer, config, step)
-        truth = {name: value.to(accelerator.device) for name, value in next(batches).items()}
-        with accelerator.autocast():
-            maps = model(truth["photo"].contiguous(memory_format=torch.channels_last))
-        loss = geometry_loss(GarmentGeometryOutput(*(part.float() for part in maps.to_tuple())), truth)
-        accelerator.backward(loss)
-        accelerator.clip_grad_norm_(geometry.parameters(), config.max_grad_norm)
-        optimizer.step()
-        optimizer.zero_grad()
-        ema.step(geometry.parameters())
-        loop.report(accelerator.reduce(loss.detach(), reduction="mean").item())
-        if accelerator.is_main_process and (step == 1 or step % config.sample_every == 0):
-            write_weights_and_samples()
-    if accelerator.is_main_process:
-        write_weights_and_samples()
-    accelerator.wait_for_everyone()
+    fit(config, accelerator, geometry, batches_from, loss_of, evaluate)
 
 
 def run(argv: list[str] | None = None) -> None:
-    """The command line: whatever is wrong with the settings or the data is said in one sentence."""
-    try:
-        (config,) = HfArgumentParser(GeometryConfig).parse_args_into_dataclasses(argv)
-        main(config)
-    except (ValueError, OSError) as error:
-        sys.exit(str(error))
+    run_program(main, GeometryConfig, argv)
 
 
 if __name__ == "__main__":

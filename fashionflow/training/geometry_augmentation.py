@@ -1,7 +1,8 @@
-"""Changes photos and their shapes at random, so that the geometry network meets more photos than were rendered.
+"""Changes photos and their shapes at random, so that the geometry network sees more photos than were rendered.
 
-Five changes, in this order: the figure gets other colours, the photo is moved in its frame, the figure gets another background, a
-print in that background's colour, and the faults of a camera and of a file format. Colours are sRGB in [0, 1], float32; lengths and depths are pixels.
+Five changes, in this order: the figure gets other colours, the photo is moved in its frame, the figure gets another background, the
+figure gets a print in that background's colour, and the photo gets the faults of a camera and of a file format. Colours are sRGB in
+[0, 1], float32; lengths and depths are pixels.
 """
 
 from dataclasses import dataclass, replace
@@ -16,15 +17,15 @@ LEAST_SEEN = 0.04
 """The share of the frame that a figure must cover after it was moved."""
 
 PLACES_TRIED = 8
-"""How many places are drawn until a figure covers so much; then it stays where it was."""
+"""How many places are tried until the figure covers that much. After the last one, the figure stays where it was."""
 
 GREY = np.array([0.299, 0.587, 0.114], np.float32)
-"""How much red, green and blue count for how light a colour is."""
+"""The weights of red, green and blue in the lightness of a colour."""
 
 
 @dataclass(frozen=True)
 class GeometryExample:
-    """A photo and what the network is to say of it; arrays are float32, [height, width] but for the photo.
+    """A photo and the output that the network should give for it; arrays are float32, [height, width] except the photo.
 
     Args:
         photo: sRGB in [0, 1], [height, width, 3].
@@ -44,10 +45,10 @@ class GeometryExample:
 
 
 def unchanged(layers: Layers) -> GeometryExample:
-    """A rendered example as it is. The back under the open hem of a skirt, where its inside is seen, counts as not known."""
+    """A rendered example without changes. Under the open hem of a skirt, where its inside is visible, the back counts as not known."""
     front, back = layers.front.astype(np.float32), layers.back.astype(np.float32)
-    # Depths are those of a pixel's middle, so a pixel on the outline of a body may be covered and yet have none. The outline of a
-    # garment laid flat has depth 0.
+    # Depths are measured at a pixel's middle, so a covered pixel on the outline of a body may have no depth. The outline of a garment
+    # laid flat has depth 0.
     flat = np.array_equal(back, -front)
     there = (layers.coverage > 127) & ((front != 0) | (back != 0) | flat)
     inside_of_skirt = (back > 0.5 * front) & (front > 20)
@@ -65,13 +66,13 @@ def unchanged(layers: Layers) -> GeometryExample:
 def changed(
     example: GeometryExample, random: np.random.Generator, background_share: float, pictures: list[np.ndarray]
 ) -> GeometryExample:
-    """Another example made of an unchanged one.
+    """A changed example, made from an unchanged one.
 
     Args:
-        example: what is changed.
+        example: the example to change.
         random: draws the changes.
         background_share: probability that the figure gets another background, in [0, 1].
-        pictures: that backgrounds are cut from, uint8 sRGB [height, width, 3]; there may be none.
+        pictures: the pictures from which backgrounds are cut, uint8 sRGB [height, width, 3]; there may be none.
     """
     recoloured, alone = random.random() < 0.4, random.random() < background_share
     figure = colours_continued(example) if recoloured or alone else example.photo
@@ -92,14 +93,14 @@ def changed(
 
 
 def mirrored(example: GeometryExample) -> GeometryExample:
-    """The example seen in a mirror."""
+    """The mirror image of the example."""
     names = ("photo", "coverage", "front", "back", "front_known", "back_known")
     arrays = {name: np.ascontiguousarray(getattr(example, name)[:, ::-1]) for name in names}
     return GeometryExample(**arrays, axis=example.coverage.shape[1] - example.axis)
 
 
 def colours_continued(example: GeometryExample) -> np.ndarray:
-    """The photo with the figure's own colours in place of the mixed ones along its outline, [height, width, 3]."""
+    """The photo with the figure's own colours in place of the mixed colours along its outline, [height, width, 3]."""
     inner = cv2.erode((example.coverage > 0.99).astype(np.float32), np.ones((3, 3), np.uint8))
     weight = cv2.GaussianBlur(inner, (0, 0), 2.0)
     near = cv2.GaussianBlur(example.photo * inner[..., None], (0, 0), 2.0) / np.maximum(weight, 1e-4)[..., None]
@@ -108,17 +109,17 @@ def colours_continued(example: GeometryExample) -> np.ndarray:
 
 
 def _over(figure: np.ndarray, ground: np.ndarray, coverage: np.ndarray) -> np.ndarray:
-    """The figure's colours before the ground's, [height, width, 3]."""
+    """The figure laid over the ground, [height, width, 3]."""
     return ground + (figure - ground) * coverage[..., None]
 
 
 def _recoloured(photo: np.ndarray, coverage: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """The photo times a colour, or nearer to white or to black."""
+    """The photo multiplied by a colour, or shifted towards white or black."""
     kind = random.random()
     if kind < 0.5:
         hsv = np.float32([[[random.uniform(0, 360), random.uniform(0.1, 0.8), random.uniform(0.35, 1.0)]]])
         colour = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0]
-        # Of dark cloth a product would leave only black.
+        # Dark cloth is brightened, because the product alone would be black.
         lightness = float((photo @ GREY)[coverage > 0.5].mean()) if (coverage > 0.5).any() else 1.0
         return np.clip(photo * colour * min(3.0, 0.6 / max(lightness, 0.05)), 0, 1)
     amount = random.uniform(0.2, 0.8)
@@ -126,9 +127,9 @@ def _recoloured(photo: np.ndarray, coverage: np.ndarray, random: np.random.Gener
 
 
 def _place(coverage: np.ndarray, axis: float, random: np.random.Generator) -> np.ndarray:
-    """Where the photo goes in its frame: scale, small rotation and shift, [2, 3] as OpenCV wants it.
+    """Draws the photo's place in its frame: scale, small rotation and shift, as an OpenCV matrix, [2, 3].
 
-    A side that cuts the figure stays outside or on the frame's edge, because the photo does not tell how the figure goes on there.
+    A side that cuts the figure stays outside or on the frame's edge, because the photo does not show how the figure continues there.
     """
     height, width = coverage.shape
     mask = coverage > 0.5
@@ -141,7 +142,8 @@ def _place(coverage: np.ndarray, axis: float, random: np.random.Generator) -> np
         low, high = (0.8, 1.5) if random.random() < 0.75 else (0.7, 2.0)
         scale = np.exp(random.uniform(np.log(max(smallest, low)), np.log(high)))
         angle = random.uniform(-4, 4) if random.random() < 0.3 and not np.any(cut) else 0.0
-        # A point of the figure comes to a point of the frame: its middle near the middle, or any of its heights.
+        # A point of the figure moves to a point of the frame: the figure's middle, or a point at any height, to a point near the frame's
+        # middle.
         middle = (rows[0] + rows[-1] + 1) / 2
         row = middle if random.random() < 0.5 else random.uniform(rows[0], rows[-1] + 1)
         target = np.array([width, height]) * (0.5 + random.normal(0, [0.1, 0.12]) * random.choice([0.5, 1, 2]))
@@ -152,7 +154,7 @@ def _place(coverage: np.ndarray, axis: float, random: np.random.Generator) -> np
                 matrix[side, 2] = min(matrix[side, 2], 0.0)
             if last:
                 matrix[side, 2] = max(matrix[side, 2], length * (1 - scale))
-        # OpenCV counts from the middle of the first pixel, and we from its edge.
+        # OpenCV counts from the middle of the first pixel, and we count from its edge.
         matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
         small = np.array([[0.125], [0.125]])
         seen = cv2.warpAffine(
@@ -166,9 +168,9 @@ def _place(coverage: np.ndarray, axis: float, random: np.random.Generator) -> np
 
 
 def _moved(example: GeometryExample, matrix: np.ndarray, reflected: bool) -> GeometryExample:
-    """The example with every place moved by `matrix`. Depths are never mixed with what has none.
+    """The example with every point moved by `matrix`. Depths are never mixed with pixels that have none.
 
-    Beyond the photo its border goes on, or its mirror image where that was asked for and shows no part of the figure.
+    Beyond the photo, its border continues. With `reflected`, its mirror image continues, if that shows no part of the figure.
     """
     height, width = example.coverage.shape
     scale = float(np.sqrt(np.linalg.det(matrix[:, :2])))
@@ -183,7 +185,7 @@ def _moved(example: GeometryExample, matrix: np.ndarray, reflected: bool) -> Geo
     back_known = known & (back_share > 0.99 * front_share)
     rows = np.flatnonzero((example.coverage > 0.5).any(1))
     middle = rows.mean() if rows.size else height / 2
-    # The same half pixel as in `_place`.
+    # The same shift by half a pixel as in `_place`.
     axis = matrix[0] @ (example.axis - 0.5, middle, 1.0) + 0.5
     if reflected:
         reflected = np.abs(warp(example.coverage, cv2.BORDER_REFLECT_101) - coverage).max() < 0.02
@@ -201,7 +203,7 @@ def _moved(example: GeometryExample, matrix: np.ndarray, reflected: bool) -> Geo
 def _background(
     figure: np.ndarray, coverage: np.ndarray, random: np.random.Generator, pictures: list[np.ndarray]
 ) -> np.ndarray:
-    """A ground for a figure, sometimes with a soft shadow of it, [height, width, 3]."""
+    """Draws a background for a figure, sometimes with a soft shadow of the figure, [height, width, 3]."""
     size = coverage.shape
     kind = random.random()
     if kind < 0.4 and pictures:
@@ -224,7 +226,7 @@ def _background(
 def _printed(photo: np.ndarray, coverage: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """The photo with spots, letters, stripes or lines on the figure, mostly in the colour of the ground beside it, [height, width, 3].
 
-    What looks like the ground and lies on the figure is the figure's all the same.
+    Such a print still belongs to the figure, although it looks like the ground.
     """
     inside, outside = coverage > 0.9, coverage < 0.2
     width = coverage.shape[1]
@@ -255,7 +257,7 @@ def _printed(photo: np.ndarray, coverage: np.ndarray, random: np.random.Generato
             cv2.line(share, (column, row), end, 255, lengths(2, 14))
     share = cv2.GaussianBlur(share.astype(np.float32) / 255, (0, 0), random.uniform(0.4, 1.2)) * inside
     shade = 1.0
-    if random.random() < 0.6:  # folds go on through a print
+    if random.random() < 0.6:  # folds continue through a print
         light = cv2.GaussianBlur(photo @ GREY, (0, 0), 4)
         shade = np.clip(light / max(float(np.median(light[inside])), 0.01), 0.7, 1.1)[..., None]
     return (photo + (np.clip(colour * shade, 0, 1) - photo) * share[..., None]).astype(np.float32)
@@ -269,7 +271,7 @@ def _lightest(figure: np.ndarray, coverage: np.ndarray) -> np.ndarray:
 
 
 def _plain(colour: np.ndarray, size: tuple[int, int], random: np.random.Generator) -> np.ndarray:
-    """A wall of a colour that gets lighter to one side, and at times a floor, [height, width, 3]."""
+    """A wall of a colour that gets lighter to one side, sometimes with a floor, [height, width, 3]."""
     down, across = np.mgrid[-1 : 1 : size[0] * 1j, -1 : 1 : size[1] * 1j].astype(np.float32)
     steepest = random.choice([0.02, 0.08, 0.25])
     light = random.uniform(-steepest, steepest) * down + random.uniform(-steepest, steepest) * across
@@ -295,7 +297,7 @@ def _cut_picture(picture: np.ndarray, size: tuple[int, int], random: np.random.G
 
 
 def _texture(size: tuple[int, int], random: np.random.Generator) -> np.ndarray:
-    """Noise of several sizes about a colour, like plaster, leaves or a crowd, [height, width, 3]."""
+    """Noise of several sizes around a colour, like plaster, leaves or a crowd, [height, width, 3]."""
     ground = np.full((*size, 3), random.uniform(0.15, 0.95, 3), np.float32)
     strength, fall = random.uniform(0.03, 0.25), random.uniform(0.4, 1.0)
     channels = random.choice([1, 3])

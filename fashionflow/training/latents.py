@@ -1,12 +1,12 @@
-"""Clips as latents on disk: one safetensors file a clip, or packs of many (`fashionflow.training.pack`).
+"""Clips as latents on disk: one safetensors file per clip, or packs of many clips (`fashionflow.training.pack`).
 
 Shape letters used in this file:
     F frames of the clip   C latent channels   H, W latent cells   S side of the picture that the image encoder sees, pixels
 
-A clip's file holds `latents` and, where it was asked for, `mirrored`, bfloat16 [F, C, H, W]; `pictures`, uint8 [F, 3, S, S]; and, for
-clips whose motion is known, `yaw` (degrees) and `distance` (metres walked), [F]. Latents of an autoencoder with a posterior may
-come with its `deviation`, bfloat16 [F, C, H, W]. Clips with guides have `guide`, and `mirrored_guide` if they are mirrored, bfloat16
-[F, C + 4, H, W]. The folder's `format.json` says how they were made.
+A clip's file holds `latents` and, if it was requested, `mirrored`, bfloat16 [F, C, H, W]; `pictures`, uint8 [F, 3, S, S]; and, for clips
+whose motion is known, `yaw` (degrees) and `distance` (metres walked), [F]. Latents of an autoencoder with a posterior may come with its
+`deviation`, bfloat16 [F, C, H, W]. Clips with guides have `guide`, and `mirrored_guide` if they are mirrored, bfloat16 [F, C + 4, H, W].
+The folder's `format.json` says how they were made.
 """
 
 import json
@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from transformers import CLIPImageProcessorPil
 
 from ..evaluation.clip_labels import is_held_out
-from .loop import write_whole
+from ..evaluation.files import write_whole
 
 
 FORMAT = "format.json"
@@ -27,13 +27,14 @@ FORMAT = "format.json"
 
 @dataclass(frozen=True)
 class LatentFormat:
-    """How latents were made. The defaults are those of folders from before `format.json`.
+    """How latents were made. The defaults describe older folders that have no `format.json`.
 
     Args:
         height, width: pixels of a frame.
         frame_rate: frames a second.
-        signed_pixels: the autoencoder was given pixels in [-1, 1]; the released model's was given [0, 1].
-        photo_fit: how frames were brought to that size: "crop", "pad" or "stretch"; "figure", which photos alone can be, means "crop".
+        signed_pixels: whether the autoencoder received pixels in [-1, 1]; the released model's received [0, 1].
+        photo_fit: how frames were fitted to that size: "crop", "pad" or "stretch"; "figure", which is possible only for photos, means
+            "crop".
         image_size: pixels along a side of the picture that the image encoder sees.
         rescale_factor: what the image processor multiplies the values 0 to 255 by; the released model's is 1 / 255^2.
     """
@@ -57,7 +58,7 @@ class LatentFormat:
 
     @classmethod
     def of_pipeline(cls, pipe) -> "LatentFormat":
-        """What the latents for going on with a pipeline must be like."""
+        """The format that latents need for further training of a pipeline."""
         return cls(
             height=pipe.code_size[0],
             width=pipe.code_size[1],
@@ -70,16 +71,16 @@ class LatentFormat:
 
     @classmethod
     def read(cls, folder: Path) -> "LatentFormat":
-        """The format of a folder of latents. Keys that are not known here are passed over."""
+        """The format of a folder of latents. Unknown keys are ignored."""
         path = folder / FORMAT
-        saved = json.loads(path.read_text()) if path.is_file() else {}
+        saved = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         return cls(**{field.name: saved[field.name] for field in fields(cls) if field.name in saved})
 
     def write(self, folder: Path) -> None:
-        """Says in `folder` how its latents are made.
+        """Records in `folder` how its latents are made.
 
         Raises:
-            ValueError: if it holds latents that were made otherwise.
+            ValueError: if it holds latents that were made in another way.
         """
         if any(folder.rglob("*.safetensors")) and (found := self.read(folder)) != self:
             name = next(
@@ -93,7 +94,7 @@ class LatentFormat:
 
 
 class LatentClip:
-    """One clip's latents, read from the file a few frames at a time, so that a training set need not fit into memory.
+    """One clip's latents, read from the file a few frames at a time, so that a training set does not have to fit into memory.
 
     Raises:
         ValueError: if the file cannot be read.
@@ -117,7 +118,7 @@ class LatentClip:
         self.has_mirrored = "mirrored" in names
         self.has_deviation = "deviation" in names
         self.has_guide = "guide" in names
-        # Frames that have a picture, so that a window can begin there; a guide is made from frame 0.
+        # Frames that have a picture, so that a window can begin at them. A guide is made from frame 0 only.
         self.starts = range(1) if self.has_guide else range(len(self))
 
     def __len__(self) -> int:
@@ -132,11 +133,11 @@ class LatentClip:
         return self._read("deviation", frames)
 
     def guide(self, frames: slice, mirrored: bool = False) -> torch.Tensor:
-        """What is known of those frames, [f, C + 4, H, W], of a clip that `has_guide`."""
+        """The guide of those frames, [f, C + 4, H, W], for a clip that `has_guide`."""
         return self._read("mirrored_guide" if mirrored else "guide", frames)
 
     def picture(self, frame: int) -> torch.Tensor:
-        """What the image encoder sees of one frame, uint8 [3, S, S]."""
+        """The picture of one frame that the image encoder sees, uint8 [3, S, S]."""
         return self._read("pictures", slice(frame, frame + 1, 1))[0]
 
     def _read(self, name: str, frames: slice) -> torch.Tensor:
@@ -145,10 +146,10 @@ class LatentClip:
 
 
 def read_clips(folder: Path) -> list[LatentClip]:
-    """Every clip of a folder of latents, by name: its own files, those in `train` and `test`, and packs.
+    """Every clip of a folder of latents, sorted by name: its own files, the files in `train` and `test`, and packs.
 
     Raises:
-        ValueError: if there is none, one cannot be read, or they differ in size.
+        ValueError: if there are no clips, one cannot be read, or they differ in size.
     """
     from .pack import PACK_SUFFIX, read_pack
 
@@ -176,10 +177,10 @@ def read_clips(folder: Path) -> list[LatentClip]:
 
 
 def write_clip_latents(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Writes one clip's file, or a pack, so that no half of it is ever seen.
+    """Writes one clip's file, or a pack, so that nobody ever reads a half-written one.
 
     Raises:
-        OSError: if it cannot be written, on a full disk for instance.
+        OSError: if it cannot be written, for instance because the disk is full.
     """
     partial = path.with_suffix(".partial")
     try:

@@ -1,4 +1,4 @@
-"""What the training programs share: the learning rate, a clean end, and checkpoints that resume."""
+"""Shared by the training programs: the learning rate, a clean end, and checkpoints to resume from."""
 
 import json
 import math
@@ -12,6 +12,8 @@ import torch
 from accelerate import Accelerator
 from tqdm import tqdm
 
+from ..evaluation.files import write_whole
+
 
 CHECKPOINT = "checkpoint"
 OLD_CHECKPOINT = "checkpoint.old"
@@ -21,8 +23,8 @@ SETTINGS = "settings.json"
 def learning_rate_factor(step: int, steps: int, warmup: int, decay_fraction: float) -> float:
     """Rises over `warmup` steps, stays at 1, and falls as half a cosine over the last `decay_fraction` of `steps`.
 
-    The flat middle lets a run be prolonged: only the fall has to be done again. A `decay_fraction` of 1 is the usual cosine
-    after a warm-up, and 0 never falls.
+    Because the middle is constant, a run can be extended: only the decay has to be repeated. With a `decay_fraction` of 1 it is the usual
+    cosine schedule after a warm-up; with 0 it never falls.
     """
     decay_steps = max(1, round(steps * decay_fraction))
     remaining = min(1.0, max(0, steps - step) / decay_steps)
@@ -30,7 +32,7 @@ def learning_rate_factor(step: int, steps: int, warmup: int, decay_fraction: flo
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, config, step: int) -> float:
-    """Gives the optimiser the learning rate of a step, counted from 1, under a run's settings, and returns it."""
+    """Sets the optimiser's learning rate for a step, counted from 1, by a run's settings, and returns it."""
     rate = config.learning_rate * learning_rate_factor(step - 1, config.steps, config.warmup, config.decay_fraction)
     for group in optimizer.param_groups:
         group["lr"] = rate
@@ -38,24 +40,24 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, config, step: int) -> fl
 
 
 def check_settings(folder: Path, settings: dict, fixed: Iterable[str]) -> None:
-    """Refuses to go on with a run under settings that would make it another run.
+    """Refuses to resume a run with settings that would make it a different run.
 
     Args:
-        folder: the run's folder; one without a checkpoint, or from before settings were saved, is accepted.
-        settings: what was asked for now.
-        fixed: names of the settings that must be as they were.
+        folder: the run's folder. A folder without a checkpoint, or without saved settings, is accepted.
+        settings: the settings requested now.
+        fixed: names of the settings that must not change.
 
     Raises:
-        ValueError: for the first of them that differs.
+        ValueError: for the first of these settings that differs.
     """
     path = folder / SETTINGS
     if not path.is_file() or not any((folder / name).is_dir() for name in (CHECKPOINT, OLD_CHECKPOINT)):
         return
-    saved = json.loads(path.read_text())
+    saved = json.loads(path.read_text(encoding="utf-8"))
     for name in fixed:
         if name in saved and saved[name] != settings[name]:
             raise ValueError(
-                f"`{name}` must stay {saved[name]!r} to go on with the run in {str(folder)!r}, got {settings[name]!r}; "
+                f"`{name}` must stay {saved[name]!r} to continue the run in {str(folder)!r}, got {settings[name]!r}; "
                 "give it as it was, or another `--out`."
             )
 
@@ -63,7 +65,7 @@ def check_settings(folder: Path, settings: dict, fixed: Iterable[str]) -> None:
 class TrainingLoop:
     """Counts optimiser steps with a progress bar until the last step, the time limit or SIGTERM, whichever is first.
 
-    Several processes stop after the same step, whichever of them was told to.
+    Several processes all stop after the same step, no matter which of them received the signal.
 
     Args:
         accelerator: holds everything that a checkpoint saves (models, optimiser, EMA).
@@ -71,7 +73,7 @@ class TrainingLoop:
         steps: optimiser steps of the whole run, resumed parts included.
         time_limit: minutes after which the run ends cleanly; 0 for none.
         save_every: steps between checkpoints.
-        settings: what the run was asked for, to be compared by `check_settings` when it is resumed.
+        settings: the run's settings, which `check_settings` compares when the run is resumed.
     """
 
     def __init__(
@@ -89,7 +91,7 @@ class TrainingLoop:
         self.save_every = save_every
         self.settings = settings
         self.step = 0
-        self.seconds = 0.0  # spent training, earlier parts included
+        self.seconds = 0.0  # training time, including earlier parts of the run
         self._deadline = time.monotonic() + 60 * time_limit if time_limit else math.inf
         self._stopped = False
         self._losses: list[float] = []
@@ -105,13 +107,13 @@ class TrainingLoop:
 
     def load_state_dict(self, state: dict) -> None:
         self.step, self.seconds = state["step"], state["seconds"]
-        self._losses = list(state.get("losses", []))  # checkpoints of before have none
+        self._losses = list(state.get("losses", []))  # older checkpoints have none
 
     def resume(self) -> bool:
-        """Goes on from the folder's checkpoint if there is one.
+        """Continues from the folder's checkpoint if there is one.
 
         Raises:
-            ValueError: if it is damaged or of another model.
+            ValueError: if it is damaged or belongs to another model.
         """
         checkpoint = self.folder / CHECKPOINT
         if not checkpoint.is_dir() and (self.folder / OLD_CHECKPOINT).is_dir():
@@ -129,15 +131,15 @@ class TrainingLoop:
         return True
 
     def save(self) -> bool:
-        """Writes a checkpoint beside the old one and then swaps them; at every moment one of the two is whole.
+        """Writes a checkpoint beside the old one and then swaps them. At every moment one of the two is complete.
 
         Returns:
-            False, after saying why, if it could not be written; the old one is kept.
+            False if it could not be written. In that case the reason is printed and the old checkpoint is kept.
         """
         fresh, old = self.folder / "checkpoint.new", self.folder / OLD_CHECKPOINT
         main, error = self.accelerator.is_main_process, None
         if main:
-            shutil.rmtree(fresh, ignore_errors=True)  # of a run that was killed while it wrote
+            shutil.rmtree(fresh, ignore_errors=True)  # left by a run that was killed while it was writing
         self.accelerator.wait_for_everyone()
         try:
             self.accelerator.save_state(str(fresh))
@@ -165,18 +167,18 @@ class TrainingLoop:
         return True
 
     def log(self, **values: float) -> None:
-        """Adds a line to `log.jsonl`, and to TensorBoard where that was asked for."""
+        """Adds a line to `log.jsonl`, and to TensorBoard if that was requested."""
         line = json.dumps({"step": self.step, "seconds": round(self.seconds), **values})
         if self.accelerator.is_main_process:
             try:
                 with open(self.folder / "log.jsonl", "a") as file:
                     file.write(line + "\n")
-            except OSError as error:  # a full disk; what has been learnt is still in memory
+            except OSError as error:  # such as a full disk; the trained weights are still in memory
                 tqdm.write(f"{line} ({error})")
         self.accelerator.log(values, step=self.step)
 
     def report(self, loss: float, log_every: int = 50, **values: float) -> None:
-        """Takes the loss of the step just done; logs the mean of every `log_every`, with `values` as they are then."""
+        """Records the loss of the last step. Logs the mean of every `log_every` losses, together with the current `values`."""
         self._losses.append(loss)
         if len(self._losses) == log_every:
             self.log(loss=round(sum(self._losses) / log_every, 5), **values)
@@ -190,7 +192,7 @@ class TrainingLoop:
         return self.accelerator.reduce(flag, reduction="sum").item() > 0
 
     def __iter__(self) -> Iterator[int]:
-        """Yields the number of each step before it is done, counting from 1, and saves on the way and at the end.
+        """Yields the number of each step before it is done, counting from 1, and saves checkpoints regularly and at the end.
 
         Raises:
             OSError: if the last checkpoint cannot be written.
@@ -212,20 +214,14 @@ class TrainingLoop:
             raise OSError(f"The last steps could not be saved in {str(self.folder)!r}.")
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Writes a small file so that no half of it is ever seen."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
-    partial.replace(path)
-
-
 def save_whole(model, folder: Path, **options) -> None:
-    """`model.save_pretrained` beside its place, and then moved there, so that a full disk leaves the one before.
+    """Calls `model.save_pretrained` on a folder beside the final one and then moves it there, so that a full disk leaves the previous
+    model.
 
     Args:
         model: a diffusers model or pipeline.
-        folder: where it goes.
-        options: for `save_pretrained`.
+        folder: the final folder.
+        options: options for `save_pretrained`.
 
     Raises:
         OSError: if it cannot be written.
@@ -234,7 +230,7 @@ def save_whole(model, folder: Path, **options) -> None:
     shutil.rmtree(fresh, ignore_errors=True)
     try:
         model.save_pretrained(fresh, **options)
-    except Exception as error:  # safetensors raises an error of its own
+    except Exception as error:  # safetensors raises its own error class
         shutil.rmtree(fresh, ignore_errors=True)
         raise OSError(
             f"{str(folder)!r} cannot be written ({error}); free some space, the one before is kept."

@@ -1,4 +1,4 @@
-"""The denoiser's loss: what it is asked, how noise levels are weighed, and the linear guess that it begins as."""
+"""The denoiser's loss: its target, the weights of the noise levels, and the linear estimate that it starts from."""
 
 from collections.abc import Callable, Iterable
 
@@ -13,11 +13,11 @@ from .recipes import DenoiserConfig
 from .windows import noise_like
 
 
-GAMMA = 5.0  # of min-SNR weighting, as its authors chose it
+GAMMA = 5.0  # gamma of min-SNR weighting, as its authors chose it
 
 
 def noise_schedule(config: DenoiserConfig) -> DDPMScheduler:
-    """FashionFlow's noise schedule for what the network answers, its last step noise alone if `zero_snr`."""
+    """FashionFlow's noise schedule for the network's prediction type. With `zero_snr`, its last step is pure noise."""
     scheduler = training_scheduler(config.prediction)
     if config.zero_snr:
         scheduler = DDPMScheduler.from_config(scheduler.config, rescale_betas_zero_snr=True)
@@ -27,14 +27,14 @@ def noise_schedule(config: DenoiserConfig) -> DDPMScheduler:
 def linear_denoiser(
     scheduler: DDPMScheduler, variances: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The best guess of clean latents that is linear in the noisy ones and the photo, for every timestep and channel.
+    """The best estimate of clean latents that is linear in the noisy latents and the photo, for every timestep and channel.
 
-    With x = a * clean + s * noise and clean = photo + change, where the change has mean 0 and `variances`, [C], that guess is
-    photo + g * (x - a * photo) with g = a * variance / (a^2 * variance + s^2).
+    With x = a * clean + s * noise and clean = photo + change, where the change has mean 0 and `variances`, [C], that estimate is photo +
+    g * (x - a * photo) with g = a * variance / (a^2 * variance + s^2).
 
     Returns:
-        what to multiply the noisy latents by, what to multiply the photo by beside 1, and the guess's mean squared error;
-        each [1000, C].
+        the factor of the noisy latents, the factor of the photo in addition to 1, and the mean squared error of the estimate; each
+        [1000, C].
     """
     kept = scheduler.alphas_cumprod[:, None]  # a^2, [1000, 1]
     noisy_gate = kept.sqrt() * variances / (kept * variances + 1 - kept)
@@ -44,7 +44,7 @@ def linear_denoiser(
 
 @torch.no_grad()
 def start_from_linear_denoiser(unet: SpaceTimeUNet, scheduler: DDPMScheduler, variances: torch.Tensor) -> None:
-    """Sets the U-Net's gates so that it begins as `linear_denoiser` and its layers only have to say what that one misses.
+    """Sets the U-Net's gates so that it starts as `linear_denoiser`, and its layers only have to learn the rest.
 
     The gates are linear in the time embedding, so they are fitted to the wanted values by least squares.
     """
@@ -59,7 +59,7 @@ def start_from_linear_denoiser(unet: SpaceTimeUNet, scheduler: DDPMScheduler, va
 
 
 def variances_of_change(clips: Iterable[LatentClip]) -> torch.Tensor:
-    """How far the latents of later frames stray from their guide, or from frame 0 in clips without one, mean square over clips,
+    """How far the latents of later frames differ from their guide, or from frame 0 in clips without a guide: the mean square over clips,
     frames and cells, [C]."""
     changes = []
     for clip in clips:
@@ -73,18 +73,18 @@ def variances_of_change(clips: Iterable[LatentClip]) -> torch.Tensor:
 def loss_weights(
     scheduler: DDPMScheduler, variances: torch.Tensor, weighting: str = "ours", smallest_error: float = 0.02
 ) -> torch.Tensor:
-    """One weight a timestep, [1000], for the squared error of what the scheduler's network answers.
+    """One weight per timestep, [1000], for the squared error of the network's prediction.
 
-    Each weighting is a weight of the error of clean latents, which is that of the answer times 1 for clean latents, 1 / SNR for
-    noise and 1 / (SNR + 1) for velocity.
+    Each weighting is a weight of the error of the clean latents. That error is the error of the prediction times 1 for clean latents, 1 /
+    SNR for noise and 1 / (SNR + 1) for velocity.
 
     Args:
         scheduler: the noise schedule; its `prediction_type` says what the network answers.
         variances: `variances_of_change`, [C].
-        weighting: "ours" is the inverse of `linear_denoiser`'s error, so that every noise level counts alike; without it the
-            last, nearly clean steps would hardly be learnt, and their noise stays on plain backgrounds. "min_snr" is
-            min(SNR, 5) (Hang et al. 2023, arXiv 2303.09556). "none" weighs the answer's own error by 1.
-        smallest_error: floor of that error, so that the rounding errors of half precision are not trained on.
+        weighting: "ours" is the inverse of `linear_denoiser`'s error, so that every noise level counts equally. Without it, the network
+            would hardly learn the last, nearly clean steps, and their noise would stay on plain backgrounds. "min_snr" is min(SNR, 5)
+            (Hang et al. 2023, arXiv 2303.09556). "none" weighs the prediction's own error by 1.
+        smallest_error: floor of that error, so that the network is not trained on the rounding errors of half precision.
     """
     kept = scheduler.alphas_cumprod
     snr = kept / (1 - kept)
@@ -106,14 +106,14 @@ def denoising_loss(
     normalise: Callable[[torch.Tensor], torch.Tensor],
     config: DenoiserConfig,
 ) -> torch.Tensor:
-    """Weighted squared error of the network's answer on frames 1.. ; frame 0 is given clean and carries no loss.
+    """Weighted squared error of the network's prediction on frames 1.. ; frame 0 is given clean and has no loss.
 
     Args:
         model: a `GarmentDenoiser`.
         scheduler: the noise schedule; its `prediction_type` says what the network answers.
         weights: `loss_weights`, [1000].
         batch: windows and draws of `LatentWindows`, stacked.
-        normalise: pictures, uint8, to the image encoder's pixel values.
+        normalise: converts pictures, uint8, to the image encoder's pixel values.
         config: the run's settings: dropouts, noise offset, form of the loss and of the conditioning.
     """
     clean = batch["latents"]  # [B, C, F, H, W]
@@ -124,7 +124,7 @@ def denoising_loss(
     target = {"sample": clean, "epsilon": noise}.get(config.prediction)
     if target is None:
         target = scheduler.get_velocity(clean, noise, timesteps)
-    first = 0  # frame that the loss begins with
+    first = 0  # the first frame with a loss
     if config.conditioning != "global":
         noisy = torch.cat([clean[:, :, :1], noisy[:, :, 1:]], dim=2)
         first = 1

@@ -1,4 +1,4 @@
-"""The networks that the denoiser's training needs: made from scratch, taken from a folder, and bound into one module."""
+"""The networks that the denoiser's training needs: created from scratch or loaded from a folder, and combined into one module."""
 
 import json
 from pathlib import Path
@@ -16,14 +16,14 @@ from .recipes import DenoiserConfig
 
 
 class GarmentDenoiser(nn.Module):
-    """Image encoder, conditioner and denoiser as the one module that training moves and copies."""
+    """Image encoder, conditioner and denoiser as one module, which training moves and copies."""
 
     def __init__(self, image_encoder: CLIPVisionModel, conditioner: GarmentConditioner, unet: SpaceTimeUNet):
         super().__init__()
         self.image_encoder = image_encoder
         self.conditioner = conditioner
         self.unet = unet
-        # Only CLIP's pooled output goes through this norm; parameters without a gradient would hold up several processes.
+        # Only CLIP's pooled output uses this norm, and parameters without a gradient would block training in several processes.
         image_encoder.post_layernorm.requires_grad_(False)
 
     def forward(
@@ -36,16 +36,16 @@ class GarmentDenoiser(nn.Module):
         keep_context: torch.Tensor,
         guide: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """What the network answers about noisy latents, [B, C, F, H, W].
+        """The network's prediction for noisy latents, [B, C, F, H, W].
 
         Args:
             noisy: [B, C, F, H, W], frame 0 clean unless the photo is in the tokens only.
             timesteps: in [0, 1000), [B].
-            pixel_values: the photo as the image encoder wants it, [B, 3, S, S].
+            pixel_values: the photo in the form that the image encoder takes, [B, 3, S, S].
             photo: the photo's latent, [B, C, H, W].
-            motion: a row a frame, [B, F, 3]; passed over by a network without this input.
-            keep_context: 1 or 0 a clip, [B]; 0 takes the photo's tokens away.
-            guide: what is known of every frame, [B, C + 4, F, H, W], for a network with guide channels.
+            motion: one row per frame, [B, F, 3]; ignored by a network without this input.
+            keep_context: 1 or 0 per clip, [B]; 0 removes the photo's tokens.
+            guide: the guide of every frame, [B, C + 4, F, H, W], for a network with guide channels.
         """
         clip_tokens = self.image_encoder(pixel_values).last_hidden_state
         context = self.conditioner(clip_tokens, photo) * keep_context[:, None, None]  # [B, N, D]
@@ -56,7 +56,7 @@ class GarmentDenoiser(nn.Module):
 def build_denoiser(
     config: DenoiserConfig, latent_channels: int, latent_size: tuple[int, int], image_size: int, guided: bool = False
 ) -> GarmentDenoiser:
-    """The networks that a configuration asks for, from scratch or with the weights of `config.start`.
+    """Builds the networks of a configuration, from scratch or with the weights of `config.start`.
 
     `guided` says whether the clips have guides.
 
@@ -74,18 +74,18 @@ def build_denoiser(
         wanted = start.conditioner.config.latent_channels, *start.conditioner.config.latent_size
         if wanted != (latent_channels, *latent_size):
             raise ValueError(
-                f"`latents` must be {list(wanted)} to go on from {config.start!r}, got {[latent_channels, *latent_size]}; "
+                f"`latents` must be {list(wanted)} to continue from {config.start!r}, got {[latent_channels, *latent_size]}; "
                 "prepare them with `--model` of the same folder."
             )
         if image_size != start.image_processor.crop_size["height"]:
             raise ValueError(
-                f"`latents` must come with pictures of {start.image_processor.crop_size['height']} pixels to go on from "
+                f"`latents` must come with pictures of {start.image_processor.crop_size['height']} pixels to continue from "
                 f"{config.start!r}, got {image_size}; prepare them with `--model` of the same folder."
             )
         if bool(start.unet.config.guide_channels) != guided:
             have, needs = ("guides", "takes none") if guided else ("no guides", "needs them")
             raise ValueError(
-                f"`latents` must fit the weights to go on from, but they have {have} and {config.start!r} {needs}; prepare "
+                f"`latents` must fit the weights to continue from, but they have {have} and {config.start!r} {needs}; prepare "
                 f"them {'without' if guided else 'with'} `--geometry`."
             )
         denoiser = GarmentDenoiser(start.image_encoder, start.conditioner, start.unet).train()
@@ -113,7 +113,7 @@ def build_denoiser(
     if config.freeze_image_encoder:
         denoiser.image_encoder.requires_grad_(False)
     if config.conditioning == "local":
-        # Tokens of zeros, in training as in the saved pipeline.
+        # The tokens are zeros, in training and in the saved pipeline.
         for parameter in denoiser.conditioner.token_mix.parameters():
             nn.init.zeros_(parameter).requires_grad_(False)
     if config.gradient_checkpointing:
@@ -122,10 +122,10 @@ def build_denoiser(
 
 
 def load_image_encoder(config: DenoiserConfig, image_size: int) -> CLIPVisionModel:
-    """CLIP's vision tower from `config.image_encoder`, or a small one from scratch.
+    """Loads CLIP's vision tower from `config.image_encoder`, or creates a small one from scratch.
 
     Raises:
-        ValueError: if it cannot be loaded, or is of another width or picture size.
+        ValueError: if it cannot be loaded, or has another width or picture size.
     """
     if not config.image_encoder:
         return CLIPVisionModel(
@@ -140,7 +140,7 @@ def load_image_encoder(config: DenoiserConfig, image_size: int) -> CLIPVisionMod
         )
     try:
         encoder = CLIPVisionModel.from_pretrained(config.image_encoder, dtype=torch.float32)
-    except Exception as error:  # whatever is wrong with the files, or the network
+    except Exception as error:  # any fault of the files or the network
         raise ValueError(
             f"`image_encoder` cannot be loaded from {config.image_encoder!r}: {first_line(error)}"
         ) from error
@@ -153,9 +153,9 @@ def load_image_encoder(config: DenoiserConfig, image_size: int) -> CLIPVisionMod
 
 
 def load_autoencoder(source: str, name: str = "vae") -> GarmentAutoencoder | AutoencoderKL:
-    """The autoencoder in a folder, or in the folder `vae` in it, or of a Hub id; ours or any of diffusers' `AutoencoderKL`.
+    """Loads the autoencoder from a folder, from the folder `vae` in it, or from a Hub id; ours or any `AutoencoderKL` of diffusers.
 
-    `name` is that of the setting that says which, for the message.
+    `name` is the name of the setting that gives the source, for the error message.
 
     Raises:
         ValueError: if there is none that can be loaded.
@@ -164,15 +164,15 @@ def load_autoencoder(source: str, name: str = "vae") -> GarmentAutoencoder | Aut
     try:
         if not folder.is_dir():
             return AutoencoderKL.from_pretrained(source, subfolder="vae").eval()
-        class_name = json.loads((folder / "config.json").read_text())["_class_name"]
+        class_name = json.loads((folder / "config.json").read_text(encoding="utf-8"))["_class_name"]
         kind = GarmentAutoencoder if class_name == "GarmentAutoencoder" else AutoencoderKL
         return kind.from_pretrained(folder).eval()
-    except Exception as error:  # whatever is wrong with the files, or the network
+    except Exception as error:  # any fault of the files or the network
         raise ValueError(f"`{name}` cannot be loaded from {source!r}: {first_line(error)}") from error
 
 
 def guided(vae: GarmentAutoencoder) -> GarmentAutoencoder:
-    """The same autoencoder, float32, with an untrained fusion of the guide, unless it has one."""
+    """The same autoencoder in float32, with an untrained fusion of the guide if it has none."""
     settings = {name: value for name, value in vae.config.items() if not name.startswith("_")}
     larger = GarmentAutoencoder(**settings | {"guided": True})
     larger.load_state_dict(vae.state_dict(), strict=vae.guide_fusion is not None)
@@ -180,9 +180,9 @@ def guided(vae: GarmentAutoencoder) -> GarmentAutoencoder:
 
 
 def load_geometry(source: str, name: str = "geometry") -> GarmentGeometry:
-    """The geometry network in a folder, or in the folder `geometry` in it.
+    """Loads the geometry network from a folder, or from the folder `geometry` in it.
 
-    `name` is that of the setting that says which, for the message.
+    `name` is the name of the setting that gives the source, for the error message.
 
     Raises:
         ValueError: if there is none that can be loaded.
@@ -190,16 +190,16 @@ def load_geometry(source: str, name: str = "geometry") -> GarmentGeometry:
     folder = Path(source) / "geometry" if (Path(source) / "geometry").is_dir() else Path(source)
     try:
         return GarmentGeometry.from_pretrained(folder, torch_dtype=torch.float32).eval()
-    except Exception as error:  # whatever is wrong with the files
+    except Exception as error:  # any fault of the files
         raise ValueError(f"`{name}` cannot be loaded from {source!r}: {first_line(error)}") from error
 
 
 def load_start(folder: Path | str, name: str = "start") -> FashionFlowPipeline:
-    """The pipeline in a folder, float32.
+    """Loads the pipeline from a folder, in float32.
 
     Args:
         folder: the pipeline folder.
-        name: of the setting that says which folder, for the message.
+        name: the name of the setting that gives the folder, for the error message.
 
     Raises:
         ValueError: if there is none that can be loaded.
@@ -208,7 +208,7 @@ def load_start(folder: Path | str, name: str = "start") -> FashionFlowPipeline:
         raise ValueError(f"`{name}` must be a pipeline folder, such as OUT/pipeline of a run, got {str(folder)!r}.")
     try:
         return FashionFlowPipeline.from_pretrained(folder, dtype=torch.float32)
-    except Exception as error:  # whatever is wrong with the files
+    except Exception as error:  # any fault of the files
         raise ValueError(f"`{name}` cannot be loaded from {str(folder)!r}: {first_line(error)}") from error
 
 
@@ -217,7 +217,7 @@ def same_code(first: GarmentAutoencoder, second: GarmentAutoencoder, size: tuple
     """Whether two autoencoders give the same latents for a picture of a size, (height, width) in pixels."""
     example = torch.linspace(-1, 1, 3 * size[0] * size[1]).view(1, 3, *size)
     codes = [vae.encode(example.to(vae.device, vae.dtype)).latents.float().cpu() for vae in (first, second)]
-    # Half precision, in which a pipeline may have been saved or may run, moves the latents a little.
+    # A pipeline may have been saved or may run in half precision, which changes the latents slightly.
     tolerance = 1e-3 if first.dtype == second.dtype == torch.float32 else 3e-2
     return codes[0].shape == codes[1].shape and torch.allclose(*codes, atol=tolerance)
 

@@ -1,11 +1,11 @@
-"""Latents made small enough to travel to a borrowed GPU: many clips in one file of at most so many megabytes.
+"""Packs latents, so that they are small enough to copy to a borrowed GPU: many clips in one file of limited size.
 
     python -m fashionflow.training.pack runs/latents runs/packed --megabytes 30
 
-Training takes the folder OUT like any other. Values are rounded to steps of 0.2 (their deviation is about 1), stored as changes from
-frame to frame and compressed; mirror images are left out, because a linear map of the channels gives them back; of the pictures
-for the image encoder every sixth is kept, and windows begin there. Guides are kept likewise, and of their clips frame 0's picture
-alone, where their windows begin. Where not all clips fit, they are chosen evenly.
+Training reads the folder OUT like any other folder of latents. Values are rounded to steps of 0.2 (their deviation is about 1), stored as
+changes from frame to frame, and compressed. Mirror images are left out, because a linear map of the channels restores them. Of the
+pictures for the image encoder every sixth is kept, and windows begin at these frames. Guides are stored in the same way. Clips with
+guides keep only the picture of frame 0, where their windows begin. If not all clips fit, they are chosen evenly.
 """
 
 import argparse
@@ -26,35 +26,36 @@ from .latents import LatentClip, LatentFormat, read_clips, write_clip_latents
 
 
 PACK_SUFFIX = ".pack.safetensors"
-STEP = 0.2  # between two neighbouring values
-HELD_OUT_CLIPS = 32  # at most; as many as training looks at
+STEP = 0.2  # distance between two neighbouring values
+HELD_OUT_CLIPS = 32  # at most; training uses as many
 
 
 def compress(latents: torch.Tensor, step: float) -> bytes:
-    """Latents, [F, C, H, W], rounded to multiples of `step` within +-127 of them, as compressed bytes."""
+    """Latents, [F, C, H, W], rounded to multiples of `step` from -127 to 127, as compressed bytes."""
     return compress_bytes((latents.float() / step).round().clamp(-127, 127).to(torch.int8).numpy().view(np.uint8))
 
 
 def decompress(data: bytes, shape: tuple[int, int, int, int]) -> torch.Tensor:
-    """What `compress` was given, rounded, as int8 multiples of its step, [F, C, H, W]."""
+    """Reverses `compress`: the rounded latents as int8 multiples of its step, [F, C, H, W]."""
     return torch.from_numpy(decompress_bytes(data, shape).view(np.int8))
 
 
 def compress_bytes(values: np.ndarray) -> bytes:
     """uint8 [F, C, H, W] as compressed changes from frame to frame."""
-    changes = np.diff(values, axis=0, prepend=np.zeros_like(values[:1]))  # modulo 256, which summing undoes
+    changes = np.diff(values, axis=0, prepend=np.zeros_like(values[:1]))  # modulo 256, which summing reverses
     return lzma.compress(np.ascontiguousarray(changes.transpose(1, 0, 2, 3)))  # [C, F, H, W]
 
 
 def decompress_bytes(data: bytes, shape: tuple[int, int, int, int]) -> np.ndarray:
-    """What `compress_bytes` was given, uint8 [F, C, H, W]."""
+    """Reverses `compress_bytes`, to uint8 [F, C, H, W]."""
     frames, channels, height, width = shape
     changes = np.frombuffer(lzma.decompress(data), np.uint8).reshape(channels, frames, height, width)
     return np.ascontiguousarray(np.cumsum(changes, axis=1, dtype=np.uint8).transpose(1, 0, 2, 3))
 
 
 def compress_guide(guide: torch.Tensor, channels: int, step: float) -> dict[str, bytes]:
-    """A guide, [F, C + 4, H, W]: its C latent channels as `compress` makes them, and how they are known in steps of 1 / 255."""
+    """Compresses a guide, [F, C + 4, H, W]: its C latent channels with `compress`, and its channels on how they are known in steps of 1 /
+    255."""
     known = (guide[:, channels:].float() * 255).round().clamp(0, 255).byte()
     return {"guide": compress(guide[:, :channels], step), "known": compress_bytes(known.numpy())}
 
@@ -62,7 +63,7 @@ def compress_guide(guide: torch.Tensor, channels: int, step: float) -> dict[str,
 def mirror_map(clips: list[LatentClip]) -> torch.Tensor:
     """The linear map from a latent cell (and 1) to the mirrored cell in the mirrored place, [C, C + 1], by least squares.
 
-    On the rendered clips it leaves 0.3 % of the variance; rounding leaves 0.2 %.
+    On the rendered clips its error is 0.3 % of the variance; the error of rounding is 0.2 %.
     """
     channels = clips[0].shape[1]
     products = torch.zeros(channels + 1, channels + 1, dtype=torch.float64)
@@ -82,7 +83,7 @@ def mirror_map(clips: list[LatentClip]) -> torch.Tensor:
 
 @dataclass
 class PackedClip:
-    """A clip of a pack; reads as `LatentClip` does. F, C, H, W and S as there."""
+    """A clip of a pack. It is read like a `LatentClip`, and F, C, H, W and S mean the same as there."""
 
     name: str
     held_out: bool
@@ -121,7 +122,7 @@ class PackedClip:
         return self._read(self.values, frames, mirrored)
 
     def guide(self, frames: slice, mirrored: bool = False) -> torch.Tensor:
-        """What is known of those frames, [f, C + 4, H, W], of a clip that `has_guide`."""
+        """The guide of those frames, [f, C + 4, H, W], for a clip that `has_guide`."""
         known = self.guide_known[frames].float() / 255
         known = known.flip(-1) if mirrored else known
         return torch.cat([self._read(self.guide_values, frames, mirrored), known], dim=1)
@@ -134,7 +135,7 @@ class PackedClip:
         return torch.nn.functional.conv2d(latents.flip(-1), weight, bias)
 
     def picture(self, frame: int) -> torch.Tensor:
-        """What the image encoder sees of one frame, which must be one of `starts`; uint8 [3, S, S]."""
+        """The picture of one frame that the image encoder sees, uint8 [3, S, S]. The frame must be one of `starts`."""
         return self.pictures[self.starts.index(frame)]
 
 
@@ -145,10 +146,10 @@ def write_pack(
 
     Args:
         latents: folder that fashionflow.training.prepare wrote.
-        out: folder to write; it then holds one pack and `format.json`.
+        out: folder to write; afterwards it holds one pack and `format.json`.
         megabytes: largest size of the pack, in millions of bytes.
-        step: distance of two neighbouring values.
-        picture_every: frames from one kept picture to the next; of clips with guides only the first is kept.
+        step: distance between two neighbouring values.
+        picture_every: frames from one kept picture to the next; clips with guides keep only the first picture.
 
     Returns:
         how many clips were packed, and how many there are.
@@ -173,7 +174,7 @@ def write_pack(
         {"mirror": mirror_map(evenly(clips, min(200, len(clips))))} if with_mirror else {}
     )
     packed, size = [], 0
-    # Clips to train on and to test with by turns, each kind in an order that is even wherever it breaks off.
+    # Clips to train on and to test with are mixed evenly. The order of each kind stays even wherever it is cut off.
     order = sorted(
         (position / len(kind), clip.name, clip)
         for kind in (training, held_out)
@@ -187,7 +188,7 @@ def write_pack(
         blobs = {"latents": compress(clip.latents(slice(0, len(clip), 1)), step), "pictures": picture.getvalue()}
         if clip.has_guide:
             blobs |= compress_guide(clip.guide(slice(0, len(clip), 1)), clip.shape[1], step)
-        size += sum(map(len, blobs.values())) + 2000  # of yaw, distance and the header
+        size += sum(map(len, blobs.values())) + 2000  # for yaw, distance and the header
         if size > megabytes * 1e6:
             break
         prefix = f"{len(packed)}/"
@@ -259,7 +260,7 @@ def evenly(items: list, number: int) -> list:
 
 
 def spread(items: list) -> list:
-    """The items in an order of which every beginning is nearly even: by multiples of the golden ratio."""
+    """The items in an order whose every beginning is nearly evenly spaced: by multiples of the golden ratio."""
     return [item for _, item in sorted(enumerate(items), key=lambda pair: pair[0] * 0.6180339887498949 % 1)]
 
 

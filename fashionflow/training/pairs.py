@@ -1,4 +1,4 @@
-"""Clips as the denoiser makes them beside the true ones, and their guides: what the decoder learns from.
+"""The decoder's training data: clips as the denoiser makes them, the true clips, and their guides.
 
 Shape letters used in this file:
     F frames   C latent channels   h, w latent cells   H, W pixels of the autoencoder's pictures
@@ -26,26 +26,26 @@ from .latents import write_clip_latents
 
 
 SCORED_FRAMES = slice(3, None, 4)
-"""Frames of a held-out clip that scores are taken of."""
-FEWEST_FRAMES = 4  # of a clip, so that one is scored
-CHUNK_FRAMES = 4  # warped or encoded at a time
+"""The frames of a held-out clip that are scored."""
+FEWEST_FRAMES = 4  # of a clip, so that at least one is scored
+CHUNK_FRAMES = 4  # frames that are warped or encoded at a time
 
 
 @torch.no_grad()
 def sample_clip(
     pipe: FashionFlowPipeline, frames: np.ndarray, motion: torch.Tensor, steps: int, seed: int
 ) -> dict[str, torch.Tensor]:
-    """What the denoiser makes of a clip's first frame and true motion, beside the true clip.
+    """Samples a clip from a true clip's first frame and motion, and encodes the true clip.
 
     Args:
         frames: uint8 [F, H, W, 3], of the autoencoder's size and the pipeline's frame rate.
         motion: rows, [F, 3].
         steps: denoising steps.
-        seed: of the starting noise.
+        seed: the seed of the starting noise.
 
     Returns:
-        `sampled` and `true` latents, bfloat16 [F, C, h, w]; of a pipeline with geometry also its guide, `guide_pixels`, uint8
-        [F, 3, H, W], and `guide_known`, uint8 [F, 4, H, W], as `shrunk_guide` gives them.
+        `sampled` and `true` latents, bfloat16 [F, C, h, w]; for a pipeline with geometry also the guide, `guide_pixels`, uint8
+        [F, 3, H, W], and `guide_known`, uint8 [F, 4, H, W], as `shrunk_guide` returns them.
     """
     # A photo of the clip's size is not cropped.
     photo = fit(Image.fromarray(frames[0]), pipe.width, pipe.height, "crop")
@@ -70,14 +70,14 @@ def sample_clip(
 
 
 def shrunk_guide(guide: ClipGuide, size: tuple[int, int]) -> dict[str, torch.Tensor]:
-    """A guide as the pipeline gives it to the decoder: warped at the clip's size and shrunk to that of the autoencoder's pictures.
+    """A guide as the pipeline gives it to the decoder: warped at the clip's size and shrunk to the size of the autoencoder's pictures.
 
     Args:
         size: height and width of those pictures, pixels.
 
     Returns:
-        `guide_pixels`, sRGB, uint8 [F, 3, H, W], and `guide_known`, how each is known (`KNOWN_CHANNELS`), 255 for wholly, uint8
-        [F, 4, H, W].
+        `guide_pixels`, sRGB, uint8 [F, 3, H, W], and `guide_known`, how each pixel is known (`KNOWN_CHANNELS`), 255 for fully known,
+        uint8 [F, 4, H, W].
     """
     parts = {"guide_pixels": [], "guide_known": []}
     for moments in torch.arange(len(guide.motion)).split(CHUNK_FRAMES):
@@ -90,12 +90,12 @@ def shrunk_guide(guide: ClipGuide, size: tuple[int, int]) -> dict[str, torch.Ten
 
 @dataclass
 class PairedClip:
-    """A true clip, what the denoiser made of it, and its guide.
+    """A true clip, the clip that the denoiser made from it, and its guide.
 
     Args:
         frames: uint8 [F, H, W, 3].
         sampled, true: latents, [F, C, h, w].
-        guide_pixels, guide_known: the guide as `shrunk_guide` gives it, uint8 [F, 3 and 4, H, W]; `None` for a pipeline without.
+        guide_pixels, guide_known: the guide as `shrunk_guide` returns it, uint8 [F, 3 and 4, H, W]; `None` for a pipeline without guides.
     """
 
     frames: np.ndarray
@@ -105,8 +105,8 @@ class PairedClip:
     guide_known: torch.Tensor | None = None
 
     def guide(self, frames: int | slice, lines: slice = slice(None)) -> dict[str, torch.Tensor]:
-        """Some lines of pixels of the guide of one frame or of several, as `GuideFrames` takes them: `guide_pixels` in [-1, 1],
-        [..., 3, lines, W], and `guide_known` in [0, 1], [..., 4, lines, W]; nothing for a clip without."""
+        """Some rows of pixels of the guide of one or several frames, as `GuideFrames` takes them: `guide_pixels` in [-1, 1],
+        [..., 3, lines, W], and `guide_known` in [0, 1], [..., 4, lines, W]. Empty for a clip without a guide."""
         if self.guide_pixels is None:
             return {}
         return {
@@ -116,15 +116,15 @@ class PairedClip:
 
 
 class PairedCrops:
-    """Crops as wide as the clip of latents, sampled or true, beside their guide and the true pixels that they should become.
+    """Crops of sampled or true latents, as wide as the clip, with their guide and the true pixels that the decoder should draw.
 
-    They are drawn by number, so that a resumed run goes on with those that it has not seen.
+    They are drawn by number, so that a resumed run continues with crops that it has not seen.
 
     Args:
         clips: the clips, all of one size.
         block_size: pixels along one side of a latent cell.
         crop_lines: height of a crop in latent cells.
-        seed: what the draws depend on beside the crop's number.
+        seed: determines the draws, together with the crop's number.
 
     Raises:
         ValueError: if a crop is higher than the clips.
@@ -139,8 +139,8 @@ class PairedCrops:
         self.seed = seed
 
     def draw(self, numbers: range, sampled_fraction: float) -> dict[str, torch.Tensor]:
-        """`latents`, [B, C, crop_lines, w]; `pixels` in [-1, 1], [B, 3, height, W]; and, of clips that have a guide, `guide_pixels`
-        and `guide_known` as `GuideFrames` takes them, [B, 3 and 4, height, W]."""
+        """`latents`, [B, C, crop_lines, w]; `pixels` in [-1, 1], [B, 3, height, W]; and, for clips with a guide, `guide_pixels` and
+        `guide_known` as `GuideFrames` takes them, [B, 3 and 4, height, W]."""
         crops = [self._draw(number, sampled_fraction) for number in numbers]
         return {name: torch.stack([crop[name] for crop in crops]) for name in crops[0]}
 
@@ -163,13 +163,13 @@ class PairedCrops:
 def sample_clips(
     pipe: FashionFlowPipeline, clips: Path, cache: Path, num_clips: int, num_held_out: int, steps: int, seed: int
 ) -> tuple[list[PairedClip], list[PairedClip]]:
-    """Clips to learn from, drawn by `seed`, and held-out ones; what is in the folder `cache` already is read there.
+    """Samples clips to train on, drawn by `seed`, and held-out clips. Clips that are already in the folder `cache` are read from there.
 
-    What cannot be read, is too short or is labelled wrongly is reported and passed over.
+    Clips that cannot be read, are too short or have wrong labels are reported and skipped.
 
     Raises:
-        ValueError: if a kind of clip is missing, a clip's size is not that of the autoencoder's pictures, or a file in `cache` is
-            damaged.
+        ValueError: if there are no clips to train on or no held-out clips, if a clip does not have the size of the autoencoder's
+            pictures, or if a file in `cache` is damaged.
         OSError: if the disk is full.
     """
     labels = read_labels(clips)

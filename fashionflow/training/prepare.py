@@ -1,16 +1,16 @@
-"""Clips to latents, once, so that training the denoiser never decodes a video.
+"""Encodes clips to latents once, so that training the denoiser never decodes a video.
 
     python -m fashionflow.training.prepare CLIPS LATENTS --vae runs/autoencoder/vae
     python -m fashionflow.training.prepare CLIPS LATENTS --vae runs/autoencoder/vae --geometry runs/geometry/geometry
     python -m fashionflow.training.prepare VIDEOS LATENTS --model assets/models/fashionflow-mini
 
-With a geometry, every clip also gets its guide: frame 0 as its predicted shape and the clip's motion take it, so that the denoiser learns
-to mend the mistakes of what it will be given. Windows of such clips begin at frame 0.
+With a geometry network, every clip also gets its guide: frame 0, moved by its predicted shape and the clip's motion. The denoiser then
+learns to correct the mistakes of the guides that it will receive. Windows of such clips begin at frame 0.
 
-CLIPS holds .mp4 files and `labels.jsonl`, one line a clip: `name`, `motion`, `yaw` (degrees, one a frame) and, if it is known,
-`distance` (metres walked, one a frame). VIDEOS holds videos of any size and frame rate without labels, in folders `train` and
-`test` or flat; their motion is left open. Each becomes one file in LATENTS, and training draws its windows anywhere in it. What is
-there already is skipped, so an interrupted run goes on where it stopped; what cannot be used is reported and passed over.
+CLIPS contains .mp4 files and `labels.jsonl`, with one line per clip: `name`, `motion`, `yaw` (degrees, one per frame) and, if it is
+known, `distance` (metres walked, one per frame). VIDEOS contains videos of any size and frame rate without labels, either in folders
+`train` and `test` or directly; their motion is unknown. Each becomes one file in LATENTS, and training draws its windows anywhere in it.
+Existing files are skipped, so an interrupted run continues where it stopped. Files that cannot be used are reported and skipped.
 """
 
 import argparse
@@ -31,14 +31,14 @@ from ..models import GarmentAutoencoder, GarmentGeometry
 from ..photo.reading import fit
 from ..pipelines.motions import rows
 from ..pipelines.photo_layers import take_apart
-from ..pipelines.pipeline_fashionflow import FIGURE
+from ..pipelines.photo_preparation import FIGURE
 from ..pipelines.warp import warp
 from .latents import LatentFormat, write_clip_latents
 from .modules import load_autoencoder, load_geometry, load_start
 from .recipes import RELEASED_FORMAT
 
 
-CHUNK_FRAMES = 24  # encoded at a time
+CHUNK_FRAMES = 24  # frames that are encoded at a time
 
 
 @torch.inference_mode()
@@ -50,18 +50,18 @@ def encode_clip(
     mirror: bool = True,
     posterior: bool = False,
 ) -> dict[str, torch.Tensor]:
-    """The latents of a clip, uint8 [F, height, width, 3], and of its mirror image, and what the image encoder sees.
+    """The latents of a clip, uint8 [F, height, width, 3], and of its mirror image, and the pictures that the image encoder sees.
 
     Args:
-        frames: uint8 RGB, of a size that the autoencoder takes.
+        frames: uint8 RGB, with a size that the autoencoder takes.
         vae: the autoencoder.
-        processor: what the image encoder's pixels go through.
+        processor: prepares the image encoder's pixels.
         signed_pixels: give the autoencoder pixels in [-1, 1] rather than [0, 1].
         mirror: encode the mirror image too.
-        posterior: also keep the standard deviation of the posterior, of an autoencoder that has one.
+        posterior: also keep the standard deviation of the posterior, for an autoencoder that has one.
 
     Returns:
-        `latents` and perhaps `mirrored` and `deviation`, bfloat16 [F, C, H, W]; `pictures`, uint8 [F, 3, size, size].
+        `latents` and, if requested, `mirrored` and `deviation`, bfloat16 [F, C, H, W]; `pictures`, uint8 [F, 3, size, size].
     """
     parts: dict[str, list[torch.Tensor]] = {"latents": []}
     device, scale = vae.device, vae.config.scaling_factor
@@ -94,10 +94,10 @@ def encode_guide(
         motion: rows, [F, 3].
         vae: the autoencoder, for pixels in [-1, 1].
         geometry: predicts the shape of frame 0.
-        mirror: also give the guide of the mirror image.
+        mirror: also make the guide of the mirror image.
 
     Returns:
-        `guide` and perhaps `mirrored_guide`, bfloat16 [F, C + 4, H, W]: latents, and how they are known.
+        `guide` and, if requested, `mirrored_guide`, bfloat16 [F, C + 4, H, W]: latents, and how they are known.
     """
     photo = torch.from_numpy(frames[0]).permute(2, 0, 1)[None].float() / 127.5 - 1
     layers = take_apart(frames[0], geometry.predict(photo.to(vae.device))).to(vae.device)
@@ -115,7 +115,7 @@ def encode_guide(
 
 
 def fitted(frame: np.ndarray, form: LatentFormat) -> np.ndarray:
-    """A frame, uint8 [height, width, 3], brought to the format's size as photos are."""
+    """A frame, uint8 [height, width, 3], fitted to the format's size in the same way as photos."""
     if frame.shape[:2] == (form.height, form.width):
         return frame
     mode = "crop" if form.photo_fit == FIGURE else form.photo_fit
@@ -133,23 +133,23 @@ def prepare(
     posterior: bool = False,
     geometry: GarmentGeometry | None = None,
 ) -> None:
-    """Writes the latents of every clip that can be used, and says which cannot and why.
+    """Writes the latents of every clip that can be used, and reports which clips cannot be used and why.
 
     Args:
-        clips: folder of labelled clips, whose frames are taken as they are, or of videos, which are brought to the format's rate.
+        clips: folder of labelled clips, whose frames are used unchanged, or of videos, which are converted to the format's frame rate.
         latents: folder to write to.
         vae: the autoencoder.
-        form: what the latents are to be like.
-        window: fewest frames of a clip that is of use.
-        seconds: how much of a video is taken, from its start.
+        form: the format of the latents.
+        window: the smallest number of frames that a usable clip has.
+        seconds: how many seconds of a video are used, from its start.
         mirror, posterior: as in `encode_clip`.
-        geometry: also write guides, which labelled clips alone can have.
+        geometry: also write guides, which only labelled clips can have.
 
     Raises:
-        ValueError: if there is nothing to train on or to test with, before and after looking at the files.
+        ValueError: if there are no clips to train on or to test with, before or after the files are read.
         OSError: if the disk is full.
     """
-    # moviepy is needed for videos only: where ready latents are trained on, it need not be installed.
+    # moviepy is needed only for videos. To train on existing latents, it does not have to be installed.
     from ..video.io import read_frames
     from .videos import find_videos, read_frames_at, split
 
@@ -206,7 +206,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("latents", type=Path)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
-        "--model", help="pipeline folder to go on from: its autoencoder, size, rate and ways are taken"
+        "--model", help="pipeline folder to continue from: its autoencoder, size, rate and settings are used"
     )
     source.add_argument("--vae", help="folder (or Hub id) of an autoencoder: ours, or any AutoencoderKL")
     parser.add_argument("--recipe", choices=["ours", "paper"], default="ours", help="paper: its size, rate and quirks")

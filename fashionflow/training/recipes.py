@@ -1,6 +1,7 @@
-"""What a training run of the denoiser is asked for: our settings, the paper's, and those of the weights it goes on from.
+"""The settings of a training run of the denoiser: ours, the paper's, and those of the weights that it starts from.
 
-Later wins: the defaults below, then the recipe, then the structure of `start`, then what was given explicitly.
+Later settings override earlier ones: the defaults below, then the recipe, then the structure of `start`, then the settings given
+explicitly.
 """
 
 import json
@@ -14,7 +15,7 @@ from transformers import HfArgumentParser
 from .latents import LatentFormat
 
 
-# The structure of the network and of its task. It must stay as it is while a run is resumed, and comes from `start` if given.
+# The structure of the network and of its task. It must not change when a run is resumed, and it comes from `start` if that is given.
 STRUCTURE = (
     "stem_channels",
     "block_channels",
@@ -33,7 +34,7 @@ STRUCTURE = (
 RELEASED_FORMAT = LatentFormat(640, 512, 25.0, False, "stretch", 224, 1 / 255**2)
 RECIPES: dict[str, dict] = {
     "ours": {},
-    # As the released code trained (arXiv 2310.00106): 2,500 epochs over about 500 videos, two at a time; fp32; nothing else.
+    # The training of the released code (arXiv 2310.00106): 2,500 epochs over about 500 videos, two at a time; fp32; nothing else.
     "paper": {
         "vae": "CompVis/stable-diffusion-v1-4",
         "image_encoder": "openai/clip-vit-base-patch32",
@@ -82,7 +83,7 @@ class DenoiserConfig:
     clips: str = option("", "folder of clips or videos instead, which are prepared into OUT/latents first")
     vae: str = option("", "folder of the autoencoder that made the latents; that of `start` by default")
     out: str = option("runs/denoiser", "where the pipeline, checkpoint and samples go")
-    start: str = option("", "pipeline folder whose weights and sizes to go on from; from scratch by default")
+    start: str = option("", "pipeline folder whose weights and sizes to continue from; from scratch by default")
     geometry: str = option(
         "", "folder of the geometry network whose guides the latents have; that of `start` by default"
     )
@@ -176,7 +177,7 @@ class DenoiserConfig:
             )
         if self.zero_snr and self.prediction == "epsilon":
             raise ValueError(
-                "`zero_snr` needs `prediction` sample or v_prediction, because noise tells nothing of noise alone, got epsilon."
+                "`zero_snr` needs `prediction` sample or v_prediction, because pure noise says nothing about the clip, got epsilon."
             )
         if self.paper_loss and self.prediction != "epsilon":
             raise ValueError(f"`paper_loss` needs `prediction` epsilon, as the paper has it, got {self.prediction}.")
@@ -186,19 +187,21 @@ class DenoiserConfig:
 
     @property
     def gated_skips(self) -> bool:
-        """Whether the network's answer is added to a mixture of photo and noisy latents, which needs a clean frame 0."""
+        """Whether the network's output is added to a mixture of photo and noisy latents, which needs a clean frame 0."""
         return self.prediction == "sample" and self.conditioning != "global"
 
 
 def settings_of_start(folder: str) -> dict:
-    """The settings that a pipeline folder was made with, as far as its configs tell them.
+    """The settings that a pipeline folder was made with, as far as its configs contain them.
 
     Raises:
-        ValueError: if it is no pipeline folder of ours.
+        ValueError: if it is not one of our pipeline folders.
     """
     names = ("model_index", "unet/config", "image_encoder/config", "scheduler/scheduler_config")
     try:
-        pipe, unet, encoder, scheduler = (json.loads((Path(folder) / f"{name}.json").read_text()) for name in names)
+        pipe, unet, encoder, scheduler = (
+            json.loads((Path(folder) / f"{name}.json").read_text(encoding="utf-8")) for name in names
+        )
         return {
             **{name: unet[name] for name in STRUCTURE if name in unet},
             "motion": unet["motion_channels"] > 0,
@@ -219,10 +222,10 @@ def settings_of_start(folder: str) -> dict:
 
 
 def make_config(**given) -> DenoiserConfig:
-    """The whole configuration from what was given explicitly.
+    """The whole configuration, from the settings that were given explicitly.
 
     Raises:
-        ValueError: if a setting is wrong, or another than that of `start`.
+        ValueError: if a setting is wrong, or differs from that of `start`.
     """
     values = dict(RECIPES[given.get("recipe", "ours")])
     if given.get("start"):
@@ -230,7 +233,7 @@ def make_config(**given) -> DenoiserConfig:
         for name in STRUCTURE:
             if name in given and given[name] != start[name]:
                 raise ValueError(
-                    f"`{name}` must be {start[name]!r}, as in the weights to go on from, {given['start']!r}, "
+                    f"`{name}` must be {start[name]!r}, as in the weights to continue from, {given['start']!r}, "
                     f"got {given[name]!r}; leave it out."
                 )
         values |= start
@@ -238,9 +241,9 @@ def make_config(**given) -> DenoiserConfig:
 
 
 def parse_config(argv: list[str] | None = None) -> DenoiserConfig:
-    """The configuration that a command line asks for."""
+    """The configuration that a command line requests."""
     parser = HfArgumentParser(DenoiserConfig)
     untouched = object()
-    # argparse sets a default only where the namespace has nothing, so what is still untouched was not given.
+    # argparse sets a default only if the namespace has no value, so a value that is still `untouched` was not given.
     given = parser.parse_args(argv, Namespace(**dict.fromkeys(DenoiserConfig.__dataclass_fields__, untouched)))
     return make_config(**{name: value for name, value in vars(given).items() if value is not untouched})

@@ -1,4 +1,4 @@
-"""What a run shows of itself: errors on clips never trained on, a strip of sampled frames, and a pipeline that can be used."""
+"""The outputs of a training run: errors on held-out clips, a strip of sampled frames, and a usable pipeline."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from transformers import CLIPImageProcessorPil
 from ..models import GarmentGeometry
 from ..photo.cropping import fit
 from ..pipelines import FashionFlowPipeline
-from ..pipelines.pipeline_fashionflow import FIGURE
+from ..pipelines.photo_preparation import FIGURE
 from ..pipelines.schedulers import make_scheduler
 from .latents import LatentFormat
 from .modules import GarmentDenoiser
@@ -29,12 +29,12 @@ def held_out_errors(
     conditioning: str,
     timesteps: tuple[int, ...] = (100, 400, 700, 999),
 ) -> dict[str, float]:
-    """Mean squared error of the guessed clean latents at a few noise levels; 1 is as bad as the guide, or as repeating the photo where
-    there is none.
+    """Mean squared error of the predicted clean latents at a few noise levels. 1 is as bad as the guide itself, or, without a guide, as
+    repeating the photo.
 
     Args:
-        windows: held-out windows, stacked, as `fashionflow.training.windows.window` gives them.
-        conditioning: "global" for a model that is not given frame 0.
+        windows: held-out windows, stacked, as `fashionflow.training.windows.window` returns them.
+        conditioning: "global" for a model that does not receive frame 0.
     """
     clean = windows["latents"]  # [B, C, F, H, W]
     noise = noise_like(clean, torch.arange(len(clean)))
@@ -72,7 +72,7 @@ def make_pipeline(
     config: DenoiserConfig,
     geometry: GarmentGeometry | None = None,
 ) -> FashionFlowPipeline:
-    """The networks as they are now as a pipeline that samples as they were trained."""
+    """A pipeline of the networks in their current state, which samples in the way in which they were trained."""
     pipeline = FashionFlowPipeline(
         image_encoder=model.image_encoder,
         image_processor=processor,
@@ -83,7 +83,7 @@ def make_pipeline(
         frame_rate=(config.frame_rate or form.frame_rate) / max(config.strides),
         default_num_frames=config.num_frames,
         signed_pixels=form.signed_pixels,
-        # A figure that the geometry sees is framed by it, wherever it stands in a photo.
+        # If there is a geometry network, it frames the figure, wherever the figure stands in a photo.
         photo_fit=FIGURE if geometry is not None else form.photo_fit,
         noise_scale=config.noise_scale,
         geometry=geometry,

@@ -1,4 +1,4 @@
-"""Video folders: which files there are, which of them are for testing, and their frames at a chosen rate."""
+"""Video folders: finds their files, decides which of them are for testing, and reads their frames at a chosen rate."""
 
 import subprocess
 import tempfile
@@ -16,10 +16,10 @@ SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 
 
 def find_videos(folder: Path) -> dict[str, Path]:
-    """The videos of a folder, each by where its latents go: "NAME", or "train/NAME" and "test/NAME".
+    """The videos of a folder, each by the place of its latents: "NAME", or "train/NAME" and "test/NAME".
 
-    With folders `train` and `test` (the paper's layout) these decide. In a flat folder the names that end in 7 are held out; if
-    none does, every tenth video is, and at least one.
+    If there are folders `train` and `test` (the paper's layout), they decide. In a flat folder the names that end in 7 are held out; if
+    there are none, every tenth video is held out, and at least one.
 
     Raises:
         ValueError: if there are no videos, or none to train on or none to test with.
@@ -43,12 +43,12 @@ def find_videos(folder: Path) -> dict[str, Path]:
 
 
 def split(folder: Path) -> list[Path]:
-    """The folders that hold the videos: `train` and `test` where they are, else the folder itself."""
+    """The folders that hold the videos: `train` and `test` if they exist, otherwise the folder itself."""
     return [part for part in (folder / "train", folder / "test") if part.is_dir()] or [folder]
 
 
 def read_frames_at(path: Path, frame_rate: float, seconds: float) -> Iterator[np.ndarray]:
-    """The first `seconds` of a video, upright, at `frame_rate` frames a second whatever its own rate.
+    """The first `seconds` of a video, upright, at `frame_rate` frames per second whatever its own rate.
 
     Yields:
         frames, uint8 RGB [height, width, 3], of the size that the video has.
@@ -61,9 +61,8 @@ def read_frames_at(path: Path, frame_rate: float, seconds: float) -> Iterator[np
     with tempfile.TemporaryFile() as report:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=report)
         try:
-            while (
-                process.stdout.readline() == b"P6\n"
-            ):  # a PPM picture: its size and largest value, a line each, and pixels
+            # A PPM picture has one line each for its size and its largest value, and then its pixels.
+            while process.stdout.readline() == b"P6\n":
                 width, height = map(int, process.stdout.readline().split())
                 process.stdout.readline()
                 pixels = process.stdout.read(3 * width * height)
@@ -71,7 +70,7 @@ def read_frames_at(path: Path, frame_rate: float, seconds: float) -> Iterator[np
                     break
                 yield np.frombuffer(pixels, np.uint8).reshape(height, width, 3)
         finally:
-            process.stdout.close()  # ends ffmpeg too if it has more to say
+            process.stdout.close()  # also ends ffmpeg if it is still writing
             returned = process.wait()
         if returned != 0:
             report.seek(0)

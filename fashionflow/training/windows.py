@@ -1,7 +1,8 @@
-"""Which windows of which clips a training step sees, and with what noise.
+"""Chooses the windows of clips that a training step sees, and their noise.
 
-Everything is drawn from the seed and the number of the example, never from a generator that goes on from call to call. So a
-resumed run sees what an uninterrupted one would have seen, and two processes together see what one with twice the batch sees.
+Everything is drawn from the seed and the number of the example, never from a generator that keeps its state between calls. Therefore a
+resumed run sees the same examples as an uninterrupted run, and two processes together see the same examples as one process with twice the
+batch size.
 """
 
 from collections.abc import Iterator
@@ -16,13 +17,13 @@ from .latents import LatentClip
 
 
 class LatentWindows(Dataset):
-    """Windows of latent clips by example number, without end: each epoch passes over the clips in another order.
+    """Windows of latent clips by example number, without end. Each epoch goes through the clips in another order.
 
     Args:
         clips: the clips.
         num_frames: frames of a window.
         strides: frame steps, one of which is drawn.
-        seed: what the draws depend on beside the example's number.
+        seed: determines the draws, together with the example's number.
         mirror: mirror half of the windows, where there are mirror images.
         fixed: always the window at the start of the clip.
 
@@ -54,8 +55,8 @@ class LatentWindows(Dataset):
         self._order = lru_cache(2)(lambda epoch: np.random.default_rng([seed, 1, epoch]).permutation(len(clips)))
 
     def __getitem__(self, example: int) -> dict[str, torch.Tensor]:
-        """A window as `window` gives it, and its draws: `level` in [0, 1), `keep_motion` and `keep_context` in [0, 1), to be
-        compared with the dropouts, and `noise_seed`."""
+        """A window as `window` returns it, and its draws: `level` in [0, 1), `keep_motion` and `keep_context` in [0, 1), to be compared
+        with the dropouts, and `noise_seed`."""
         epoch, position = divmod(example, len(self.clips))
         clip = self.clips[self._order(epoch)[position]]
         random = np.random.default_rng([self.seed, 2, example])
@@ -85,12 +86,12 @@ def window(
     """Frames `start`, `start + stride` ... of a clip. A mirrored body turns the other way.
 
     Args:
-        random: draws from the posterior of clips that come with one; without it their means are taken.
+        random: draws from the posterior of clips that have one; without `random`, their means are used.
 
     Returns:
-        `latents` [C, F, H, W]; `photo`, frame 0 as the conditioner sees it, [C, H, W]; `picture`, the same as the image encoder
-        sees it, uint8 [3, S, S]; `motion` rows [F, 3], zeros where the motion is not known; and `guide`, [C + 4, F, H, W], of clips
-        that have one.
+        `latents` [C, F, H, W]; `photo`, frame 0 as the conditioner sees it, [C, H, W]; `picture`, the same as the image encoder sees it,
+        uint8 [3, S, S]; `motion` rows [F, 3], zeros where the motion is not known; and `guide`, [C + 4, F, H, W], for clips that have
+        one.
     """
     frames = slice(start, start + (num_frames - 1) * stride + 1, stride)
     latents = clip.latents(frames, mirrored).float()  # [F, C, H, W]
@@ -144,7 +145,7 @@ def noise_like(latents: torch.Tensor, seeds: torch.Tensor, offset: float = 0.0) 
     """Standard noise in the shape of `latents`, [B, C, ...], each entry from its own seed, [B].
 
     Args:
-        offset: deviation of what is added to all cells of a channel at once (Guttenberg 2023, "Diffusion with offset noise").
+        offset: deviation of the noise that is added to all cells of a channel at once (Guttenberg 2023, "Diffusion with offset noise").
     """
     generator = torch.Generator(latents.device)
     noise = torch.empty_like(latents)

@@ -1,4 +1,4 @@
-"""Frames in time: decoding latents to frames, frames between keyframes, previews, files in and out, what a file says of itself, exports.
+"""Frames and files: decoding of latents, interpolation between keyframes, previews, reading and writing, metadata of files, exports.
 
-May import `models`, `photo` and `pipelines`. What denoises belongs to `pipelines`, what schedules work to `generation`.
+May import `models`, `photo` and `pipelines`. Denoising belongs to `pipelines`, the scheduling of jobs to `generation`.
 """

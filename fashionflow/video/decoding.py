@@ -1,6 +1,8 @@
-"""From finished latents to the frames that are shown: decoding, and a rate that looks smooth."""
+"""Turns finished latents into the frames that are shown: decoding, and a frame rate that looks smooth."""
 
+import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -8,75 +10,72 @@ from PIL import Image
 
 from ..pipelines import ClipGuide, FashionFlowPipeline
 from .interpolation import interpolate
-from .prefetch import ahead
+from .prefetch import prefetch
 
 
 SMOOTH_FRAME_RATE = 20.0
-"""Frames a second from which a clip is played as the denoiser made it."""
+"""The frame rate, in frames per second, from which a clip is played as the denoiser made it."""
 
 PLAYING_FRAME_RATE = 24.0
-"""Frames a second that slower clips are brought near to."""
+"""The frame rate, in frames per second, that slower clips are brought close to."""
 
 
 def playing_rate(pipe: FashionFlowPipeline) -> tuple[int, float]:
-    """How a clip of this model is played: frames shown for each frame that the denoiser makes, and frames a second."""
+    """How a clip of this model is played: frames shown for each frame of the denoiser, and the frame rate in frames per second."""
     frame_rate = pipe.config.frame_rate
     factor = 1 if frame_rate >= SMOOTH_FRAME_RATE else max(1, round(PLAYING_FRAME_RATE / frame_rate))
     return factor, frame_rate * factor
 
 
-def playing_frames(
-    pipe: FashionFlowPipeline,
-    latents: torch.Tensor,
-    factor: int = 1,
-    photo: Image.Image | None = None,
-    guide: ClipGuide | None = None,
-    start: int = 0,
-    chunk_frames: int = 4,
-) -> Iterator[np.ndarray]:
-    """A clip's frames as they are shown: uint8 RGB, [height, width, 3], each made only when it is asked for.
+@dataclass
+class ClipDecoder:
+    """Decodes one clip to the frames that are shown.
 
     Args:
         pipe: the pipeline that made the latents.
-        latents: what it returned with `output_type="latent"`, [1, C, F, H, W].
-        factor: frames shown for each of the denoiser's, at least 1: factor * (F - 1) + 1 frames. Between the denoiser's frames a guide
-            is exact; without one they are interpolated.
-        photo: what the clip was made from; its first frame is the photo itself, where it was given to the denoiser.
-        guide: of the clip, for a model with geometry.
-        start: frames at the beginning that are left out.
-        chunk_frames: decoded at a time.
+        latents: the output of the pipeline with `output_type="latent"`, [1, C, F, H, W].
+        factor: frames shown for each frame of the denoiser, at least 1; this gives factor * (F - 1) + 1 frames. The frames in between
+            are exact with a guide, and interpolated without one.
+        photo: the photo of the clip. The first frame is the photo itself if the photo was given to the denoiser.
+        guide: the guide of the clip, for a model with geometry.
+        chunk_frames: the number of frames decoded at a time; may be changed between two calls of `frames`.
     """
-    if guide is not None:
-        frames = _guided_frames(pipe, latents, factor, guide, start, chunk_frames)
-    else:
-        first = start // factor  # the last of the denoiser's frames that is needed to go on
-        frames = interpolate(decode_frames(pipe, latents[:, :, first:], chunk_frames), factor)
-        for _ in range(start - factor * first):
-            next(frames)
-    for index, frame in enumerate(frames, start):
-        own = index == 0 and photo is not None and pipe.config.first_frame_given
-        yield np.asarray(pipe.fit_photo(photo)) if own else frame
 
+    pipe: FashionFlowPipeline
+    latents: torch.Tensor
+    factor: int = 1
+    photo: Image.Image | None = None
+    guide: ClipGuide | None = None
+    chunk_frames: int = 4
 
-def _guided_frames(
-    pipe: FashionFlowPipeline,
-    latents: torch.Tensor,
-    factor: int,
-    guide: ClipGuide,
-    start: int,
-    chunk_frames: int,
-) -> Iterator[np.ndarray]:
-    moments = torch.arange(start, factor * (latents.shape[2] - 1) + 1) / factor
-    yield from _as_bytes(pipe.decode_guided(latents, guide, moments, chunk_frames))
+    def __len__(self) -> int:
+        """The number of frames shown."""
+        return self.factor * (self.latents.shape[2] - 1) + 1
+
+    def frames(self, start: int = 0) -> Iterator[np.ndarray]:
+        """Yields the frames from index `start` on: uint8 RGB, [height, width, 3], each made only when it is requested."""
+        frames = self._interpolated(start) if self.guide is None else self._guided(start)
+        for index, frame in enumerate(frames, start):
+            is_photo = index == 0 and self.photo is not None and self.pipe.config.first_frame_given
+            yield np.asarray(self.pipe.fit_photo(self.photo)) if is_photo else frame
+
+    def _guided(self, start: int) -> Iterator[np.ndarray]:
+        moments = torch.arange(start, len(self)) / self.factor
+        return _as_bytes(self.pipe.decode_guided(self.latents, self.guide, moments, self.chunk_frames))
+
+    def _interpolated(self, start: int) -> Iterator[np.ndarray]:
+        first = start // self.factor  # the denoiser's last frame that is needed to continue
+        frames = interpolate(decode_frames(self.pipe, self.latents[:, :, first:], self.chunk_frames), self.factor)
+        yield from itertools.islice(frames, start - self.factor * first, None)
 
 
 def decode_frames(pipe: FashionFlowPipeline, latents: torch.Tensor, chunk_frames: int = 4) -> Iterator[np.ndarray]:
-    """Latents, [1, C, F, H, W], as the autoencoder shows them: uint8 RGB, [height, width, 3], `chunk_frames` decoded at a
-    time. The next ones are decoded while these are interpolated, encoded and sent."""
+    """Decodes latents, [1, C, F, H, W], with the autoencoder to frames: uint8 RGB, [height, width, 3], `chunk_frames` at a time. The next
+    frames are decoded while these are interpolated, encoded and sent."""
     return _as_bytes(pipe.decode_latents(latents, chunk_frames))
 
 
 def _as_bytes(chunks: Iterator[torch.Tensor]) -> Iterator[np.ndarray]:
-    """Frames, uint8 [height, width, 3], of chunks, [1, 3, f, height, width] in [0, 1], made one chunk ahead."""
-    for chunk in ahead(chunks, most=1):
+    """Yields the frames, uint8 [height, width, 3], of chunks, [1, 3, f, height, width] in [0, 1]; one chunk is prefetched."""
+    for chunk in prefetch(chunks, most=1):
         yield from (chunk[0].permute(1, 2, 3, 0) * 255).round().to(torch.uint8).cpu().numpy()

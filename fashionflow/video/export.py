@@ -1,4 +1,4 @@
-"""A finished clip in the forms that people pass on: mp4, GIF, WebP or single frames; upright or square; looped.
+"""Exports a finished clip in the forms that people share: mp4, GIF, WebP or single frames; upright or square; looped.
 
 Frames are uint8 RGB, [height, width, 3]. F is the number of frames of a clip.
 """
@@ -34,25 +34,25 @@ PLAYS = ("once", "loop", "boomerang")
 SHAPES: dict[str, tuple[int, int] | None] = {"as-made": None, "9:16": (1080, 1920), "1:1": (1080, 1080)}
 """Shapes by name, width and height in pixels."""
 
-LONGEST_FADE = 0.4  # seconds at the end of a clip in which its first frame comes back
-GIF_RATE = 12.5  # frames a second at most; a GIF counts hundredths of a second, and this is 8 of them
-GIF_SCALE = 0.5  # of a shape's sides: in full size a GIF has four times the bytes, 9 MB in 3 seconds
+LONGEST_FADE = 0.4  # seconds at the end of a clip in which it fades to its first frame
+GIF_RATE = 12.5  # the most frames per second; a GIF counts time in hundredths of a second, and a frame takes 8 of them
+GIF_SCALE = 0.5  # of a shape's sides; in full size, a GIF has four times the bytes, 9 MB for 3 seconds
 WEBP_QUALITY = 85
 
-EDGE_LINES = 4  # of a scaled clip, whose mean the background goes on from
-BLUR_LEVELS = 9  # the blur of the background doubles with the distance from the clip
-BLUR_SLOPE = 0.8  # standard deviation of the blur by the distance
+EDGE_LINES = 4  # of a scaled clip; the extended background starts with their mean
+BLUR_LEVELS = 9  # each level doubles the blur, which grows with the distance from the clip
+BLUR_SLOPE = 0.8  # standard deviation of the blur, divided by the distance
 
 
 @dataclass(frozen=True)
 class Export:
-    """What to make of a clip.
+    """The form in which a clip is exported.
 
     Args:
         format: "mp4", "gif", "webp", or "zip" for the frames as PNG files.
         shape: "as-made", or "9:16" or "1:1" for social media: the whole clip, its background extended.
-        play: "once"; "loop", whose end fades into the beginning; or "boomerang", forwards and backwards.
-        mark: whether the frames say visibly that they are AI-generated.
+        play: "once"; "loop", where the end fades into the beginning; or "boomerang", forwards and backwards.
+        mark: whether the frames show a visible mark that they are AI-generated.
     """
 
     format: str
@@ -61,7 +61,7 @@ class Export:
     mark: bool = False
 
     def check(self) -> None:
-        """Raises a `ValueError` of one sentence for what there is not."""
+        """Raises a `ValueError` with one sentence if a value is not supported."""
         for name, choices in (("format", FORMATS), ("shape", SHAPES), ("play", PLAYS)):
             if getattr(self, name) not in tuple(choices):
                 raise ValueError(f"`{name}` must be one of {', '.join(choices)}, got {getattr(self, name)!r}.")
@@ -69,7 +69,7 @@ class Export:
             raise ValueError(f"`mark` must be true or false, got {self.mark!r}.")
 
     def file_name(self, clip: Path | str) -> str:
-        """What the file made of `clip` is called."""
+        """The name of the file that is made from `clip`."""
         parts = [Path(clip).stem]
         parts += [self.shape.replace(":", "x")] * (self.shape != "as-made")
         parts += [self.play] * (self.play != "once") + ["marked"] * self.mark
@@ -77,16 +77,16 @@ class Export:
 
 
 def export(clip: Path | str, wanted: Export, folder: Path | str) -> Path:
-    """Makes a file of a finished clip, or finds it where it was made before. Its settings are in it, and
-    `restore.read_provenance` reads them back; where a certificate is configured it is signed.
+    """Makes a file from a finished clip, or finds the file if it was made before. The file contains the clip's settings, which
+    `generation.saved_settings.read_provenance` reads back; the file is signed if a certificate is configured.
 
     Args:
         clip: an mp4 file that `write_clip` wrote.
-        wanted: what to make of it.
-        folder: where the file goes, which exists. Whatever goes wrong, no half-written file is left there.
+        wanted: the form of the export.
+        folder: an existing folder for the file. If anything goes wrong, no half-written file is left there.
 
     Raises:
-        ValueError: one sentence, if `wanted` asks for what there is not or `clip` is no video.
+        ValueError: with one sentence, if a value in `wanted` is not supported or `clip` is not a video.
         OSError: if the file cannot be written.
     """
     wanted.check()
@@ -112,15 +112,15 @@ def export(clip: Path | str, wanted: Export, folder: Path | str) -> Path:
 
 
 def arrange(frames: np.ndarray, fps: float, play: str) -> Iterable[np.ndarray]:
-    """A clip's frames in the order in which they are shown, [F, height, width, 3] -> frames; the first stays the first."""
-    if play == "boomerang":  # neither end twice, also where it begins again
+    """A clip's frames, [F, height, width, 3], in the order in which they are shown; the first frame stays the first."""
+    if play == "boomerang":  # neither end frame is shown twice, not even when the clip starts again
         return chain(frames, frames[-2:0:-1])
     return chain(frames) if play == "once" else _loop(frames, fps)
 
 
 def _loop(frames: np.ndarray, fps: float) -> Iterator[np.ndarray]:
-    """The first frame comes back over as many of the last frames as the clip itself would need to move so far: one that ends
-    where it began hardly fades, one that ends elsewhere does for `LONGEST_FADE`."""
+    """Fades the last frames to the first frame. The fade takes as many frames as the clip itself would need to move so far: a clip that
+    ends where it began hardly fades, a clip that ends elsewhere fades for `LONGEST_FADE`."""
     steps = [_distance(frames[index], frames[index + 1]) for index in range(len(frames) - 1)]
     step, jump = float(np.mean(steps or [0.0])), _distance(frames[-1], frames[0])
     longest = min(round(LONGEST_FADE * fps), len(frames) // 2)
@@ -137,10 +137,10 @@ def _distance(frame: np.ndarray, other: np.ndarray) -> float:
 
 
 def reshape(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The whole frame as large as it fits in the middle of `size` (width, height), its background extended to the rest.
+    """The whole frame, as large as it fits, in the middle of `size` (width, height); its background is extended to the rest.
 
-    The background goes on from the colours of the frame's own edges, ever softer with the distance. So a studio's wall and
-    floor go on, frame and extension meet without a seam, and nothing that touches the edge is drawn out in streaks.
+    The extension starts with the colours of the frame's own edges and becomes softer with the distance. So the wall and the floor of a
+    studio continue, the frame and its extension meet without a seam, and objects that touch the edge do not become streaks.
     """
     width, height = size
     scale = min(width / frame.shape[1], height / frame.shape[0])
@@ -157,7 +157,7 @@ def reshape(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _extension(edge: np.ndarray, depth: int) -> np.ndarray:
-    """`depth` lines that go on from the lines of an edge, [EDGE_LINES, length, 3] -> [depth, length, 3]."""
+    """`depth` lines that continue the lines of an edge, [EDGE_LINES, length, 3] -> [depth, length, 3]."""
     line = edge.mean(axis=0, dtype=np.float32)[None]  # [1, length, 3]
     blurs = (
         cv2.GaussianBlur(line, (0, 0), 2.0**level, borderType=cv2.BORDER_REFLECT) for level in range(1, BLUR_LEVELS)
@@ -169,7 +169,7 @@ def _extension(edge: np.ndarray, depth: int) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _blur_map(length: int, depth: int) -> tuple[np.ndarray, np.ndarray]:
-    """For every pixel of an extension its column and its level of blur, float32 [depth, length] each."""
+    """The column and the blur level of every pixel of an extension, both float32 [depth, length]."""
     deviation = BLUR_SLOPE * np.arange(1, depth + 1)
     level = np.where(deviation < 2, deviation / 2, np.log2(np.maximum(deviation, 2))).clip(0, BLUR_LEVELS - 1)
     columns, rows = np.meshgrid(np.arange(length), level)
@@ -177,7 +177,7 @@ def _blur_map(length: int, depth: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _write(path: Path, frames: np.ndarray, fps: float, wanted: Export, settings: dict) -> None:
-    """Writes a clip's frames in the form that is wanted, one after the other, so that large shapes need no more memory."""
+    """Writes a clip's frames in the wanted form, one by one, so that large shapes need no more memory."""
     every = math.ceil(fps / GIF_RATE) if wanted.format == "gif" else 1
     frames, fps = frames[::every], fps / every
     size = SHAPES[wanted.shape]
@@ -201,7 +201,7 @@ def _write(path: Path, frames: np.ndarray, fps: float, wanted: Export, settings:
 
 
 def _write_zip(path: Path, frames: Iterable[np.ndarray], settings: dict) -> None:
-    """Numbered PNG files and their settings. Each picture also says by itself where it comes from."""
+    """Writes numbered PNG files and their settings. Each picture also contains its own source."""
     information = PngImagePlugin.PngInfo()
     information.add_text("Description", TITLE)
     information.add_itxt("XML:com.adobe.xmp", xmp())
@@ -221,8 +221,8 @@ def _write_gif(
     again: bool,
     settings: dict,
 ) -> None:
-    """One palette for the whole clip, taken from `examples`, and error diffusion, which keeps the colours of garments best.
-    What ffmpeg's writer has no room for, the settings, goes into a comment."""
+    """Writes a GIF with one palette for the whole clip, taken from `examples`, and with error diffusion, which keeps the colours of
+    garments best. The settings go into a comment, because ffmpeg's writer has no place for them."""
     with tempfile.TemporaryDirectory() as folder:
         palette = Path(folder) / "palette.png"
         _encode(palette, examples, fps, ["-vf", "palettegen=stats_mode=full", "-frames:v", "1", "-update", "1"])
@@ -231,8 +231,8 @@ def _write_gif(
         _encode(path, frames, fps, arguments)
     content = path.read_bytes()
     colours, has_colours = content[10] & 7, content[10] >> 7
-    end = 13 + has_colours * 3 * 2 ** (colours + 1)  # of the header with its palette
-    end += 19 * (content[end : end + 2] == b"\x21\xff")  # of how often it plays
+    end = 13 + has_colours * 3 * 2 ** (colours + 1)  # the end of the header with its palette
+    end += 19 * (content[end : end + 2] == b"\x21\xff")  # the block that says how often the GIF plays
     text = json.dumps(settings).encode()
     blocks = (text[start : start + 255] for start in range(0, len(text), 255))
     comment = b"\x21\xfe" + b"".join(bytes([len(block)]) + block for block in blocks) + b"\0"
@@ -240,7 +240,7 @@ def _write_gif(
 
 
 def _write_webp(path: Path, frames: Iterable[np.ndarray], fps: float, again: bool, settings: dict) -> None:
-    """An animation with the settings as EXIF's user comment, and XMP for programs that look for the source type there."""
+    """Writes an animation with the settings in EXIF's user comment, and with XMP for programs that look for the source type there."""
     arguments = ["-c:v", "libwebp_anim", "-quality", str(WEBP_QUALITY), "-loop", "0" if again else "1"]
     _encode(path, frames, fps, arguments)
     with Image.open(path) as picture:
@@ -282,7 +282,7 @@ def _encode(path: Path, frames: Iterable[np.ndarray], fps: float, arguments: lis
                 for frame in chain([first], frames):
                     program.stdin.write(frame.tobytes())
         except BrokenPipeError:
-            pass  # it has given up, as its exit status says
+            pass  # ffmpeg has failed, as its exit status says
         if program.returncode != 0:
             report.seek(0)
             reason = report.read().decode("utf-8", "replace").strip()

@@ -1,8 +1,8 @@
-"""Keyframes become a clip at the playing rate: what lies between two of them is found by optical flow.
+"""Interpolates keyframes to a clip at the playing rate, by optical flow.
 
-A *path* says where each pixel of the frame wanted comes from: a position in the first keyframe and one in the second. The
-flow from the first to the second gives one path, the flow back gives another. Where the two flows disagree, something is
-hidden in one of the keyframes, and that path counts little; where neither can be trusted, the keyframes are just blended.
+A *path* gives the origin of each pixel of a new frame: a position in the first keyframe and one in the second. The flow from the first
+to the second keyframe gives one path, the flow back gives another. Where the two flows disagree, something is hidden in one of the
+keyframes, and that path has little weight; where no path is reliable, the keyframes are only blended.
 
 Flows and positions are float32 [H, W, 2], (x, y) in pixels; frames are uint8 RGB [H, W, 3].
 """
@@ -16,20 +16,20 @@ from .optical_flow import find_flows, look_up, pixel_grid, trust_in
 
 
 PLAIN_WEIGHT = 0.05
-"""The weight of the plain blend beside paths that weigh up to 1."""
+"""The weight of the plain blend; a path has a weight of up to 1."""
 
 
 def interpolate(keyframes: Iterable[np.ndarray], factor: int) -> Iterator[np.ndarray]:
-    """The keyframes, unchanged, with `factor - 1` frames between each and the next: factor * (F - 1) + 1 frames for F.
+    """The unchanged keyframes, with `factor - 1` frames between each and the next: F keyframes give factor * (F - 1) + 1 frames.
 
-    Only one pair of keyframes is held at a time, so a clip may be of any length.
+    Only one pair of keyframes is in memory at a time, so a clip may be of any length.
 
     Args:
         keyframes: uint8 RGB frames, [H, W, 3], all of one size.
-        factor: how many times more frames a second the clip shall have; 1 leaves it as it is.
+        factor: the number by which the frame rate is multiplied; 1 leaves the clip unchanged.
 
     Raises:
-        ValueError: if `factor` is below 1, at once; or, when it is reached, for a frame of another kind or size.
+        ValueError: at once, if `factor` is below 1; later, when a frame of another kind or size is reached.
     """
     if factor < 1:
         raise ValueError(f"`factor` must be at least 1, got {factor}.")
@@ -37,7 +37,7 @@ def interpolate(keyframes: Iterable[np.ndarray], factor: int) -> Iterator[np.nda
 
 
 def between(first: np.ndarray, second: np.ndarray, num_frames: int) -> list[np.ndarray]:
-    """Frames between two neighbours, evenly spaced in time; one frame is the middle.
+    """Frames between two neighbouring keyframes, evenly spaced in time; a single frame is in the middle.
 
     Args:
         first, second: uint8 RGB frames of one size, [H, W, 3].
@@ -64,7 +64,7 @@ def between(first: np.ndarray, second: np.ndarray, num_frames: int) -> list[np.n
         blend = cv2.addWeighted(first, 1 - moment, second, moment, 0, dtype=cv2.CV_32F)
         total, weights = PLAIN_WEIGHT * blend, np.full((height, width, 1), PLAIN_WEIGHT, np.float32)
 
-        # The path that starts in the nearer keyframe strays less, so it counts more.
+        # The path that starts in the nearer keyframe is more exact, so it has more weight.
         in_first = _origin(pixels, forward, moment)
         weight = (1 - moment) * look_up(forward_trust, in_first)[..., None]
         in_second = in_first + look_up(forward, in_first)
@@ -91,9 +91,9 @@ def _interpolate(keyframes: Iterable[np.ndarray], factor: int) -> Iterator[np.nd
 
 
 def _origin(pixels: np.ndarray, flow: np.ndarray, moment: float) -> np.ndarray:
-    """The positions that have arrived at `pixels` after going `moment` of the way along the flow."""
+    """The start positions from which the flow reaches `pixels` after the part `moment` of its way."""
     origin = pixels - moment * flow
-    for _ in range(2):  # the flow at the origin is the one that counts, not the flow where it arrives
+    for _ in range(2):  # the flow at the origin is needed, not the flow at the arrival
         origin = pixels - moment * look_up(flow, origin)
     return origin
 
@@ -101,7 +101,7 @@ def _origin(pixels: np.ndarray, flow: np.ndarray, moment: float) -> np.ndarray:
 def _blend_along(
     first: np.ndarray, in_first: np.ndarray, second: np.ndarray, in_second: np.ndarray, moment: float
 ) -> np.ndarray:
-    """Both keyframes, each taken where a path says, mixed by the moment; float32 [H, W, 3]."""
+    """Both keyframes, sampled at the positions of a path and mixed by `moment`; float32 [H, W, 3]."""
     return cv2.addWeighted(
         look_up(first, in_first), 1 - moment, look_up(second, in_second), moment, 0, dtype=cv2.CV_32F
     )

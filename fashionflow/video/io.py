@@ -22,9 +22,9 @@ from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
 from PIL import Image
 
 
-# Browsers take the colour matrix from the file's tags and guess where there are none. So the pixels are converted by the
-# matrix of BT.709 and the file says so: the filter's tags reach newer ffmpegs, the encoder's options older ones. `format`
-# keeps the alpha plane that moviepy asks for out of the conversion; H.264 for browsers has none.
+# Browsers take the colour matrix from the file's tags, and guess it if there are none. So the pixels are converted by the matrix of
+# BT.709, and the tags say so: newer ffmpegs take them from the filter, older ones from the encoder's options. `format` keeps the alpha
+# plane that moviepy requests out of the conversion, because H.264 for browsers has none.
 COLOUR_ARGUMENTS = (
     "-vf",
     "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int,format=yuv420p,"
@@ -34,17 +34,17 @@ COLOUR_ARGUMENTS = (
 
 
 TITLE = "AI-generated with FashionFlow"
-"""What players and file managers show beside a clip."""
+"""The title that players and file managers show with a clip."""
 
 LONGEST_METADATA = 2**20  # bytes; ours are under one thousand
-LONGEST_READING = 20  # seconds that ffmpeg may look for them in a file
+LONGEST_READING = 20  # seconds in which ffmpeg may search a file for metadata
 
 
 def read_frames(path: Path | str) -> np.ndarray:
     """Every frame of a video file, uint8 RGB, [F, height, width, 3].
 
     Raises:
-        ValueError: if the file is missing, or no video that ffmpeg can read.
+        ValueError: if the file is missing, or is not a video that ffmpeg can read.
     """
     reader = _open(path)
     try:
@@ -58,10 +58,10 @@ def read_frames(path: Path | str) -> np.ndarray:
 
 
 def read_rate(path: Path | str) -> float:
-    """How many frames of a video file are shown in a second.
+    """The frame rate of a video file, in frames per second.
 
     Raises:
-        ValueError: if the file is missing, or no video that ffmpeg can read.
+        ValueError: if the file is missing, or is not a video that ffmpeg can read.
     """
     reader = _open(path)
     reader.close()
@@ -74,11 +74,11 @@ def write_clip(
     """Writes an H.264 clip that every browser plays, frame by frame, so that a long clip needs no more memory.
 
     Args:
-        path: where the clip goes, a name ending in .mp4. Whatever goes wrong, no half-written file is left there.
+        path: the path of the clip, a name ending in .mp4. If anything goes wrong, no half-written file is left there.
         frames: uint8 RGB frames, [height, width, 3], all of one even size.
-        fps: frames a second.
-        settings: what the clip was made with, as JSON allows; `read_settings` gives it back.
-        quality: x264's CRF, 0 (lossless) to 51; 18 looks like the frames themselves.
+        fps: frames per second.
+        settings: the settings of the clip, in a form that JSON allows; `read_settings` reads them back.
+        quality: x264's CRF, 0 (lossless) to 51; 18 looks the same as the original frames.
 
     Raises:
         ValueError: if the name, a frame or its size is wrong, or there are no frames.
@@ -89,7 +89,7 @@ def write_clip(
         raise ValueError(f"`path` must end in .mp4, got {path.name!r}.")
     tags = {"title": TITLE, "description": TITLE}
     if settings is not None:
-        tags["comment"] = json.dumps(settings)  # pure ASCII on one line, which every program shows as it is
+        tags["comment"] = json.dumps(settings)  # pure ASCII on one line, which every program shows unchanged
     arguments = ["-crf", str(quality), "-movflags", "+faststart"]
     for name, value in tags.items():
         arguments += ["-metadata", f"{name}={value}"]
@@ -97,12 +97,12 @@ def write_clip(
 
 
 def write_segment(path: Path | str, frames: Sequence[np.ndarray], fps: float) -> Path:
-    """Writes one piece of a live stream: it starts with a keyframe, needs no other piece, and is quick to write.
+    """Writes one segment of a live stream: it starts with a keyframe, needs no other segment, and is quick to write.
 
     Args:
-        path: where the piece goes, a name ending in .mp4 or .ts.
+        path: the path of the segment, a name ending in .mp4 or .ts.
         frames: uint8 RGB frames, [height, width, 3], all of one even size.
-        fps: frames a second.
+        fps: frames per second.
 
     Raises:
         ValueError: if the name, a frame or its size is wrong, or there are no frames.
@@ -111,20 +111,20 @@ def write_segment(path: Path | str, frames: Sequence[np.ndarray], fps: float) ->
     path = Path(path)
     if path.suffix not in (".mp4", ".ts"):
         raise ValueError(f"`path` must end in .mp4 or .ts, got {path.name!r}.")
-    # Without B-frames the pieces join at the first frame: nothing is shown before it is decoded.
+    # Without B-frames, frames are decoded in the order in which they are shown, so segments join at the first frame.
     return _encode(path, frames, fps, "veryfast", ["-crf", "18", "-bf", "0"])
 
 
 def read_settings(path: Path | str) -> dict | None:
-    """What `write_clip` was told the clip was made with, or None if the file says nothing of the kind.
+    """The settings that `write_clip` stored in the file, or None if the file has none.
 
     Raises:
-        ValueError: if the file is missing, or nothing that ffmpeg can read.
+        ValueError: if the file is missing, or if ffmpeg cannot read it.
     """
     if not Path(path).is_file():
         raise ValueError(f"There is no video at {str(path)!r}.")
-    # ffmpeg's report, which moviepy parses, cuts a tag after 255 characters. Its metadata format has all of it. Strangers'
-    # files are read here too: ffmpeg lets a file name no network address, and neither memory nor time is theirs.
+    # ffmpeg's report, which moviepy parses, cuts a tag after 255 characters; its metadata format has the whole tag. Strangers' files are
+    # read here, too: ffmpeg does not let a file name a network address, and memory and time are limited here.
     command = [FFMPEG_BINARY, "-v", "error", "-i", ffmpeg_escape_filename(str(path)), "-f", "ffmetadata", "-"]
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -134,7 +134,7 @@ def read_settings(path: Path | str) -> dict | None:
         metadata = program.stdout.read(LONGEST_METADATA + 1)
     alarm.cancel()
     if len(metadata) > LONGEST_METADATA:
-        return None  # somebody else's
+        return None  # not our metadata
     if program.returncode != 0:
         raise ValueError(f"{str(path)!r} is not a video that ffmpeg can read.")
     # A tag's line ends at the first line break without a backslash before it.
@@ -142,7 +142,7 @@ def read_settings(path: Path | str) -> dict | None:
     try:
         settings = json.loads(re.sub(r"\\(.)", r"\1", tag[1], flags=re.DOTALL)) if tag else None
     except (ValueError, RecursionError):
-        return None  # somebody else's comment
+        return None  # not our comment
     return settings if isinstance(settings, dict) else None
 
 
@@ -153,11 +153,11 @@ def ffmpeg_on_path() -> bool:
 
 
 def contact_sheet(frames: np.ndarray, columns: int) -> Image.Image:
-    """Frames of a clip side by side, evenly spaced in time, the first and the last among them.
+    """Frames of a clip side by side, evenly spaced in time, including the first and the last.
 
     Args:
         frames: a clip, uint8 RGB, [F, height, width, 3].
-        columns: how many frames to show; a shorter clip shows all it has.
+        columns: the number of frames to show; a shorter clip shows all its frames.
 
     Raises:
         ValueError: if `columns` is below 1.
@@ -169,19 +169,19 @@ def contact_sheet(frames: np.ndarray, columns: int) -> Image.Image:
 
 
 def _open(path: Path | str) -> FFMPEG_VideoReader:
-    """moviepy's reader of a video file, its first frame read."""
+    """moviepy's reader of a video file, which has read the first frame."""
     if not Path(path).is_file():
         raise ValueError(f"There is no video at {str(path)!r}.")
     try:
-        # moviepy's own frame count comes from a duration rounded to 0.01 s, which loses frames at 30 a second. So the
-        # duration is not asked for, and the frames are read until they end.
+        # moviepy's own frame count comes from a duration rounded to 0.01 s, which loses frames at 30 frames per second. So the duration
+        # is not requested, and the frames are read until the end.
         return FFMPEG_VideoReader(str(path), decode_file=False, check_duration=False)
-    except Exception as error:  # moviepy raises OSError, KeyError or IndexError, by the kind of damage
+    except Exception as error:  # moviepy raises OSError, KeyError or IndexError, depending on the damage
         raise ValueError(f"{str(path)!r} is not a video that ffmpeg can read.") from error
 
 
 def _encode(path: Path, frames: Iterable[np.ndarray], fps: float, preset: str, arguments: list[str]) -> Path:
-    """Writes frames beside `path` and moves the finished file there."""
+    """Writes the frames to a file beside `path`, and moves the finished file to `path`."""
     frames = iter(frames)
     first = next(frames, None)
     if first is None:
@@ -201,9 +201,9 @@ def _encode(path: Path, frames: Iterable[np.ndarray], fps: float, preset: str, a
                 raise ValueError(f"`frames` must all be {expected}, got {frame.dtype} {list(frame.shape)}.")
             try:
                 writer.write_frame(frame)
-            except OSError as error:  # ffmpeg has given up; moviepy's error has its report
+            except OSError as error:  # ffmpeg has failed; moviepy's error contains its report
                 raise OSError(f"ffmpeg cannot write {str(path)!r}.") from error
-        # moviepy closes the file without asking whether ffmpeg could finish it.
+        # moviepy closes the file without checking whether ffmpeg could finish it.
         _, report = writer.proc.communicate()
         if writer.proc.returncode != 0:
             reason = report.decode("utf-8", "replace").strip()

@@ -1,5 +1,5 @@
-"""Where a clip comes from: what its file says about itself, a signature for those who have a certificate, and the mark that
-people see. `restore.py` reads it back.
+"""The source of a clip: the metadata in its file, a signature if there is a certificate, and a visible mark.
+`generation/saved_settings.py` reads the metadata back.
 
 Frames are uint8 RGB, [height, width, 3].
 """
@@ -23,22 +23,22 @@ from .io import TITLE
 
 GENERATOR = "FashionFlow"
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
-"""IPTC's word for pictures made by a trained model."""
+"""IPTC's term for pictures made by a trained model."""
 
 SETTINGS_FILE = "settings.json"
 FIRST_FRAME_FILE = "0001.png"
-USER_COMMENT_ENCODING = b"ASCII\0\0\0"  # before the text of EXIF's UserComment
+USER_COMMENT_ENCODING = b"ASCII\0\0\0"  # stands before the text of EXIF's UserComment
 
 WHOLE_FILE = 2**25  # bytes; weights in larger files are sampled for the model's hash
 SAMPLES, SAMPLE_SIZE = 64, 2**16
 
 MARK = "AI-generated"
-MARK_SHARE = 0.025  # of the picture's area that the mark may cover
+MARK_SHARE = 0.025  # the share of the picture's area that the mark may cover
 
 CERTIFICATE_VARIABLE = "FASHIONFLOW_C2PA_CERTIFICATE"
 KEY_VARIABLE = "FASHIONFLOW_C2PA_KEY"
 
-# Everything that would reach for a network is off, and so are the thumbnails, which would be one more copy of the picture.
+# All network access is off. Thumbnails are off, too, because they would be one more copy of the picture.
 C2PA_SETTINGS = {
     "builder": {"thumbnail": {"enabled": False}},
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
@@ -49,7 +49,7 @@ logger = logging.getLogger(__name__)
 
 
 def describe(settings: dict) -> dict:
-    """What goes into a finished file: the settings, who made it, and that a trained model did."""
+    """The metadata of a finished file: the settings, the generator, and the statement that a trained model made it."""
     return settings | {"generator": GENERATOR, "ai_generated": True, "digital_source_type": SOURCE_TYPE}
 
 
@@ -68,11 +68,11 @@ def xmp() -> str:
 
 
 def model_hash(folder: Path | str) -> str:
-    """16 hexadecimal digits that name the weights and configs in a model folder; computed once in a process.
+    """16 hexadecimal digits that identify the weights and configs in a model folder; computed once in a process.
 
-    The SHA-256 goes over the sorted names, sizes and contents of all *.safetensors and *.json files. Files above 32 MiB, which
-    the shipped model has none of, add only their header and 64 pieces of 64 KiB, evenly spaced from head to tail: training
-    changes every tensor, and 5 GB of the released weights are named in a moment.
+    The SHA-256 covers the sorted names, sizes and contents of all *.safetensors and *.json files. Files above 32 MiB (the shipped model
+    has none) contribute only their header and 64 pieces of 64 KiB, evenly spaced from start to end. This is enough, because training
+    changes every tensor, and it makes the hash of 5 GB of released weights quick.
 
     Raises:
         ValueError: if the folder holds no such file.
@@ -106,11 +106,11 @@ def _model_hash(folder: Path) -> str:
 
 
 def check_signing() -> bool:
-    """Whether finished files are signed: whether the environment names a certificate and its key. One small picture is signed
-    to find out, so that a wrong certificate is known when the program starts and not when a clip is finished.
+    """Whether finished files are signed, that is, whether the environment names a certificate and its key. One small picture is signed
+    as a test, so that a wrong certificate is noticed when the program starts and not when a clip is finished.
 
     Raises:
-        ValueError: one sentence, if they are named and cannot sign.
+        ValueError: with one sentence, if a certificate or a key is named and they cannot sign.
     """
     if not (os.environ.get(CERTIFICATE_VARIABLE) or os.environ.get(KEY_VARIABLE)):
         return False
@@ -121,11 +121,11 @@ def check_signing() -> bool:
 
 
 def sign(path: Path | str) -> Path:
-    """Gives a finished mp4, GIF or WebP file C2PA content credentials in its place, if a certificate is configured.
+    """Adds C2PA content credentials to a finished mp4, GIF or WebP file, in place, if a certificate is configured.
 
-    The certificate chain (its own first) and the key are PEM files, named by FASHIONFLOW_C2PA_CERTIFICATE and
-    FASHIONFLOW_C2PA_KEY. No network is used, so no timestamp authority vouches for the time. Files of other kinds, and all
-    files without a certificate, stay as they are; so does a file that cannot be signed, and the log says why.
+    The certificate chain (the own certificate first) and the key are PEM files, named by FASHIONFLOW_C2PA_CERTIFICATE and
+    FASHIONFLOW_C2PA_KEY. No network is used, so no timestamp authority confirms the time. Files of other kinds stay unchanged, and
+    without a certificate all files do. A file that cannot be signed also stays unchanged, and the log says why.
 
     Returns:
         `path`.
@@ -146,10 +146,10 @@ def sign(path: Path | str) -> Path:
 
 
 def _sign(source: BinaryIO, target: BinaryIO, media_type: str) -> None:
-    """Copies a file with its content credentials added.
+    """Copies a file and adds its content credentials.
 
     Raises:
-        ValueError: one sentence, if that cannot be done.
+        ValueError: with one sentence, if that fails.
     """
     try:
         import c2pa
@@ -164,12 +164,12 @@ def _sign(source: BinaryIO, target: BinaryIO, media_type: str) -> None:
     }
     certificate, key = _pem(CERTIFICATE_VARIABLE), _pem(KEY_VARIABLE)
     try:
-        algorithm, key = _prepared(key)
+        algorithm, key = _algorithm_and_key(key)
         signer = c2pa.Signer.from_info(c2pa.C2paSignerInfo(algorithm, certificate, key, None))
         context = c2pa.Context(c2pa.Settings.from_dict(C2PA_SETTINGS), signer)
         with context, c2pa.Builder(manifest, context) as builder:
             builder.sign(media_type, source, target)
-    # The latter two for a key that is none, or has a password.
+    # ValueError and TypeError: the key is not a key, or it has a password.
     except (c2pa.C2paError, ValueError, TypeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ValueError(
@@ -185,7 +185,7 @@ def _pem(variable: str) -> bytes:
         raise ValueError(f"{variable} must name a PEM file, got {os.environ.get(variable, '')!r}.") from error
 
 
-def _prepared(key: bytes) -> tuple[str, bytes]:
+def _algorithm_and_key(key: bytes) -> tuple[str, bytes]:
     """The name of a PEM key's signing algorithm in C2PA, and the key in the form that c2pa reads (PKCS 8)."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -201,8 +201,8 @@ def _prepared(key: bytes) -> tuple[str, bytes]:
 
 
 def mark(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """The frames, all of one size, with a small "AI-generated" in the upper left corner, where neither a player's bar nor the
-    buttons of social apps lie. It covers at most `MARK_SHARE` of the picture."""
+    """The frames, all of one size, with a small "AI-generated" mark in the upper left corner, where neither a player's control bar nor
+    the buttons of social apps are. The mark covers at most `MARK_SHARE` of the picture."""
     plate = None
     for frame in frames:
         if plate is None:
@@ -214,7 +214,7 @@ def mark(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def _plate(width: int, height: int) -> Image.Image:
-    """White text on a dark, half transparent plate, RGBA: legible on light and on dark."""
+    """White text on a dark, half-transparent plate, RGBA: legible on light and on dark pictures."""
     for size in range(max(4, height // 24), 3, -1):
         font = ImageFont.load_default(size)
         left, top, right, bottom = (round(side) for side in font.getbbox(MARK))

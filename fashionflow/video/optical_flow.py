@@ -1,4 +1,4 @@
-"""Optical flow between two frames: where each pixel goes, and how far that can be believed.
+"""Optical flow between two frames: the movement of each pixel, and its reliability.
 
 Flows and positions are float32 [H, W, 2], (x, y) in pixels; frames are uint8 RGB [H, W, 3].
 """
@@ -8,10 +8,10 @@ import numpy as np
 
 
 DISAGREEMENT = 8.0
-"""How far apart the two flows may end, in pixels, before a path loses most of its weight (to 1 / e)."""
+"""The distance between the ends of the two flows, in pixels, at which a path loses most of its weight (to 1 / e)."""
 
 SMALLEST_SIDE = 32
-"""Frames with a shorter side than this, in pixels, show too little for flow to be found; nothing moves in them."""
+"""Frames with a shorter side than this, in pixels, show too little to find a flow; their flow is zero."""
 
 
 def pixel_grid(height: int, width: int) -> np.ndarray:
@@ -20,11 +20,11 @@ def pixel_grid(height: int, width: int) -> np.ndarray:
 
 
 def find_flows(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where each pixel of the first frame goes in the second, and the other way round."""
+    """The flow of each pixel from the first frame to the second, and from the second to the first."""
     height, width = first.shape[:2]
     if min(height, width) < SMALLEST_SIDE:
         return np.zeros((height, width, 2), np.float32), np.zeros((height, width, 2), np.float32)
-    # Half the resolution costs half the time, and sees the movement of a whole leg rather than of a stripe on it.
+    # Half the resolution takes half the time, and finds the movement of a whole leg rather than of a stripe on it.
     half = (width // 2, height // 2)
     grey = [
         cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), half, interpolation=cv2.INTER_AREA)
@@ -42,11 +42,11 @@ def find_flows(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def trust_in(flow: np.ndarray, flow_back: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """How well going along `flow` and back ends where it began, [H, W] in [0, 1]."""
+    """The reliability of `flow`, [H, W] in [0, 1]: how exactly a pixel returns to its start by `flow` and then `flow_back`."""
     gap = flow + look_up(flow_back, pixels + flow)
     return np.exp(-np.square(gap).sum(axis=-1) / DISAGREEMENT**2)
 
 
 def look_up(picture: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """A picture or a flow looked up between its pixels; its edge goes on beyond the border."""
+    """Samples a picture or a flow at positions between its pixels; the edge pixels are repeated beyond the border."""
     return cv2.remap(picture, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -1,4 +1,4 @@
-"""Work ahead: what an iterator makes is made on a thread of its own while its consumer is busy with what came before."""
+"""Prefetching: an iterator makes its next items on another thread while the consumer works on the earlier ones."""
 
 import queue
 import threading
@@ -7,18 +7,18 @@ from typing import TypeVar
 
 
 Item = TypeVar("Item")
-LOOK_SECONDS = 0.1  # how soon a worker notices that nobody wants more
+POLL_SECONDS = 0.1  # how soon a worker notices that no more items are wanted
 
 
-def ahead(items: Iterator[Item], most: int) -> Iterator[Item]:
-    """The items, in their order, made up to `most` of them ahead on another thread.
+def prefetch(items: Iterator[Item], most: int) -> Iterator[Item]:
+    """Yields the items in their order, and makes up to `most` of them in advance on another thread.
 
-    The thread starts with the first item asked for. What goes wrong there is raised here, after the items that were made before
-    it; and once this iterator is closed or forgotten, the thread ends with the item at work.
+    The thread starts when the first item is requested. An error on the thread is raised here, after the items that were made before it.
+    When this iterator is closed or deleted, the thread ends after its current item.
 
     Args:
-        items: makes the items; only the other thread touches it from now on, and closes it at the end if it can be closed.
-        most: items that may wait, at least 1.
+        items: makes the items; from now on only the other thread uses it, and closes it at the end if it can be closed.
+        most: the maximum number of items that wait, at least 1.
     """
     made: queue.Queue = queue.Queue(most)
     unwanted = threading.Event()
@@ -26,7 +26,7 @@ def ahead(items: Iterator[Item], most: int) -> Iterator[Item]:
     def put(*entry) -> bool:
         while not unwanted.is_set():
             try:
-                made.put(entry, timeout=LOOK_SECONDS)
+                made.put(entry, timeout=POLL_SECONDS)
                 return True
             except queue.Full:
                 pass
@@ -44,7 +44,7 @@ def ahead(items: Iterator[Item], most: int) -> Iterator[Item]:
             if hasattr(items, "close"):
                 items.close()
 
-    worker = threading.Thread(target=work, daemon=True, name="ahead")
+    worker = threading.Thread(target=work, daemon=True, name="prefetch")
     worker.start()
     try:
         while True:
@@ -54,7 +54,7 @@ def ahead(items: Iterator[Item], most: int) -> Iterator[Item]:
             if is_last:
                 return
             yield item
-            del item  # a frame, or several, which would otherwise be held until the next one comes
+            del item  # one or more frames, which would otherwise stay in memory until the next item comes
     finally:
         unwanted.set()
         worker.join()

@@ -1,4 +1,4 @@
-"""The page's endpoints for programs: jobs by number, files in and out, plain values in place of components.
+"""The page's endpoints for programs: they find jobs by number, exchange files, and take plain values instead of components.
 
-May import what `page` may. What a visitor sees belongs to the modules of `page` itself.
+May import the same rooms as `page`. What a visitor sees belongs to the modules of `page` itself.
 """

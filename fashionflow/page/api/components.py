@@ -1,4 +1,4 @@
-"""The endpoints' types: components that are never shown, but tell programs names, kinds, choices and defaults."""
+"""The types of the endpoints, as hidden components: they give programs the names, types, choices and defaults of the values."""
 
 import inspect
 from collections.abc import Callable
@@ -14,18 +14,18 @@ from ..settings import Settings
 
 
 JUDGED_AT_ONCE = 2
-"""Clips that are compared with their photos, for all programs together; whoever comes then waits."""
+"""How many clips are compared with their photos at the same time, for all programs together. Further calls wait."""
 
 
-def declare(making, jobs, files, settings: Settings) -> None:
-    """Makes the endpoints of the page that is being built.
+def declare(clips, jobs, files, settings: Settings) -> None:
+    """Creates the endpoints of the page that is being built.
 
     Args:
-        making, jobs, files: an `Endpoints`, a `JobEndpoints` and a `FileEndpoints`.
-        settings: the page's, whose defaults the endpoints have too.
+        clips, jobs, files: an `Endpoints`, a `JobEndpoints` and a `FileEndpoints`.
+        settings: the page's settings; the endpoints have the same defaults.
     """
     page = gr.context.Context.root_block
-    for event in page.fns.values():  # of the page itself; nobody calls them by name
+    for event in page.fns.values():  # the page's own events; no program calls them by name
         event.api_name = f"page_{event.api_name}"
     with gr.Column(visible=False):
         at_once = {"queue": False}
@@ -37,17 +37,17 @@ def declare(making, jobs, files, settings: Settings) -> None:
         photo, crop = wanted["photo"], [wanted[name] for name in ("zoom", "across", "down")]
         number, clip = gr.Textbox(label="number"), _whole("clip", 0)
         state = gr.Textbox(label="state")
-        # In line in the studio, not in Gradio's queue, where they would see no place.
+        # These calls wait in the job queue, not in Gradio's queue, which would not show them their place.
         made = [gr.File(label="clip"), _whole("seed")]
-        _offer(making.animate, [*wanted.values(), back], made, concurrency_limit=None)
+        _offer(clips.animate, [*wanted.values(), back], made, concurrency_limit=None)
         several = [
             gr.Dropdown(list(MOTIONS), value=[], multiselect=True, label="more_motions"),
             _whole("seeds", 1),
         ]
         job = [gr.Textbox(label="number"), _whole("clips"), _whole("seed")]
-        _offer(making.submit, [*wanted.values(), *several, back], job, **at_once)
+        _offer(clips.submit, [*wanted.values(), *several, back], job, **at_once)
         times = [gr.Number(label="seconds"), _whole("clips_ahead"), gr.Number(label="seconds_ahead")]
-        _offer(making.estimate, short, times, **at_once)
+        _offer(clips.estimate, short, times, **at_once)
         counts = [_whole("clips_finished"), _whole("clips")]
         left = [gr.Number(label="seconds_left"), gr.Number(label="seconds_kept")]
         _offer(jobs.job, [number], [state, *counts, *left], **at_once)
@@ -69,7 +69,7 @@ def declare(making, jobs, files, settings: Settings) -> None:
 
 
 def _wanted(settings: Settings) -> dict[str, gr.components.Component]:
-    """What `animate` and `submit` take first, with the page's own defaults, in the order of their parameters."""
+    """The first parameters of `animate` and `submit`, in their order, with the page's own defaults."""
     page = {name: component.value for name, component in settings.components.items()}
     return {
         "photo": _photo("photo"),
@@ -104,8 +104,8 @@ def _choice(name: str, choices, value: str | None = "first") -> gr.Dropdown:
 
 
 def _described(component: gr.components.Component, description: str) -> gr.components.Component:
-    """Gradio would tell programs that they may name a file by its address, or how its own class works. (Of a class of ours it
-    would write a stub file beside this one.)"""
+    """Replaces Gradio's description of a component. Gradio would tell programs that they may name a file by its address, or explain its
+    own class. (For a subclass of ours, Gradio would write a stub file beside this one.)"""
     information = component.api_info() | {"additional_description": description}
     component.api_info = lambda: information
     return component

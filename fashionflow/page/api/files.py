@@ -1,4 +1,4 @@
-"""What programs can ask about a file of theirs: a photo, or a clip that comes back."""
+"""The endpoints about an uploaded file: a photo, or a clip that was made here before."""
 
 from PIL import Image
 
@@ -11,22 +11,22 @@ from .plain import plain_sentences, read_crop
 
 
 class FileEndpoints:
-    """Only files that were uploaded are opened."""
+    """The endpoints that read files. They open only files that were uploaded."""
 
     def __init__(self, context: PageContext, photo_box: PhotoBox):
         self.job_queue, self.photo_box = context.job_queue, photo_box
 
     def check_photo(self, photo, zoom=None, across=None, down=None) -> tuple[list[dict], Image.Image]:
-        """Says what will make a bad clip of a photo, before anything is made of it, and shows what the model sees of it.
+        """Warns about anything in a photo that would make its clip bad, before the clip is made, and shows the model's view of the photo.
 
         Args:
             photo: an image file with one garment or one dressed person.
-            zoom: 1 (the default) shows as much of the photo as fits the clip; 0.5 shows more, up to 4 shows less.
+            zoom: 1 (the default) shows as much of the photo as fits the clip; lower values, down to 0.5, show more, and higher ones, up to 4, show less.
             across: which part of the photo is shown, -1 (its left) to 1 (its right), by default 0.
             down: which part of the photo is shown, -1 (its top) to 1 (its bottom), by default 0.
 
         Returns:
-            advice: a list, empty for a good photo, of objects with kind, sentence, remedy (or null) and, if it helps to show another part of the photo, crop with the zoom, across and down to ask for.
+            advice: a list of objects, empty for a good photo. Each object has kind, sentence and remedy (or null). If it helps to show another part of the photo, it also has crop, with the zoom, across and down to use.
             first_frame: the photo as the model sees it, which is the clip's first frame.
         """
         with plain_sentences():
@@ -44,10 +44,10 @@ class FileEndpoints:
             return found, first_frame
 
     def settings_of(self, clip) -> dict:
-        """Reads the settings out of a clip that FashionFlow made, so that it can be made again.
+        """Reads the settings from a clip that FashionFlow made, so that the clip can be made again.
 
         Args:
-            clip: an mp4, GIF, WebP or zip file as result or export gave it.
+            clip: an mp4, GIF, WebP or zip file that result or export returned.
 
         Returns:
             settings: an object with the settings that animate takes, and model, model_hash, version and date.

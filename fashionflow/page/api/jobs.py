@@ -1,13 +1,13 @@
-"""What programs can ask about a job: how far it is, its clips, and what can be made of them or said about them."""
+"""The endpoints about a job: its progress, its clips, and their exports and fidelity verdicts."""
 
 import time
 
 import numpy as np
 
 from ...evaluation.fidelity import fidelity
+from ...generation.events import Finished, Waiting
 from ...generation.job import Job, plain_number, spoken_number
 from ...generation.queue import AVAILABLE_SECONDS, JobQueue
-from ...generation.request import Finished, Waiting
 from ...video.export import Export, export
 from ...video.io import read_frames
 from ..languages import ENGLISH
@@ -15,23 +15,23 @@ from .plain import plain_sentences, read_whole
 
 
 class JobEndpoints:
-    """Files go only to whoever knows their job's number, which cannot be guessed."""
+    """The endpoints about jobs. A program gets files only if it knows their job's number, which cannot be guessed."""
 
     def __init__(self, job_queue: JobQueue):
         self.job_queue = job_queue
 
     def job(self, number) -> tuple[str, int, int, float | None, float | None]:
-        """Says how far a job is.
+        """Reports the progress of a job.
 
         Args:
             number: what submit returned, such as K7QM3F2PX.
 
         Returns:
             state: waiting, working, finished, stopped or failed.
-            clips_finished: clips that result gives already.
-            clips: clips that were asked for.
-            seconds_left: until the whole job is done, more or less; 0 once it has ended; empty while nobody knows.
-            seconds_kept: for so long the clips can be fetched for certain; empty until the job has ended.
+            clips_finished: how many clips result can already return.
+            clips: how many clips were requested.
+            seconds_left: the estimated time until the whole job is done; 0 once it has ended; empty while there is no estimate.
+            seconds_kept: how long the clips can certainly still be fetched; empty until the job has ended.
         """
         with plain_sentences():
             job = self._find(number)
@@ -40,28 +40,28 @@ class JobEndpoints:
             return job.state, made, len(job.results), self._seconds_left(job), kept and round(kept, 1)
 
     def result(self, number, clip=None) -> tuple[str, int]:
-        """Gives a finished clip of a job.
+        """Returns a finished clip of a job.
 
         Args:
             number: what submit returned, such as K7QM3F2PX.
-            clip: which one, from 0, the default.
+            clip: the index of the clip, from 0, which is the default.
 
         Returns:
             clip: the mp4 file.
-            seed: what it was made from.
+            seed: the seed of the clip.
         """
         with plain_sentences():
             _, _, finished = self._finished(number, clip)
             return str(finished.path), finished.seed
 
     def stop(self, number) -> str:
-        """Stops a job within one denoising step. What has been made of it is kept and can be fetched with result.
+        """Stops a job within one denoising step. Whatever it has made by then is kept and can be fetched with result.
 
         Args:
             number: what submit returned, such as K7QM3F2PX.
 
         Returns:
-            state: stopped, or working until the step at work is done; a job that had ended already stays finished or failed.
+            state: stopped, or working until the current step is done; a job that had already ended stays finished or failed.
         """
         with plain_sentences():
             job = self._find(number)
@@ -69,34 +69,34 @@ class JobEndpoints:
             return job.state
 
     def export(self, number, clip=None, format=None, shape=None, play=None, mark=None) -> str:
-        """Gives a finished clip of a job in another form, with its settings inside.
+        """Exports a finished clip of a job in another format. The file contains the clip's settings.
 
         Args:
             number: what submit returned, such as K7QM3F2PX.
-            clip: which one, from 0, the default.
+            clip: the index of the clip, from 0, which is the default.
             format: mp4 (the default), gif, webp, or zip for the frames as PNG files.
             shape: as-made (the default), or 9:16 or 1:1 for social media, with the background extended.
-            play: once (the default), loop, or boomerang for forwards and backwards.
-            mark: true writes visibly on the frames that they are AI-generated; false by default.
+            play: once (the default), loop, or boomerang, which plays forwards and then backwards.
+            mark: true writes a visible note on the frames that they are AI-generated; false by default.
 
         Returns:
-            file: the clip in that form.
+            file: the exported clip.
         """
         with plain_sentences(ENGLISH("viewer.not_prepared")):
             job, _, finished = self._finished(number, clip)
             asked = {"format": format or "mp4", "shape": shape, "play": play, "mark": mark}
             wanted = Export(**{name: value for name, value in asked.items() if value is not None})
             path = export(finished.path, wanted, finished.path.parent)
-            if job.discarded.is_set():  # its folder may have been deleted under the work
+            if job.discarded.is_set():  # its folder may have been deleted meanwhile
                 job.delete()
             return str(path)
 
     def fidelity(self, number, clip=None) -> tuple[str, str, dict]:
-        """Judges how true the garment of a finished clip is to its photo.
+        """Judges how closely the garment of a finished clip matches its photo.
 
         Args:
             number: what submit returned, such as K7QM3F2PX.
-            clip: which one, from 0, the default.
+            clip: the index of the clip, from 0, which is the default.
 
         Returns:
             verdict: kept, slightly off or lost.
@@ -127,7 +127,7 @@ class JobEndpoints:
         if finished is None:
             if job.state == "failed":
                 raise ValueError(ENGLISH("status.failed"))
-            later = "and will not be" if job.has_ended else "yet; ask again once the job says so"
+            later = "and will not be" if job.has_ended else "yet; ask again once job counts it as finished"
             raise ValueError(f"Clip {index} of this job was not made {later}.")
         if not finished.path.is_file():
             raise ValueError(ENGLISH("status.lost"))
@@ -140,12 +140,12 @@ class JobEndpoints:
         if not time_estimator.is_known:
             return None
         left = [
-            time_estimator.seconds(request)
+            time_estimator.seconds(request.settings)
             for request, result in zip(job.requests, job.results, strict=True)
             if result is None
         ]
         if job.state == "waiting" and isinstance(event := next(job.follow(), None), Waiting):
             left.append(event.seconds)
-        elif job.results[0] is None:  # the first clip is at work, and how long it takes was said when it was asked for
+        elif job.results[0] is None:  # the first clip is being made; its time was estimated when it was requested
             left[0] = max(0.0, job.asked_at + job.promised - time.time())
         return round(sum(left), 1)

@@ -1,4 +1,4 @@
-"""What all endpoints share: values as programs send them, and plain sentences for whatever is wrong with them."""
+"""Shared by all endpoints: they read values as programs send them, and turn every error into a plain sentence."""
 
 import logging
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 class Refusal(gr.Error):
-    """One sentence for a program. Gradio's own error puts it into quotation marks for assistants."""
+    """An error with one sentence for a program. Gradio's own error would put the sentence in quotation marks for assistants."""
 
     def __init__(self, sentence: str):
         super().__init__(sentence, print_exception=False)
@@ -27,8 +27,8 @@ class Refusal(gr.Error):
 
 @contextmanager
 def plain_sentences(fault: str = OUR_FAULT, theirs: type[Exception] | tuple = ValueError) -> Iterator[None]:
-    """Whatever goes wrong inside is told in one sentence: the error's own if it is one of `theirs`, which the program can do
-    something about; otherwise `fault`, with the details in the log alone."""
+    """Turns every error inside the context into one sentence. An error in `theirs` keeps its own sentence, because the program can
+    correct its cause. Any other error gets the sentence `fault`, and only the log has the details."""
     try:
         yield
     except Refusal:

@@ -1,4 +1,4 @@
-"""The clips that a visitor has made, kept in their own browser: the gallery, and the entries that it is made of.
+"""The history of the clips that a visitor has made, kept in their own browser: the gallery and its entries.
 
-May import what `page` may. Nothing of a visitor's is kept on the server here.
+May import the same rooms as `page`. Nothing here keeps a visitor's data on the server.
 """

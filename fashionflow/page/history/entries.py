@@ -1,21 +1,20 @@
-"""One entry of the history, as JSON that the browser keeps: where the clip is, what it was made from, and how it looks."""
+"""One entry of the history, as JSON that the browser keeps: where the clip is, its photos and settings, and its thumbnail."""
 
 import base64
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
 
 from ...generation.job import Job
-from ...generation.request import SETTINGS
 from ...video.io import read_frames
 from ..languages import Words
 
 
 THUMBNAIL_HEIGHT = 160  # pixels
-THUMBNAIL_BYTES, PHOTO_BYTES = 6_000, 20_000  # browsers keep 5 MB of a page, and there are at most 24 entries
+THUMBNAIL_BYTES, PHOTO_BYTES = 6_000, 20_000  # browsers keep 5 MB per page, and there are at most 24 entries
 QUALITIES = range(90, 20, -10)
 
 
@@ -23,9 +22,9 @@ QUALITIES = range(90, 20, -10)
 class Entry:
     """
     Args:
-        number, clip: of the job, and which of its clips.
-        settings: as the browser sent them; nobody has checked them.
-        photo, back_photo: for `uploads.read_upload`; there may be no photo of the back.
+        number, clip: the number of the job, and the index of the clip in it.
+        settings: the settings as the browser sent them, unchecked.
+        photo, back_photo: arguments for `uploads.read_upload`; there may be no photo of the back.
     """
 
     number: str
@@ -40,17 +39,17 @@ def make(job: Job, clip: int, path: Path, words: Words) -> dict:
     Raises:
         OSError: if the job has been deleted.
     """
-    request, made_at = job.requests[clip], path.stat().st_mtime
+    settings, made_at = job.requests[clip].settings, path.stat().st_mtime
     photo, back_photo, frames = job.photo(clip), job.back_photo(clip), read_frames(path)
     thumbnail = Image.fromarray(frames[len(frames) // 2])
     thumbnail.thumbnail((2 * THUMBNAIL_HEIGHT, THUMBNAIL_HEIGHT))
-    motion = f"{words(f'motion.{request.motion}')} · " if request.motion else ""
+    motion = f"{words(f'motion.{settings.motion}')} · " if settings.motion else ""
     return {
         "job": job.number,
         "clip": clip,
-        "settings": {name: getattr(request, name) for name in SETTINGS},
-        "caption": motion + words("history.seed", seed=request.seed),
-        "at": round(1000 * made_at),  # as JavaScript counts time
+        "settings": asdict(settings),
+        "caption": motion + words("history.seed", seed=settings.seed),
+        "at": round(1000 * made_at),  # milliseconds, as in JavaScript
         "age": max(0.0, time.time() - made_at),
         "thumbnail": data_uri(thumbnail, THUMBNAIL_BYTES),
         "photo": data_uri(photo, PHOTO_BYTES),
@@ -59,14 +58,14 @@ def make(job: Job, clip: int, path: Path, words: Words) -> dict:
 
 
 def read(entry: object, words: Words) -> Entry:
-    """An entry that comes back from a browser.
+    """Reads an entry that a browser sends back.
 
     Raises:
-        ValueError: if it is none of ours.
+        ValueError: if it is not one of our entries.
     """
     try:
         number, clip, settings, photo = (entry[name] for name in ("job", "clip", "settings", "photo"))
-        back_photo = entry.get("back_photo")  # which older entries have not
+        back_photo = entry.get("back_photo")  # older entries do not have it
     except (TypeError, KeyError) as error:
         raise ValueError(words("history.damaged")) from error
     photos = [photo] if back_photo is None else [photo, back_photo]
@@ -77,7 +76,7 @@ def read(entry: object, words: Words) -> Entry:
 
 
 def data_uri(picture: Image.Image, most_bytes: int) -> str:
-    """A picture as a JPEG inside of an address, as good as the space allows."""
+    """A picture as a JPEG in a data URI, at the best of `QUALITIES` that fits into `most_bytes`."""
     for quality in QUALITIES:
         jpeg = BytesIO()
         picture.save(jpeg, "JPEG", quality=quality, optimize=True)

@@ -1,5 +1,4 @@
-"""What this browser has made, kept in the browser; clips that come back, by their number or as files; and the switch that
-leaves nothing."""
+"""The history of this browser's clips, clips that come back by number or as a file, and the switch "Leave nothing"."""
 
 from collections.abc import Iterator
 
@@ -8,8 +7,9 @@ from PIL import Image
 
 from ...generation.job import spoken_number
 from ...generation.queue import AVAILABLE_SECONDS
-from ...generation.request import SETTINGS, WITH_BACK_PHOTO, AnimationRequest
+from ...generation.request import WITH_BACK_PHOTO
 from ...generation.saved_settings import first_frame, read_provenance
+from ...generation.settings import LIMITS, ClipSettings
 from ...photo.reading import PhotoError
 from .. import wording
 from ..context import HELPER, PageContext, Visit
@@ -19,15 +19,15 @@ from ..privacy import Privacy
 from ..run import Run, file_of
 from ..settings import Settings
 from ..uploads import read_upload, uploaded_path
-from . import entries as history_entries
+from . import entries
 
 
-PICTURES = (".gif", ".webp")  # which may be photos as well as clips
+PICTURES = (".gif", ".webp")  # such a file may be a photo or a clip
 
 
 class History:
-    """The entries never leave the browser but one at a time: the server makes one when a clip is finished, and is sent the
-    one that was picked. scripts/history.js keeps and draws them."""
+    """The list of entries stays in the browser. The server makes one entry when a clip is finished, and receives one when the visitor
+    picks it. scripts/history.js stores and draws the entries."""
 
     def __init__(self, context: PageContext, photo_box: PhotoBox, settings: Settings, run: Run):
         self.context, self.photo_box, self.settings, self.run = context, photo_box, settings, run
@@ -36,12 +36,12 @@ class History:
 
     @property
     def restored(self) -> list[gr.components.Component]:
-        """What a visitor has chosen, and what a clip was made from."""
+        """The components with the visitor's choices, from which a clip is made."""
         return [self.photo_box.photo, self.photo_box.back.photo, *self.settings.inputs]
 
     @property
     def outputs(self) -> list[gr.components.Component]:
-        """What `restore` changes."""
+        """The components that `restore` updates."""
         return [*self.restored, self.photo_box.back.belongs_to]
 
     def build_switches(self) -> None:
@@ -96,7 +96,7 @@ class History:
                         height=170,
                         elem_id="history-file",
                     )
-        # What the scripts hand over.
+        # Values that the scripts pass to the server.
         self.arriving, self.newest, self.picked = (gr.JSON(visible=False) for _ in range(3))
         self.index = gr.Number(visible=False)
 
@@ -174,8 +174,8 @@ class History:
         self.file.upload(self.open, self.file, [self.file, self.note, *self.outputs], preprocess=False, **HELPER)
 
     def _connect_draft(self, script: dict) -> None:
-        """Gradio reloads the page whenever a connection breaks, so the photo and the settings are put back then. That must
-        come after the seed that every new page draws."""
+        """Puts the photo and the settings back after a reload, because Gradio reloads the page whenever a connection breaks. This must
+        happen after the new page has drawn its seed."""
         inputs = self.restored
         self.settings.components["seed"].change(
             None, None, inputs, js=f"() => window.fashionflow.restoreDraft({len(inputs)})", **script
@@ -183,7 +183,7 @@ class History:
         changes = [component.change for component in inputs]
         gr.on(changes, None, inputs, None, js="(...values) => window.fashionflow.keepDraft(values)", **script)
 
-    # What follows is what the server does.
+    # The handlers below run on the server.
 
     def arrive(self, request: gr.Request, arriving: dict | None) -> bool:
         arriving = arriving if isinstance(arriving, dict) else {}
@@ -198,24 +198,24 @@ class History:
         self.privacy.leave(request.session_hash)
 
     def remember(self, request: gr.Request, shown: dict) -> dict:
-        """The entry of the clip that is shown. Where there is none, the last one stays, because answers may overtake."""
+        """The entry of the clip that is shown. Without such a clip, the previous entry stays, because answers may arrive out of order."""
         path, words = file_of(self.context, shown), words_for(request)
         if path is None:
             return gr.skip()
         job, clip = self.context.job_queue.find(shown["number"]), shown["clip"]
         try:
-            return history_entries.make(job, clip, path, words)
-        except OSError:  # deleted between two lines
+            return entries.make(job, clip, path, words)
+        except OSError:  # deleted meanwhile
             return gr.skip()
 
     def which(self, event: gr.SelectData) -> int:
         return event.index
 
     def reopen(self, request: gr.Request, picked: dict | None) -> list:
-        """The picked clip in the place of clips, or what it was made from if it has been deleted."""
+        """Shows the picked clip. If the clip has been deleted, restores its photos and settings."""
         words, buttons = words_for(request), [gr.update(interactive=True)] * 2
         try:
-            entry = history_entries.read(picked, words)
+            entry = entries.read(picked, words)
         except ValueError as error:
             return [*self.run.changes(), self.problem(words_of(error, words)), *buttons, *self.unchanged()]
         shown = {"number": entry.number, "clip": entry.clip}
@@ -232,17 +232,17 @@ class History:
         return [*self.run.changes_for_result(job, entry.clip, said), "", *buttons, *self.unchanged()]
 
     def use_settings(self, request: gr.Request, picked: dict | None) -> list:
-        """The settings and the photo of the picked clip in the page."""
+        """Puts the settings and the photos of the picked clip into the page."""
         words = words_for(request)
         try:
-            entry = history_entries.read(picked, words)
+            entry = entries.read(picked, words)
             updates = self.restore(words, entry.settings, entry.photo, entry.back_photo)
             return [wording.status(words("history.restored")), *updates]
         except ValueError as error:
             return [self.problem(words_of(error, words)), *self.unchanged()]
 
     def fetch(self, request: gr.Request, visit: Visit, typed: str | None) -> Iterator[list]:
-        """The job with a number: its clip, or how far it is."""
+        """Shows the job with a number: its clip or its progress."""
         words, job = words_for(request), self.context.job_queue.find(typed)
         if job is None:
             key = "history.no_clip" if (typed or "").strip() else "history.no_number"
@@ -254,8 +254,8 @@ class History:
             yield [*changes, gr.skip()]
 
     def open(self, request: gr.Request, upload: dict | None) -> list:
-        """A clip that was dropped back on the page: its settings, and its first frame as the photo. A photo of the back is not in
-        it."""
+        """Restores a clip that was dropped on the page: its settings, and its first frame as the photo. The file contains no photo of the
+        back."""
         words, emptied = words_for(request), None
         try:
             path = uploaded_path(upload or {})
@@ -266,13 +266,13 @@ class History:
             updates = self.restore(words, settings, photo)
             said = wording.status(words("history.restored_file"), self.differences(words, settings))
         except ValueError as error:
-            if path.suffix.lower() in PICTURES:  # the photo box says it, if it is no photo either
+            if path.suffix.lower() in PICTURES:  # the photo box reports it if it is not a photo either
                 return [emptied, "", gr.update(value=str(path)), *self.unchanged()[1:]]
             return [emptied, self.problem(words_of(error, words)), *self.unchanged()]
         return [emptied, said, *updates]
 
     def differences(self, words: Words, settings: dict) -> str:
-        """Why a new clip of these settings would look different."""
+        """Explains why a new clip with these settings would look different."""
         made_by, own = settings.get("model"), self.context.job_queue.pipe.model_name
         said = [words("history.other_model", model=made_by)] if made_by and own and made_by != own else []
         if settings.get(WITH_BACK_PHOTO) and self.context.job_queue.pipe.has_geometry:
@@ -280,25 +280,25 @@ class History:
         return " ".join(said)
 
     def restore(self, words: Words, settings: dict, photo: Image.Image | dict, back_photo: dict | None = None) -> list:
-        """Changes of `outputs`.
+        """Updates of `outputs` that restore a clip's photos and settings.
 
         Args:
             words: the visitor's language.
-            settings: as `AnimationRequest.settings` writes them; the browser may have changed them.
-            photo: the photo, or what the browser sent of it.
-            back_photo: what the browser sent of the photo of the back.
+            settings: as `ClipRequest.metadata` writes them; the browser may have changed them.
+            photo: the photo, or the upload that the browser sent for it.
+            back_photo: the upload that the browser sent for the photo of the back.
 
         Raises:
-            ValueError: if this page cannot make a clip of them.
+            ValueError: if this page cannot make a clip from them.
         """
-        settings = {name: settings[name] for name in SETTINGS if name in settings}
+        settings = {name: settings[name] for name in LIMITS if name in settings}
         try:
-            AnimationRequest(photo=None, **settings).check(self.context.job_queue.pipe)
-        except TypeError as error:  # a name is missing, or a value is of no kind that can be looked up
+            ClipSettings(**settings).check(self.context.job_queue.pipe)
+        except TypeError as error:  # a name is missing, or a value has a type that cannot be looked up
             raise ValueError(words("history.damaged")) from error
         photo = photo if isinstance(photo, Image.Image) else read_upload(photo)
         back = read_upload(back_photo) if back_photo and self.context.job_queue.pipe.has_geometry else None
-        belongs_to = ""  # to the photo that comes with it
+        belongs_to = ""  # the photo of the back belongs to the photo that is restored with it
         return [gr.update(value=photo), gr.update(value=back), *self.settings.restored(settings), belongs_to]
 
     def unchanged(self) -> list:

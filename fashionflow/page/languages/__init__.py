@@ -1,8 +1,8 @@
-"""What the page says, in the visitor's language.
+"""The texts of the page in the visitor's language.
 
-Labels are translated by Gradio in the browser (`LABELS`), sentences with numbers in them on the server (`words_for`). Both take
-the language that the browser names first, so that a page never mixes two. The texts are in a folder a language,
-a JSON file for each piece of the page; English is the measure of what must be there.
+Gradio translates labels in the browser (`LABELS`), and the server translates sentences with numbers in them (`words_for`). Both use the
+language that the browser names first, so a page never mixes two languages. Each language has a folder with one JSON file for each part of
+the page. Every language must have the same texts as English.
 """
 
 import json
@@ -36,11 +36,11 @@ def texts() -> dict[str, dict[str, str]]:
 
 
 LABELS = gr.I18n(**texts())
-"""`LABELS("photo.label")` is a text that the browser translates, whole; numbers cannot be put into it."""
+"""`LABELS("photo.label")` is a text that the browser translates as a whole; numbers cannot be inserted into it."""
 
 
 def words_for(request: gr.Request | None) -> Words:
-    """Sentences in the language of whoever sent a request; in English for programs and for languages that we have not."""
+    """Sentences in the language of the visitor who sent a request; in English for programs and for languages that we do not have."""
     accepted = request.headers.get("accept-language", "") if request else ""
     first = accepted.split(",")[0].split(";")[0].strip().lower()
     language = first if first in texts() else first.split("-")[0]
@@ -52,7 +52,7 @@ def _say(language: str, key: str, **values) -> str:
 
 
 def words_of(error: Exception, words: Words) -> str:
-    """What an error says, in a visitor's language if it is one of an upload."""
+    """The message of an error, in the visitor's language if it is an `UploadError`."""
     return words(f"refused.{error.key}", **error.values) if isinstance(error, UploadError) else str(error)
 
 

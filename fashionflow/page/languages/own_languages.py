@@ -1,7 +1,7 @@
-"""The languages that Gradio itself does not have.
+"""Support for languages that Gradio itself does not have.
 
-Its browser side picks only among its own languages, and English where the visitor's is not among them. For visitors of another
-language that we have, the page is served with our texts of that language in the place of the English ones.
+Gradio's browser code chooses only among its own languages, and English if the visitor's language is not among them. For visitors with
+another language that we have, the page is served with our texts in that language instead of the English ones.
 """
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 UNKNOWN_TO_GRADIO = ("it",)
 
-BEFORE = b'<script type="module"'  # Gradio's own program, which reads the texts
+BEFORE = b'<script type="module"'  # Gradio's own script, which reads the texts
 INSTEAD = b"""<script>{
   const language = navigator.language.split("-")[0].toLowerCase(), texts = window.gradio_config.i18n_translations;
   if (%s.includes(language)) texts.en = texts[language];
@@ -18,7 +18,7 @@ INSTEAD = b"""<script>{
 
 
 class OwnLanguages:
-    """Serves the page itself with `INSTEAD`, and everything else as it is."""
+    """Middleware that adds `INSTEAD` to the page itself, and passes everything else on unchanged."""
 
     def __init__(self, app: ASGIApp):
         self.app = app

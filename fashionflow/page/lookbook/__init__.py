@@ -1,4 +1,4 @@
-"""Many clips at once: the plan of photos and motions, the panel, picking one, and the contact sheet to download.
+"""Lookbooks, many clips as one job: the plan of photos and motions, the panel, the choice of one clip, and the contact sheet to download.
 
-May import what `page` may. One clip at a time belongs to `page.run`.
+May import the same rooms as `page`. Single clips belong to `page.run`.
 """

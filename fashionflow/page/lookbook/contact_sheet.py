@@ -1,4 +1,4 @@
-"""The contact sheet of a job of several clips: a moving thumbnail for each, and words on how far the job is."""
+"""The contact sheet of a job with several clips: an animated thumbnail for each clip, and the job's progress in words."""
 
 import os
 import uuid
@@ -8,8 +8,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from ...generation.events import Finished, Segment, Step, Waiting
 from ...generation.job import Job
-from ...generation.request import AnimationRequest, Finished, Segment, Step, Waiting
+from ...generation.request import ClipRequest
 from ...video.io import read_frames
 from .. import wording
 from ..languages import Words
@@ -18,17 +19,18 @@ from ..languages import Words
 THUMBNAIL_WIDTH = 240  # pixels
 THUMBNAIL_RATE = 12.0  # frames a second, at most
 THUMBNAIL_QUALITY = 70
-FADING = 0.65  # of a photo whose clip is not made yet, towards grey
+FADING = 0.65  # how far the photo of a clip that is not made yet is blended towards grey
 GREY = (128, 128, 128)
 
 
 def cells(job: Job, words: Words, moving: bool) -> list[tuple[str, str]]:
-    """A picture file and a caption for each clip of a job: what was made of it, or its photo, faded, while nothing was.
+    """A picture file and a caption for each clip of a job. The picture is the clip's thumbnail or, until the clip is made, its faded
+    photo.
 
     Args:
-        job: the job; its clips stand in the order of photos, then motions, then seeds.
+        job: the job; its clips are ordered by photo, then by motion, then by seed.
         words: the visitor's language.
-        moving: whether the thumbnails play; otherwise they show the middle of their clips.
+        moving: whether the thumbnails are animated; otherwise they show the middle frames of their clips.
 
     Raises:
         OSError: if the job has been deleted.
@@ -37,11 +39,11 @@ def cells(job: Job, words: Words, moving: bool) -> list[tuple[str, str]]:
 
 
 def name_of(job: Job, clip: int, words: Words) -> str:
-    """What a clip of a job is called: its motion and its seed, and which photo where there are several."""
-    request = job.requests[clip]
-    parts = [words("lookbook.photo", index=_photo(job, clip) + 1)] if _num_photos(job) > 1 else []
-    parts += [words(f"motion.{request.motion}")] if request.motion else []
-    return " · ".join([*parts, words("lookbook.seed", seed=request.seed)])
+    """The name of a clip of a job: its motion and its seed, and the number of its photo if there are several."""
+    settings = job.requests[clip].settings
+    parts = [words("lookbook.photo", index=_photo_index(job, clip) + 1)] if _num_photos(job) > 1 else []
+    parts += [words(f"motion.{settings.motion}")] if settings.motion else []
+    return " · ".join([*parts, words("lookbook.seed", seed=settings.seed)])
 
 
 def _caption(job: Job, clip: int, words: Words) -> str:
@@ -51,37 +53,40 @@ def _caption(job: Job, clip: int, words: Words) -> str:
     return name if result.whole else words("lookbook.partly", name=name)
 
 
-def _takes(job: Job) -> int:
+def _clips_per_photo(job: Job) -> int:
     """How many clips each photo of a job has."""
-    return len({(request.motion, request.seed) for request in job.requests})
+    return len({(request.settings.motion, request.settings.seed) for request in job.requests})
 
 
 def _num_photos(job: Job) -> int:
-    return len(job.requests) // _takes(job)
+    return len(job.requests) // _clips_per_photo(job)
 
 
-def _photo(job: Job, clip: int) -> int:
-    return clip // _takes(job)
+def _photo_index(job: Job, clip: int) -> int:
+    return clip // _clips_per_photo(job)
 
 
 def _picture(job: Job, clip: int, moving: bool) -> Path:
-    """A clip's thumbnail, made when it is first wanted; it is deleted with its job."""
+    """A clip's thumbnail. It is made on its first use and deleted with its job."""
     result = job.results[clip]
     if result is None:
-        first = _photo(job, clip) * _takes(job)  # the same picture for all clips of one photo
+        # All clips of one photo share the same picture.
+        first = _photo_index(job, clip) * _clips_per_photo(job)
         path = job.folder / f"waiting-{first}.webp"
         return (
-            path if path.is_file() else _written(path, lambda unfinished: _write_faded(job.photo(first), unfinished))
+            path
+            if path.is_file()
+            else _write_atomically(path, lambda unfinished: _write_faded(job.photo(first), unfinished))
         )
     path = job.folder / f"thumbnail-{clip}-{'moving' if moving else 'still'}.webp"
     if not path.is_file():
-        _written(path, lambda unfinished: write_thumbnail(result, unfinished, moving))
+        _write_atomically(path, lambda unfinished: write_thumbnail(result, unfinished, moving))
     return path
 
 
 def write_thumbnail(result: Finished, path: Path, moving: bool) -> None:
-    """Writes a clip `THUMBNAIL_WIDTH` wide as an animated WebP, which every browser plays many of at a time by itself, phones
-    included, or its middle as a still one."""
+    """Writes a clip as an animated WebP, `THUMBNAIL_WIDTH` wide, or its middle frame as a still one. Every browser, also on phones, can
+    play many animated WebP pictures at a time without a script."""
     frames = read_frames(result.path)  # uint8 RGB, [F, height, width, 3]
     every = max(1, round(result.fps / THUMBNAIL_RATE))
     chosen = frames[::every] if moving else frames[len(frames) // 2 :][:1]
@@ -108,7 +113,7 @@ def _small(picture: Image.Image) -> Image.Image:
 
 
 def pack(job: Job) -> Path | None:
-    """A zip of all clips that a job has made so far, or `None` if there are none; it is deleted with its job.
+    """Writes a zip of all clips that a job has made so far, or returns `None` if there are none. The zip is deleted with its job.
 
     Raises:
         OSError: if the job has been deleted.
@@ -118,16 +123,16 @@ def pack(job: Job) -> Path | None:
         return None
 
     def write(path: Path) -> None:
-        with zipfile.ZipFile(path, "w") as archive:  # stored as they are: nothing makes an mp4 smaller
+        with zipfile.ZipFile(path, "w") as archive:  # stored uncompressed, because an mp4 does not get smaller
             for result in made:
-                motion = job.requests[result.clip].motion or "clip"
+                motion = job.requests[result.clip].settings.motion or "clip"
                 archive.write(result.path, f"{result.clip + 1:02}-{motion}-{result.seed}.mp4")
 
-    return _written(job.folder / "fashionflow-lookbook.zip", write)
+    return _write_atomically(job.folder / "fashionflow-lookbook.zip", write)
 
 
-def _written(path: Path, write: Callable[[Path], None]) -> Path:
-    """Writes a file that nobody ever sees half of, though two tabs may ask for it at the same time."""
+def _write_atomically(path: Path, write: Callable[[Path], None]) -> Path:
+    """Writes a file so that nobody ever reads a half-written one, even if two tabs request it at the same time."""
     unfinished = path.with_name(f"{uuid.uuid4().hex}{path.suffix}")
     try:
         write(unfinished)
@@ -138,19 +143,19 @@ def _written(path: Path, write: Callable[[Path], None]) -> Path:
 
 
 def progress(
-    words: Words, job: Job, event: Waiting | Step | Segment, seconds_of: Callable[[Sequence[AnimationRequest]], float]
+    words: Words, job: Job, event: Waiting | Step | Segment, seconds_of: Callable[[Sequence[ClipRequest]], float]
 ) -> str:
-    """Which clip of a job is being made, and how long the whole job still takes.
+    """A message on which clip of a job is being made, and how long the whole job still takes.
 
     Args:
         words: the visitor's language.
         job: the job.
-        event: what the studio told of it.
-        seconds_of: how long requests take, as far as is known.
+        event: the last event of the job.
+        seconds_of: estimates how many seconds requests take.
     """
     at_work = isinstance(event, (Step, Segment))
     clip = event.clip if at_work else job.next_clip
-    if clip is None:  # all clips are made, and the job is about to say so
+    if clip is None:  # all clips are made, and the job is about to report its end
         clip = len(job.requests) - 1
     left = seconds_of(job.requests[clip + at_work :]) + (event.remaining if at_work else event.seconds)
     time, total = wording.duration(words, left), len(job.requests)
@@ -165,7 +170,7 @@ def progress(
 
 
 def ending(words: Words, job: Job) -> str:
-    """How a job ended, in words, once it has."""
+    """A message on how a job ended, for a job that has ended."""
     made, total = sum(result is not None for result in job.results), len(job.results)
     keys = {"finished": "lookbook.done", "stopped": "lookbook.stopped", "failed": "lookbook.failed"}
     return wording.status(words(keys[job.state], made=made, total=total), problem=job.state == "failed")

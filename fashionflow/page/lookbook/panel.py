@@ -1,13 +1,13 @@
-"""Many clips from one job: several seeds by several motions, or several photos, as a contact sheet."""
+"""The lookbook panel: one job makes clips for several seeds and motions, or several photos, and shows them on a contact sheet."""
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import gradio as gr
 
+from ...generation.events import Finished
 from ...generation.job import Job
-from ...generation.request import AnimationRequest, Finished
+from ...generation.request import ClipRequest
 from ...pipelines.motions import MOTIONS
 from .. import wording
 from ..context import HELPER, PageContext
@@ -15,17 +15,16 @@ from ..languages import LABELS, Words, words_for, words_of
 from ..photo_box import PhotoBox
 from ..run import Run
 from ..settings import Settings
-from . import contact_sheet
-from . import plan as lookbook_plan
+from . import contact_sheet, plan
 from .pick import Opened, Picking
 
 
-# The components that a lookbook changes while it is made, in the order in which Gradio is told of them.
+# The components that a lookbook updates while it is made, in the order of the outputs given to Gradio.
 OUTPUTS = ("sheet", "note", "status", "picked", "make", "stop", "longer", "full", "download", "result", "last")
 
 START_MOTIONS = ("turn-left", "turn-right", "walk")
 COLUMNS = {1: 4, 2: 4, 3: 3, 4: 4}
-"""Of the contact sheet, by the number of seeds: whole motions in a row."""
+"""The columns of the contact sheet by the number of seeds, chosen so that each row holds whole motions."""
 
 logger = logging.getLogger(__name__)
 
@@ -56,8 +55,8 @@ class Lookbook:
                 )
                 self.seeds = gr.Slider(
                     1,
-                    lookbook_plan.MOST_SEEDS,
-                    lookbook_plan.MOST_SEEDS,
+                    plan.MOST_SEEDS,
+                    plan.MOST_SEEDS,
                     step=1,
                     label=LABELS("lookbook.seeds"),
                     info=LABELS("lookbook.seeds_info"),
@@ -135,13 +134,13 @@ class Lookbook:
             api_name="resume_lookbook",
             **following,
         )
-        # Whoever wants no motion gets still thumbnails from the beginning.
+        # A visitor who prefers reduced motion gets still thumbnails from the beginning.
         calm = "() => !window.matchMedia('(prefers-reduced-motion: reduce)').matches"
         page.load(None, None, self.moving, js=calm, api_visibility="private")
         self.moving.change(self.redraw, [self.opened, self.moving], self.components["sheet"], **HELPER)
         self.components["sheet"].change(None, js="() => window.fashionflow.nameThumbnails()", api_visibility="private")
         self.picking.connect(self.components, self.opened, following)
-        # Nobody is told how long a lookbook takes before it is unfolded.
+        # The time estimate is shown only while the panel is unfolded.
         self.fold.expand(lambda: gr.Timer(active=True), None, self.timer, **HELPER)
         self.fold.collapse(lambda: gr.Timer(active=False), None, self.timer, **HELPER)
         gr.on(
@@ -160,41 +159,42 @@ class Lookbook:
     def say_time_estimate(self, request: gr.Request, back, uploads, motions, seeds, *values) -> str:
         words, num_photos = words_for(request), len(uploads or []) or 1
         try:
-            requests = lookbook_plan.takes(words, self.settings, motions, seeds, num_photos, list(values))
+            planned = plan.takes(words, self.settings, motions, seeds, num_photos, list(values))
         except ValueError as error:
             return wording.status(str(error), problem=True)
-        requests = num_photos * requests
+        planned = num_photos * planned
         note = words("lookbook.back_not_used") if back and uploads else ""
-        return lookbook_plan.time_estimate(words, requests, self.context.job_queue.estimate(requests), note)
+        return plan.time_estimate(words, planned, self.context.job_queue.estimate(planned), note)
 
     def make(
         self, request: gr.Request, opened: Opened, upload, zoom, across, down, back, uploads, motions, seeds, *values
     ) -> Iterator[list]:
-        """One lookbook, as changes of `OUTPUTS`."""
+        """Makes one lookbook, as updates of `OUTPUTS`."""
         words, job_queue, problems = words_for(request), self.context.job_queue, []
         try:
             self.context.check_line(words)
-            requests = lookbook_plan.takes(words, self.settings, motions, seeds, len(uploads or []) or 1, list(values))
+            planned = plan.takes(words, self.settings, motions, seeds, len(uploads or []) or 1, list(values))
             if uploads:
-                photos, problems = lookbook_plan.read_photos(words, self.photo_box, uploads)
+                photos, problems = plan.read_photos(words, self.photo_box, uploads)
                 given = [{"photo": photo} for photo in photos]
             else:
                 photo = self.photo_box.fitted(upload, zoom, across, down)
                 given = [{"photo": photo, "back_photo": self.photo_box.back.fitted(back, words)}]
             if not given:
                 raise ValueError(" ".join(problems))
-            # Pieces are for the live player, which shows one clip at a time.
-            job = job_queue.submit([replace(take, **photos) for photos in given for take in requests], segments=False)
+            # No segments, because they are for the live player, which shows one clip at a time.
+            requests = [ClipRequest(settings=clip, **photos) for photos in given for clip in planned]
+            job = job_queue.submit(requests, segments=False)
         except ValueError as error:
             yield self.changes(note=self.problem(words_of(error, words)))
             return
         yield from self.follow(opened, job, words, self.problem(" ".join(problems)))
 
     def resume(self, opened: Opened, last: str | None, request: gr.Request) -> Iterator[list]:
-        """This browser's last lookbook, from where it is now."""
+        """Shows this browser's last lookbook in its current state, and follows it."""
         job = self.context.job_queue.find(opened.number or last)
         if job is None:
-            # Whoever comes back on another day need not hear of it.
+            # A visitor who comes back on another day does not need this message.
             lost = words_for(request)("lookbook.lost") if opened.number else ""
             yield [gr.skip(), *self.nothing(self.problem(lost))]
             return
@@ -202,10 +202,10 @@ class Lookbook:
             yield [gr.skip() if index else gr.update(open=True), *changes]
 
     def follow(self, opened: Opened, job: Job, words: Words, note: object = gr.skip()) -> Iterator[list]:
-        """Follows a job to its end, as changes of `OUTPUTS`."""
+        """Follows a job to its end, as updates of `OUTPUTS`."""
         if opened.number != job.number:
             opened.number, opened.clip = job.number, None
-        columns = COLUMNS.get(len({request.seed for request in job.requests}), 4)
+        columns = COLUMNS.get(len({request.settings.seed for request in job.requests}), 4)
         try:
             drawn = list(job.results)
             yield self.changes(
@@ -218,7 +218,7 @@ class Lookbook:
                 **self._drawn(job, words, opened, columns),
             )
             for event in job.follow():
-                if opened.number != job.number:  # the visitor has begun another one
+                if opened.number != job.number:  # the visitor has started another lookbook
                     return
                 if not isinstance(event, Finished):
                     yield self.changes(status=contact_sheet.progress(words, job, event, self._seconds_of))
@@ -236,29 +236,29 @@ class Lookbook:
             yield self.nothing(self.problem(words("lookbook.lost")))
 
     def stop(self, opened: Opened) -> dict:
-        """Asks the lookbook to end; it says itself when it has, and what was made is kept."""
+        """Asks the lookbook to stop. It reports its own end, and whatever was made is kept."""
         if job := self.context.job_queue.find(opened.number):
             self.context.job_queue.stop(job)
         return gr.update(interactive=False)
 
     def redraw(self, opened: Opened, moving: bool, request: gr.Request) -> object:
-        """The contact sheet with thumbnails that play, or do not."""
+        """The contact sheet with animated or still thumbnails."""
         opened.moving = moving
         job = self.context.job_queue.find(opened.number)
         try:
             return contact_sheet.cells(job, words_for(request), moving) if job else gr.skip()
-        except OSError:  # deleted between two lines
+        except OSError:  # deleted meanwhile
             return gr.skip()
 
     def _drawn(self, job: Job, words: Words, opened: Opened, columns: int) -> dict:
-        """The contact sheet and the file of all clips, as they are now."""
+        """Updates of the contact sheet and of the zip with all clips."""
         cells, packed = contact_sheet.cells(job, words, opened.moving), contact_sheet.pack(job)
         return {
             "sheet": gr.update(value=cells, columns=columns),
             "download": gr.update(value=packed and str(packed), interactive=packed is not None),
         }
 
-    def _seconds_of(self, requests: Sequence[AnimationRequest]) -> float:
+    def _seconds_of(self, requests: Sequence[ClipRequest]) -> float:
         return self.context.job_queue.estimate(requests).seconds
 
     def nothing(self, note: object) -> list:
@@ -270,10 +270,10 @@ class Lookbook:
 
     @staticmethod
     def problem(sentence: str) -> dict:
-        """An update of the note: a sentence, or nothing for none."""
+        """An update of the note: it shows the sentence, or is hidden if the sentence is empty."""
         return gr.update(value=wording.status(sentence, problem=True), visible=bool(sentence))
 
     @staticmethod
     def changes(**changed) -> list:
-        """A value for each of `OUTPUTS`; what is not named stays as it is."""
+        """A value for each of `OUTPUTS`. Components that are not named stay as they are."""
         return [changed.get(name, gr.skip()) for name in OUTPUTS]

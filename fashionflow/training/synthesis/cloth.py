@@ -1,4 +1,4 @@
-"""How hanging cloth moves, and what its back looks like.
+"""The motion of hanging cloth, and the look of its back.
 
 Lengths are pixels of the frame; x to the right, y down, z towards the viewer, z = 0 in the plane of the photo.
 """
@@ -13,16 +13,16 @@ from ...pipelines.motions import ease
 from .relief import CAMERA, Relief
 
 
-SUBSTEPS = 32  # of the springs for each frame
+SUBSTEPS = 32  # simulation steps of the springs for each frame
 AMBIENT = 0.62  # the share of light that reaches cloth turned away from the lamp
-SHADES = (0.72, 1.12)  # how far a frame's light may go from the photo's own
-BACK_SHADE = 0.94  # of the front's colours
-ALIKE = 0.62  # a print covers the garment if the calmer parts have this share of the busy parts' detail
+SHADES = (0.72, 1.12)  # the range of a frame's light relative to the photo's own
+BACK_SHADE = 0.94  # factor on the front's colours
+ALIKE = 0.62  # a print covers the garment if the calmer parts have at least this share of the busy parts' detail
 
 
 @dataclass(frozen=True)
 class Wave:
-    """A ripple that runs through the cloth: radians a pixel across and down, radians a second, radians at the start."""
+    """A ripple that runs through the cloth: radians per pixel across and down, radians per second, radians at the start."""
 
     across: float
     down: float
@@ -31,16 +31,16 @@ class Wave:
 
 
 class Cloth:
-    """A relief that hangs from a point and follows it: the farther down, the later; it overshoots and settles.
+    """A relief that hangs from a point and follows it. Lower parts follow later, and the cloth overshoots and settles.
 
     Args:
         relief: the garment's rest shape.
         corner: where the relief's box begins in the frame, x and y.
         pivot: the point it hangs from, x and y in the frame.
         size: height and width of the frame.
-        yaw: degrees of the hanger's turn a frame, [F]; 0 at first, positive turns the front to the right.
+        yaw: the hanger's turn in degrees, one per frame, [F]; 0 at first, positive turns the front to the right.
         frame_rate: frames a second.
-        swing: how far it swings as a pendulum, radians.
+        swing: how far the cloth swings as a pendulum, radians.
         random: draws the cloth.
     """
 
@@ -65,7 +65,8 @@ class Cloth:
         z = relief.height * (0.75 + 0.25 * ease(np.minimum(down / 0.35, 1)))
         z = np.maximum(z * (1 + 0.07 * folds * ease(down)), 0)
         x, y = relief.x + corner[0], relief.y + corner[1]
-        # Perspective enlarges what stands out: drawn in by as much, the front at rest covers the photo exactly.
+        # Perspective enlarges parts that stand out. They are drawn smaller by the same factor, so that the front at rest covers the photo
+        # exactly.
         centre_x, centre_y, nearness = size[1] / 2, size[0] / 2, 1 - z / CAMERA
         front = (centre_x + (x - centre_x) * nearness, centre_y + (y - centre_y) * nearness, z)
         self.sheets = (front, (x, y, -z))
@@ -89,12 +90,12 @@ class Cloth:
         ]
         lamp = np.array([random.uniform(-0.45, 0.45), -0.35, 0.85])
         self.lamp = lamp / np.linalg.norm(lamp)
-        # At rest the photo's own light is on the front. The back at rest is a flat sheet seen from behind.
+        # At rest the front has the photo's own light, and the back is a flat sheet seen from behind.
         light = self._light(self.points(0)[0], 1)
         self.rest = (light, np.full_like(light, AMBIENT + (1 - AMBIENT) * self.lamp[2]))
 
     def points(self, frame: int) -> list[np.ndarray]:
-        """Where the front and the back are, [rows, columns, 3] each."""
+        """The points of the front and of the back, [rows, columns, 3] each."""
         yaw, roll, nod, yaw_speed, roll_speed = (
             rows[frame][:, None] for rows in (self.yaw, self.roll, self.nod, self.yaw_speed, self.roll_speed)
         )
@@ -113,7 +114,7 @@ class Cloth:
         return moved
 
     def shades(self, points: list[np.ndarray]) -> list[np.ndarray]:
-        """The light on the front and the back against the photo's own, [rows, columns] each; 1 on the front at rest."""
+        """The light on the front and the back relative to the photo's own, [rows, columns] each; 1 on the front at rest."""
         return [
             np.clip(self._light(sheet, side) / rest, *SHADES)
             for sheet, side, rest in zip(points, (1, -1), self.rest, strict=True)
@@ -129,16 +130,16 @@ class Cloth:
 def followed(
     drive: np.ndarray, frame_rate: float, stiffness: np.ndarray, damping: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of cloth that follow what drives them, each as a damped spring, at rest at first.
+    """Simulates rows of cloth that follow a driving angle, each as a damped spring that starts at rest.
 
     Args:
-        drive: radians a frame, [F].
+        drive: the driving angle in radians, one per frame, [F].
         frame_rate: frames a second.
-        stiffness: each row's natural frequency, radians a second, [rows].
+        stiffness: each row's natural frequency, radians per second, [rows].
         damping: as a share of critical damping.
 
     Returns:
-        Angles and angular velocities, radians and radians a second, [F, rows].
+        Angles and angular velocities, radians and radians per second, [F, rows].
     """
     frames = np.arange((len(drive) - 1) * SUBSTEPS + 1) / SUBSTEPS
     step = 1 / (frame_rate * SUBSTEPS)
@@ -154,21 +155,21 @@ def followed(
 
 
 def back_of(cloth: np.ndarray) -> np.ndarray:
-    """The back's cloth, uint8, [height, width, 4]: the front's, a little darker, without what is there only once (a
-    logo, buttons, a collar). A print or a weave that covers the garment stays, and so does a belt that goes round."""
+    """The cloth of the back, uint8, [height, width, 4]: the cloth of the front, slightly darker, without details that occur only once (a
+    logo, buttons, a collar). A print or a weave that covers the garment stays, and so does a belt that goes around."""
     colours, garment = cloth[..., :3], (cloth[..., 3] > 127).astype(np.float32)
     quarter = cv2.resize(colours, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
     plain = cv2.medianBlur(quarter, max(5, round(0.14 * min(quarter.shape[:2])) | 1))
     plain = cv2.resize(cv2.GaussianBlur(plain, (0, 0), 2), colours.shape[1::-1], interpolation=cv2.INTER_CUBIC)
     detail = np.abs(colours.astype(np.float32) - plain).mean(axis=-1)
     detail = cv2.GaussianBlur(cv2.dilate(detail, np.ones((7, 7))), (0, 0), 9)
-    # How busy the wider surroundings of each place are; with a print all over they are much alike.
+    # How much detail the wider surroundings of each place have. With a print all over, they are all similar.
     wide = 0.1 * colours.shape[1]
     busy = cv2.GaussianBlur(detail**2 * garment, (0, 0), wide) / (cv2.GaussianBlur(garment, (0, 0), wide) + 1e-6)
     calmer, busiest = np.sqrt(np.quantile(busy[garment > 0], [0.3, 0.95]))
     result = colours.astype(np.float32)
     if calmer <= ALIKE * busiest:
-        # Against the strongest detail, so that a knit or a crease does not count as a print.
+        # Relative to the strongest detail, so that a knit or a crease does not count as a print.
         least = max(6.0, 0.35 * float(np.quantile(detail[garment > 0], 0.98)))
         band = ((detail > least) * garment).sum(axis=1) / np.maximum(garment.sum(axis=1), 1)
         once = np.clip((detail - 0.6 * least) / (0.4 * least), 0, 1) * np.clip((0.8 - band) / 0.15, 0, 1)[:, None]

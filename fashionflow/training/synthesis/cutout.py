@@ -1,4 +1,4 @@
-"""Cuts a garment out of a photo, without a learnt network: GrabCut seeded by the colours at the photo's border.
+"""Cuts a garment out of a photo without a trained network: GrabCut seeded by the colours at the photo's border.
 
 Pictures are uint8 sRGB, [height, width, 3]; coverage is float32 in [0, 1], [height, width], 1 where the garment is.
 """
@@ -43,13 +43,13 @@ class Cutout:
 
 
 def cut_out(photo: Image.Image) -> Cutout:
-    """The garment of a photo that shows one garment on something else.
+    """Cuts out the garment of a photo that shows one garment on a different background.
 
     Args:
         photo: any size; a larger one is shrunk to `LONG_SIDE` pixels.
 
     Raises:
-        ValueError: if no garment can be told from what is around it.
+        ValueError: if no garment can be separated from its surroundings.
     """
     picture = np.asarray(shrunk(photo.convert("RGB"), LONG_SIDE))
     mask = _search(picture)
@@ -62,7 +62,7 @@ def cut_out(photo: Image.Image) -> Cutout:
 def _search(picture: np.ndarray) -> np.ndarray:
     """The garment's mask, uint8 0 or 1, [height, width].
 
-    Two searches with different starts must agree: where a photo is clear they do, and where it is not they seldom do.
+    Two searches with different starts must agree. In a clear photo they do, and in an unclear photo they seldom do.
     """
     height, width = picture.shape[:2]
     scale = min(1.0, SMALL_SIDE / max(height, width))
@@ -96,7 +96,7 @@ def _grab(picture: np.ndarray, probable: np.ndarray, difference: np.ndarray, thr
 
 
 def _check(picture: np.ndarray, mask: np.ndarray) -> None:
-    """Raises ValueError, in words for the photo's owner, if the mask is no believable garment."""
+    """Raises a ValueError, with a sentence for the photo's owner, if the mask is not a plausible garment."""
     height, width = mask.shape
     area = mask.mean()
     if not 0.1 < area < 0.75:
@@ -113,6 +113,6 @@ def _check(picture: np.ndarray, mask: np.ndarray) -> None:
         raise ValueError(
             "What was found in the photo is not shaped like a garment; use a photo of one garment spread out."
         )
-    # Along the outline the colours must change, or the outline is a guess.
+    # The colours must change along the outline; otherwise the outline is a guess.
     if (outline_contrast(picture, mask, 5) > 8).mean() < 0.7:
         raise ValueError("The garment has nearly the colour of its background; use a ground of another colour.")

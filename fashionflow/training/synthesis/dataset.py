@@ -1,14 +1,14 @@
-"""A folder of clips with their labels, made by several processes, that goes on where it stopped.
+"""Makes a folder of clips with their labels in several processes. A stopped run continues where it stopped.
 
 OUT/200000.mp4 ...      H.264, by default 24 frames at 8 a second, 256 x 320 pixels (width x height)
-OUT/labels.jsonl        a line a clip: name, motion, yaw, distance, pattern, framing, kind
-OUT/contact_sheet.jpg   some of the clips, a row each
+OUT/labels.jsonl        one line per clip: name, motion, yaw, distance, pattern, framing, kind
+OUT/contact_sheet.jpg   some of the clips, one row each
 
 Or a folder of layers, which are first frames with their shape (`layers.py`):
 
 OUT/200000.npz ...      photo, coverage, front, back, axis
-OUT/labels.jsonl        a line a file: name, pattern, framing, kind
-OUT/contact_sheet.jpg   some of them, a row each
+OUT/labels.jsonl        one line per file: name, pattern, framing, kind
+OUT/contact_sheet.jpg   some of them, one row each
 """
 
 import contextlib
@@ -40,20 +40,20 @@ QUALITY = 17  # x264's CRF
 LABELS = "labels.jsonl"
 CLIP_SUFFIX, LAYERS_SUFFIX = ".mp4", ".npz"
 MOST_PHOTOS_TRIED = 8
-LEAST_ROOM = 2 * 2**20  # bytes free on the disk, below which a failed write is put down to a full disk
+LEAST_ROOM = 2 * 2**20  # bytes; with less free space, a failed write is explained by a full disk
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What clips are made of.
+    """The settings of a data set.
 
     Args:
-        num_frames, frame_rate: of each clip; of no meaning for layers.
+        num_frames, frame_rate: of each clip; not used for layers.
         size: height and width, pixels, both even.
         makehuman: folder of MakeHuman hair and shoes, or `None`.
         fabrics: folder of garment photos that prints are cropped from, or `None`.
-        photos: folder of garment photos to set in motion themselves ("hanging" clips), or `None`.
-        hanging_share: share of the clips that are hanging ones, 0 to 1, if there are photos.
+        photos: folder of garment photos that are moved themselves ("hanging" clips), or `None`.
+        hanging_share: share of the clips that are hanging clips, 0 to 1, if there are photos.
         layers: whether the layers of the first frames are made instead of clips.
     """
 
@@ -90,7 +90,7 @@ class Recipe:
 
     @property
     def suffix(self) -> str:
-        """What the names of the files end in."""
+        """The suffix of the files' names."""
         return LAYERS_SUFFIX if self.layers else CLIP_SUFFIX
 
     def is_hanging(self, seed: int) -> bool:
@@ -99,19 +99,19 @@ class Recipe:
 
 
 def find_photos(folder: Path) -> list[Path]:
-    """The photos of a folder, by name."""
+    """The photos of a folder, sorted by name."""
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES)
 
 
 class ClipMaker:
-    """Makes clips of a recipe in one process; what is slow to load is loaded when it is first needed, and kept."""
+    """Makes clips of a recipe in one process. Parts that load slowly are loaded when they are first needed, and kept."""
 
     def __init__(self, recipe: Recipe):
         self.recipe = recipe
         self._studio = None
 
     @property
-    def job_queue(self):
+    def studio(self):
         if self._studio is None:
             from .runway import RunwayStudio
 
@@ -121,24 +121,24 @@ class ClipMaker:
         return self._studio
 
     def make(self, seed: int) -> tuple[np.ndarray, dict]:
-        """Frames, uint8 [F, height, width, 3], and label of the clip of `seed`."""
+        """Makes the clip of `seed`: its frames, uint8 [F, height, width, 3], and its label."""
         recipe = self.recipe
         if recipe.is_hanging(seed):
             frames, label = self._hang(seed, self._hanging_clip)
         else:
-            frames, label = self.job_queue.clip(seed, recipe.num_frames, recipe.frame_rate)
+            frames, label = self.studio.clip(seed, recipe.num_frames, recipe.frame_rate)
         return frames, {"name": clip_name(seed), **label}
 
     def make_layers(self, seed: int) -> tuple[Layers, dict]:
-        """Layers and label of the first frame of a runway clip, or of a garment photo; without its motion."""
+        """Makes layers and label of the first frame of a runway clip, or of a garment photo. The label contains no motion."""
         if self.recipe.is_hanging(seed):
             layers, label = self._hang(seed, self._flat_layers)
         else:
-            layers, label = self.job_queue.layers(seed)
+            layers, label = self.studio.layers(seed)
         return layers, {"name": clip_name(seed), **label}
 
     def _hang(self, seed: int, make: Callable[[Image.Image, int], tuple[Any, dict]]) -> tuple[Any, dict]:
-        """What `make` makes of a garment photo and the seed; a photo that cannot be cut out gives way to another one."""
+        """The result of `make` for a garment photo and the seed. A photo that cannot be cut out is replaced by another one."""
         photos = np.random.default_rng([seed, 2]).permutation(find_photos(self.recipe.photos))[:MOST_PHOTOS_TRIED]
         for photo in photos:
             try:
@@ -167,9 +167,9 @@ _maker: ClipMaker | None = None
 
 
 def _start_worker(recipe: Recipe) -> None:
-    """One core a process: otherwise torch, ffmpeg's and Mesa's threads of all workers fight for the cores."""
+    """Limits a worker to one core, because otherwise the threads of torch, ffmpeg and Mesa in all workers would compete for the cores."""
     global _maker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends the line of clips
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends the work
     os.environ.setdefault("LP_NUM_THREADS", "1")
     import torch
 
@@ -179,11 +179,11 @@ def _start_worker(recipe: Recipe) -> None:
 
 def _load(needs_studio: bool) -> None:
     if needs_studio:
-        _ = _maker.job_queue
+        _ = _maker.studio
 
 
 def _make_and_write(seed: int, out: Path) -> dict:
-    """Makes and writes one file; `SynthesisError` and `OSError` end the run, anything else costs only this file."""
+    """Makes and writes one file; `SynthesisError` and `OSError` end the run; any other error loses only this file."""
     recipe = _maker.recipe
     path = out / f"{clip_name(seed)}{recipe.suffix}"
     if recipe.layers:
@@ -199,11 +199,11 @@ def render(out: Path, seeds: range, recipe: Recipe, workers: int = 1) -> Iterato
     """Makes the clips, or layers, of `seeds` that `out` does not hold yet, and their labels.
 
     Yields:
-        As each clip ends: its label, or {"name", "error"} for one that failed, which is skipped.
+        The label of each clip when it is done, or {"name", "error"} for a clip that failed and is skipped.
 
     Raises:
-        SynthesisError: if the folder cannot be written, the disk is full, or something that is needed is missing. The clips
-            made so far stay; the same call goes on with the rest.
+        SynthesisError: if the folder cannot be written, the disk is full, or something that is needed is missing. The clips made so far
+            are kept, and the same call continues with the rest.
     """
     done = tidy(out, recipe.suffix)
     missing = [seed for seed in seeds if clip_name(seed) not in done]
@@ -217,7 +217,7 @@ def render(out: Path, seeds: range, recipe: Recipe, workers: int = 1) -> Iterato
         queue = iter(missing)
         with (out / LABELS).open("a") as labels:
             while True:
-                # A few in line for each worker: a stopped run need not wait for a long line.
+                # Only a few clips wait for each worker, so that a stopped run does not have to wait for a long queue.
                 while len(pending) < 2 * workers and (seed := next(queue, None)) is not None:
                     pending[pool.submit(_make_and_write, seed, out)] = seed
                 if not pending:
@@ -230,8 +230,8 @@ def render(out: Path, seeds: range, recipe: Recipe, workers: int = 1) -> Iterato
                     yield label
     except BrokenProcessPool as error:
         raise SynthesisError(
-            "A worker process died, perhaps for want of memory (each takes about 2 GB): run the same command again with fewer "
-            "`--workers`; it goes on where it stopped."
+            "A worker process died, perhaps because memory ran out (each takes about 2 GB): run the same command again with "
+            "fewer `--workers`; it continues where it stopped."
         ) from error
     except OSError as error:
         raise _disk_error(out, error) from error
@@ -240,7 +240,7 @@ def render(out: Path, seeds: range, recipe: Recipe, workers: int = 1) -> Iterato
 
 
 def _outcome(future: Future, seed: int, out: Path) -> dict:
-    """A clip's label, or what went wrong with it."""
+    """A clip's label, or the error that it failed with."""
     try:
         return future.result()
     except (SynthesisError, BrokenProcessPool):
@@ -254,26 +254,26 @@ def _outcome(future: Future, seed: int, out: Path) -> dict:
 def _disk_error(out: Path, error: OSError) -> SynthesisError:
     if out.is_dir() and shutil.disk_usage(out).free < LEAST_ROOM:
         return SynthesisError(
-            f"The disk of {str(out)!r} is full: make room and run the same command again; it goes on."
+            f"The disk of {str(out)!r} is full: make room and run the same command again; it continues."
         )
     return SynthesisError(f"{str(out)!r} cannot be written ({error}): choose another folder or check its permissions.")
 
 
 def tidy(out: Path, suffix: str = CLIP_SUFFIX) -> set[str]:
-    """Makes the folder if need be, and removes what an interrupted run left: unfinished files, labels without a file.
+    """Creates the folder if it is missing, and removes what an interrupted run left: unfinished files, and labels without a file.
 
     Args:
         out: the folder.
-        suffix: what the names of its files end in.
+        suffix: the suffix of its files' names.
 
     Returns:
-        Names, without suffix, of the files that are there with their labels. One without a label is made again.
+        The names, without suffix, of the existing files that have a label. A file without a label is made again.
 
     Raises:
-        SynthesisError: if the folder cannot be made or written, or holds files of the other kind.
+        SynthesisError: if the folder cannot be created or written, or holds files of the other kind.
     """
     other = CLIP_SUFFIX if suffix == LAYERS_SUFFIX else LAYERS_SUFFIX
-    if any(out.glob(f"[!.]*{other}")):  # the two would have their labels in one file
+    if any(out.glob(f"[!.]*{other}")):  # both kinds would have their labels in one file
         raise SynthesisError(
             f"{str(out)!r} holds {other} files and cannot take {suffix} files: choose another folder."
         )
@@ -282,8 +282,8 @@ def tidy(out: Path, suffix: str = CLIP_SUFFIX) -> set[str]:
         for unfinished in out.glob(f".*{suffix}"):
             unfinished.unlink()
         path, kept = out / LABELS, {}
-        for line in path.read_text().splitlines() if path.exists() else ():
-            with contextlib.suppress(ValueError, KeyError, TypeError):  # a line that was not finished
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # an unfinished line
                 label = json.loads(line)
                 if (out / f"{label['name']}{suffix}").is_file():
                     kept[label["name"]] = json.dumps(label)
@@ -296,13 +296,13 @@ def tidy(out: Path, suffix: str = CLIP_SUFFIX) -> set[str]:
 
 
 def make_dataset(out: Path, seeds: range, recipe: Recipe, workers: int = 1) -> tuple[int, list[dict]]:
-    """`render` with a progress bar, and a contact sheet at the end.
+    """Runs `render` with a progress bar, and writes a contact sheet at the end.
 
     Returns:
         How many clips, or layers, were made, and {"name", "error"} of those that failed.
 
     Raises:
-        SynthesisError: as `render`, or if the folder's files of these seeds have another length or size.
+        SynthesisError: as for `render`, or if the folder's files of these seeds have another length or size.
     """
     made, failed = 0, []
     before = tidy(out, recipe.suffix) & {clip_name(seed) for seed in seeds}
@@ -335,5 +335,5 @@ def _check_settings(path: Path, recipe: Recipe) -> None:
         form = "{1} x {2}" if recipe.layers else "{0} frames of {1} x {2}"
         found, wanted = (form.format(frames, width, height) for frames, height, width in (found, wanted))
         raise SynthesisError(
-            f"{str(path)!r} has {found} and not {wanted}: choose another folder, or the same settings to go on."
+            f"{str(path)!r} has {found} and not {wanted}: choose another folder, or the same settings to continue."
         )

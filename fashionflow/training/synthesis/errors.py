@@ -1,5 +1,5 @@
-"""What the command line says instead of a traceback."""
+"""The error that the command line prints instead of a traceback."""
 
 
 class SynthesisError(Exception):
-    """Something that whoever runs the tool can put right: its message is one plain sentence that says how."""
+    """An error that the user of the tool can correct. Its message is one plain sentence that says how."""

@@ -1,4 +1,4 @@
-"""Fabrics: what is printed on the cloth, how large it is and how it shines.
+"""Fabrics: the print on the cloth, the size of the print and the shine of the cloth.
 
 A print is a tile that repeats without a seam. `tile` says how many metres of cloth it covers.
 """
@@ -33,7 +33,7 @@ CROP_TRIES = 12
 
 @dataclass
 class Fabric:
-    """Cloth off the bolt.
+    """A fabric before it is cut.
 
     Args:
         pattern: one of `PATTERNS`.
@@ -51,7 +51,7 @@ class Fabric:
 
     @classmethod
     def draw(cls, random: np.random.Generator, photos: list[Path], pattern: str | None = None) -> "Fabric":
-        """A fabric of `pattern`, or of any pattern; crops of `photos` are among them if there are any."""
+        """Draws a fabric of `pattern`, or of any pattern. Crops of `photos` are possible if there are any."""
         if pattern is None:
             names = [name for name in PATTERNS if photos or name != "photo"]
             shares = np.array([PATTERNS[name] for name in names])
@@ -65,7 +65,7 @@ class Fabric:
         return cls(pattern, woven(texture, random), tile, shine, float(random.uniform(0.15, 0.8)))
 
     def repeats(self, metres: float) -> int:
-        """How many whole tiles go round `metres` of cloth, so that no seam shows."""
+        """How many whole tiles fit around `metres` of cloth, so that no seam is visible."""
         return max(1, round(metres / self.tile))
 
 
@@ -78,11 +78,11 @@ def woven(texture: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def draw_colours(random: np.random.Generator) -> np.ndarray:
-    """Four colours that go together, float [4, 3] in [0, 1]: the first is the ground."""
+    """Draws four colours that match, float [4, 3] in [0, 1]: the first is the ground."""
     hue, saturation = random.random(), random.beta(2, 2.2)
     ground = colorsys.hsv_to_rgb(hue, saturation, random.uniform(0.25, 0.95))
     plain = random.random()
-    if plain < 0.28:  # black, white, cream and navy are what wardrobes are full of
+    if plain < 0.28:  # black, white, cream and navy are common in wardrobes
         ground = [(0.06, 0.06, 0.07), (0.93, 0.93, 0.92), (0.9, 0.85, 0.75), (0.08, 0.1, 0.22)][random.integers(4)]
     others = []
     spread = random.choice([0.06, 0.2, 0.5])
@@ -90,7 +90,7 @@ def draw_colours(random: np.random.Generator) -> np.ndarray:
         value = random.uniform(0.2, 1.0)
         others.append(colorsys.hsv_to_rgb((hue + random.normal(0, spread)) % 1, random.beta(2, 2), value))
     colours = np.array([ground, *others])
-    # At least one colour must stand out from the ground, or the print cannot be seen.
+    # At least one colour must stand out from the ground; otherwise the print is invisible.
     if np.abs(colours[1] - colours[0]).max() < 0.35:
         colours[1] = (0.95, 0.94, 0.9) if colours[0].mean() < 0.5 else (0.1, 0.09, 0.12)
     return colours
@@ -114,7 +114,8 @@ def photo_tile(path: Path, random: np.random.Generator) -> np.ndarray:
         top = random.uniform(0.3, 0.7) * height - size / 2
         crop = photo.crop((int(left), int(top), int(left + size), int(top + size)))
         small = np.asarray(crop.resize((16, 16), Image.Resampling.BOX), np.float32)
-        # Cloth, not the floor beside it: far from the colours of the corners, evenly lit, with a print if there is one.
+        # The crop should show cloth and not the floor beside it: far from the colours of the corners, evenly lit, with a print if there
+        # is one.
         away = np.abs(small.reshape(-1, 1, 3) - border).max(-1).min(1).mean()
         lit = small.mean(-1)
         unevenness = np.abs(lit[:8].mean() - lit[8:].mean()) + np.abs(lit[:, :8].mean() - lit[:, 8:].mean())
@@ -123,7 +124,7 @@ def photo_tile(path: Path, random: np.random.Generator) -> np.ndarray:
             best, best_score = crop, score
     half = TILE_PIXELS // 2
     crop = best.resize((half, half), Image.Resampling.LANCZOS)
-    # Light and shade of the photo must not repeat with the tile: divide by the crop's own slow brightness.
+    # Light and shade of the photo must not repeat with the tile, so the crop is divided by its own slowly changing brightness.
     pixels = np.asarray(crop, np.float32)
     slow = np.asarray(crop.convert("L").filter(ImageFilter.GaussianBlur(half / 5)), np.float32)[..., None] + 8
     pixels = np.clip(pixels * (slow.mean() / slow) ** 0.8, 0, 255).astype(np.uint8)

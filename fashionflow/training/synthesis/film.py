@@ -1,4 +1,4 @@
-"""What a camera does to light: a tone curve, colour balance, softness, a vignette and noise."""
+"""The effects of a camera: a tone curve, colour balance, softness, a vignette and noise."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,15 @@ from PIL import Image, ImageFilter
 
 @dataclass
 class Film:
-    """Constant over a clip, except for the noise.
+    """The camera effects of a clip. They are constant over the clip, except for the noise.
 
     Args:
         balance: factors of red, green and blue.
-        contrast: of the tone curve; 0 leaves it straight.
+        contrast: the contrast of the tone curve; 0 leaves the curve straight.
         vignette: how much darker the corners are, 0 to 1.
-        blur: of the lens, pixels.
-        noise: deviation in dark parts, of 255.
-        seed: of the noise.
+        blur: the blur of the lens, pixels.
+        noise: the deviation of the noise in dark parts, of 255.
+        seed: the seed of the noise.
     """
 
     balance: np.ndarray
@@ -38,7 +38,7 @@ class Film:
         )
 
     def develop(self, frames: np.ndarray) -> np.ndarray:
-        """Frames as the camera saw them, uint8 [F, height, width, 3] to the same."""
+        """Applies the camera effects to frames, uint8 [F, height, width, 3], and returns the same form."""
         random = np.random.default_rng(self.seed)
         height, width = frames.shape[1:3]
         y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]

@@ -1,8 +1,8 @@
 """Garments that follow the body: tops, bodices, sleeves, trousers, shorts, jackets.
 
-All are cut from one mesh, the base mesh's tights, which covers the body from the neck to wrists and ankles. The mesh is pushed
-outwards here, once a clip; the shader (`shaders/cut.glsl`) leaves out what lies beyond neckline, hem and cuffs, so that edges
-are sharp whatever the mesh.
+All are cut from one mesh, the base mesh's tights, which covers the body from the neck to wrists and ankles. This module pushes the mesh
+outwards, once per clip. The shader (`shaders/cut.glsl`) leaves out the parts beyond neckline, hem and cuffs, so that edges are sharp
+whatever the mesh.
 """
 
 from dataclasses import dataclass
@@ -15,28 +15,28 @@ from .mesh import Surface, smoothstep, vertex_normals
 
 
 NECKLINES = ("round", "v", "square", "straps", "high", "none")
-"""In the order of their numbers in the shader; "none" is for what ends at the waist."""
+"""In the order of their numbers in the shader; "none" is for garments that end at the waist."""
 ANGLES, HEIGHTS = 48, 40  # bins of the body's radius
-TRUNK_GIRTH = 1.0  # metres round that a print is laid out on
+TRUNK_GIRTH = 1.0  # girth in metres for which a print is laid out
 SMOOTHINGS = 4
 
 
 @dataclass
 class Cut:
-    """What of the body a garment covers, and how loosely.
+    """The part of the body that a garment covers, and how loosely.
 
     Args:
-        fabric: what it is made of.
+        fabric: the fabric that it is made of.
         neckline: one of `NECKLINES`.
-        depth, width, back_depth: of the neckline, metres; `width` is half of it.
+        depth, width, back_depth: the sizes of the neckline, metres; `width` is half its width.
         lowest, highest: heights in the rest pose, metres.
         sleeve: where sleeves end: 0 at the shoulder, 1 at the wrist; below 0 the arm is bare.
         opening: half the width of an open front, metres, or below 0 if closed.
-        offset: between body and cloth, metres.
+        offset: the distance between body and cloth, metres.
         looseness: 0 follows the body, 1 hangs straight down from where it is widest.
         puff, bell: how much the sleeves widen at the shoulder and at their ends, metres.
-        leg_flare: how much the legs widen, metres a metre.
-        strap, strap_width: where the straps' middle is, from the body's middle, and half their width, metres.
+        leg_flare: how much the legs widen, metres per metre.
+        strap, strap_width: the distance of the straps' middle from the body's middle, and half their width, metres.
         trim: colour of a border along the edges, or `None`.
     """
 
@@ -59,7 +59,7 @@ class Cut:
     trim: tuple[float, float, float] | None = None
 
     def uniforms(self, figure: Figure) -> dict:
-        """The numbers that `cut.glsl` asks for."""
+        """The numbers that `cut.glsl` needs."""
         repeats = [
             self.fabric.repeats(girth) * self.fabric.tile / girth for girth in (TRUNK_GIRTH, ARM_GIRTH, LEG_GIRTH)
         ]
@@ -76,7 +76,7 @@ class Cut:
         }
 
 
-ARM_GIRTH, LEG_GIRTH = 0.34, 0.5  # metres round that a print is laid out on
+ARM_GIRTH, LEG_GIRTH = 0.34, 0.5  # girths in metres for which a print is laid out
 
 
 def polar_radius(angle: np.ndarray, height: np.ndarray, radius: np.ndarray, heights: np.ndarray) -> np.ndarray:
@@ -97,7 +97,7 @@ def polar_radius(angle: np.ndarray, height: np.ndarray, radius: np.ndarray, heig
 
 
 def hang(table: np.ndarray) -> np.ndarray:
-    """What hangs from above: from the top row down, never narrower than the row before."""
+    """The radii of cloth that hangs from above: from the top row down, no row is narrower than the row before."""
     return np.maximum.accumulate(table, axis=0)
 
 
@@ -114,14 +114,14 @@ def look_up(table: np.ndarray, angle: np.ndarray, height: np.ndarray, heights: n
 
 
 def drape(figure: Figure, cut: Cut) -> Surface:
-    """The garment's surface in the rest pose: the tights, pushed outwards as `cut` says."""
+    """The garment's surface in the rest pose: the tights, pushed outwards as `cut` defines."""
     tights = figure.group("helper-tights")
     body, arm = tights.positions.astype(np.float64), tights.coordinates[:, 0]
     normals = vertex_normals(body, tights.faces)
     along_sleeve = np.clip(arm / max(cut.sleeve, 0.05), 0, 1) * (arm > 0)
     offset = cut.offset + cut.bell * along_sleeve**2 + cut.puff * np.sin(np.pi * np.clip(arm / 0.4, 0, 1))
     cloth = _smooth(body + normals * offset[:, None], tights.faces)
-    # Smoothing must not pull the cloth into the body, nor lift it off the shoulders, where it lies.
+    # Smoothing must not pull the cloth into the body, and must not lift it off the shoulders, on which it lies.
     most = offset + 0.003 + 0.017 * smoothstep(figure.shoulder[2] - 0.02, figure.shoulder[2] - 0.1, body[:, 2])
     lifted = np.clip(((cloth - body) * normals).sum(1), offset, most)
     cloth = body + normals * lifted[:, None]
@@ -142,7 +142,7 @@ def drape(figure: Figure, cut: Cut) -> Surface:
 
 
 def _smooth(positions: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Each vertex towards the mean of its neighbours, a few times, so that cloth spans what is hollow."""
+    """Moves each vertex towards the mean of its neighbours, a few times, so that cloth spans hollow parts."""
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     edges = np.concatenate([edges, edges[:, ::-1]])
     count = np.bincount(edges[:, 0], minlength=len(positions))[:, None]
@@ -197,7 +197,7 @@ def _hang_legs(figure: Figure, cloth: np.ndarray, on_trunk: np.ndarray, cut: Cut
 
 
 def _may_show(tights: Surface, cut: Cut) -> np.ndarray:
-    """Faces that the cut does not rule out as a whole, bool [M]: what is certainly bare need not be drawn."""
+    """The faces that the cut does not exclude completely, bool [M]. Faces that are certainly bare do not have to be drawn."""
     height, arm = tights.positions[:, 2], tights.coordinates[:, 0]
     on_trunk = arm <= NO_ARM + 0.02
     bare = (

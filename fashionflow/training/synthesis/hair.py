@@ -1,6 +1,6 @@
-"""Hair: MakeHuman's if there is a folder of it, or our own shapes grown from the head: short, bob, long, bun, ponytail.
+"""Hair: from a MakeHuman folder if there is one, or our own shapes grown from the head: short, bob, long, bun, ponytail.
 
-Coordinates are (where round the head, distance from the hair's edge in metres); the shader draws strands along the first.
+Coordinates are (position around the head, distance from the hair's edge in metres); the shader draws strands along the first.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ COLOURS = (
     *((0.05, 0.035, 0.03), (0.1, 0.065, 0.05), (0.18, 0.1, 0.06), (0.3, 0.18, 0.1), (0.42, 0.27, 0.14)),
     *((0.58, 0.42, 0.24), (0.72, 0.58, 0.38), (0.42, 0.17, 0.09), (0.5, 0.5, 0.5)),
 )
-ASSET_SHARE = 0.8  # of the clips, if there are assets
+ASSET_SHARE = 0.8  # share of the clips that use assets, if there are any
 ROWS, COLUMNS = 22, 48
 
 
@@ -53,7 +53,7 @@ class Hair:
 
 
 class _Head:
-    """Where hair grows on a figure."""
+    """The places on a figure's head where hair grows."""
 
     def __init__(self, figure: Figure):
         self.figure = figure
@@ -75,11 +75,11 @@ class _Head:
         return positions[:, 2] - np.maximum(line, self.eyes[2] - 0.085)
 
     def round(self, positions: np.ndarray) -> np.ndarray:
-        """Where round the head, in [0, 1]; 0.5 is the front."""
+        """The position around the head, in [0, 1]; 0.5 is the front."""
         return np.arctan2(positions[:, 0], positions[:, 1] - self.centre[1]) / (2 * np.pi) + 0.5
 
     def cap(self, thickness: float) -> Surface:
-        """The scalp, lifted."""
+        """The scalp, lifted outwards."""
         skin, above = self.skin, self.hairline(self.skin.positions)
         grown = self.on_head & (above > -0.03)
         kept = skin.keep_faces(grown[skin.faces].all(1))

@@ -1,4 +1,4 @@
-"""A photo of a flat or hanging garment set in motion: cut out, given a body, hung up, turned and swung."""
+"""Moves the garment of a photo that shows it flat or hanging: cuts it out, gives it a body, hangs it up, turns it and swings it."""
 
 import math
 from functools import lru_cache
@@ -24,7 +24,7 @@ def hanging_clip(
     frame_rate: float = 8.0,
     size: tuple[int, int] = (320, 256),
 ) -> tuple[np.ndarray, dict]:
-    """One clip of a photographed garment in motion. The same photo, seed and sizes give the same frames.
+    """Makes one clip of a photographed garment in motion. The same photo, seed and sizes give the same frames.
 
     Args:
         photo: one garment, laid flat or hanging, on a ground of another colour.
@@ -34,9 +34,9 @@ def hanging_clip(
         size: height and width of a frame, pixels.
 
     Returns:
-        The frames, uint8 RGB, [num_frames, height, width, 3], the first one the garment at rest as photographed, and a
-        label: `motion`; `yaw`, degrees a frame, 0 as photographed, positive turns the front towards the right of the
-        picture; `distance`, metres walked a frame, all 0; `kind`, "hanging".
+        The frames, uint8 RGB, [num_frames, height, width, 3], of which the first shows the garment at rest as photographed, and a label:
+        `motion`; `yaw`, degrees, one per frame, 0 as photographed, positive turns the front towards the right of the picture; `distance`,
+        metres walked, one per frame, all 0; `kind`, "hanging".
 
     Raises:
         ValueError: if the garment cannot be cut out of the photo, or a number is out of range.
@@ -61,7 +61,7 @@ def hanging_clip(
 
 
 def draw_motion(random: np.random.Generator, num_frames: int) -> tuple[str, np.ndarray]:
-    """A motion's name and its yaw, degrees, [num_frames], which starts at 0."""
+    """Draws a motion: its name and its yaw, degrees, [num_frames], which starts at 0."""
     motion = str(random.choice(list(MOTIONS), p=list(MOTIONS.values())))
     direction = float(random.choice([-1, 1]))
     progress = np.linspace(0, 1, num_frames)
@@ -80,7 +80,7 @@ def draw_motion(random: np.random.Generator, num_frames: int) -> tuple[str, np.n
 def _render(
     stage: Stage, motion: str, yaw: np.ndarray, frame_rate: float, size: tuple[int, int], random: np.random.Generator
 ) -> np.ndarray:
-    """Frames of the staged garment, uint8, [F, height, width, 3]."""
+    """Renders the frames of the staged garment, uint8, [F, height, width, 3]."""
     relief = Relief(stage.coverage, depth=random.uniform(0.28, 0.46))
     swing = math.radians(random.uniform(1.5, 4.0) if motion == "sway" else random.uniform(0.2, 1.0))
     cloth = Cloth(relief, stage.corner, stage.pivot, size, yaw, frame_rate, swing, random)
@@ -100,5 +100,5 @@ def _render(
 
 @lru_cache(maxsize=1)
 def _painter(size: tuple[int, int]) -> Painter:
-    """The painter of the last size, kept: making an OpenGL context takes longer than drawing a clip with it."""
+    """The painter of the last size, cached because creating an OpenGL context takes longer than drawing a clip with it."""
     return Painter(size)

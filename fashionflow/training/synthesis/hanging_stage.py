@@ -1,4 +1,4 @@
-"""What a photographed garment hangs in: its place in the frame, the ground behind it, its hanger and its shadow.
+"""The surroundings of a photographed garment: its place in the frame, the ground behind it, its hanger and its shadow.
 
 Pictures are RGB in [0, 255], [height, width, 3]; lengths are pixels of the frame; x to the right, y down.
 """
@@ -12,9 +12,9 @@ import numpy as np
 from .cutout import Cutout
 
 
-TEXTURE_SCALE = 2  # texture pixels for one of the frame, so that the cloth stays sharp
+TEXTURE_SCALE = 2  # texture pixels per pixel of the frame, so that the cloth stays sharp
 MARGIN = 3  # pixels around the garment's box, so that its soft edge is inside
-OWN_GROUND = 0.4  # of the photos whose garment fits the frame keep their own ground
+OWN_GROUND = 0.4  # share of the photos with a garment that fits the frame that keep their own ground
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Hanger:
     Args:
         hook, arms: the points that its lines go through, [points, 2].
         colour: RGB in [0, 255].
-        width: of the arms, pixels.
+        width: the width of the arms, pixels.
         rod: whether it hangs on a rod that crosses the picture.
     """
 
@@ -37,7 +37,7 @@ class Hanger:
 
 @dataclass(frozen=True)
 class Shadow:
-    """The garment's shadow on the wall behind it: shifted and blurred by so many pixels, `strength` in [0, 1]."""
+    """The garment's shadow on the wall behind it: shifted and blurred by these numbers of pixels, `strength` in [0, 1]."""
 
     right: float
     down: float
@@ -55,8 +55,8 @@ class Stage:
         corner: the box's left and top in the frame; parts of the box may lie outside.
         pivot: x and y of the point that the garment hangs from and turns about.
         background: the frame without the garment, float32, [height, width, 3].
-        hanger: None where the garment hangs from something that is not seen.
-        shadow: on the background.
+        hanger: None if the garment hangs from something invisible.
+        shadow: the shadow on the background.
     """
 
     cloth: np.ndarray
@@ -70,19 +70,19 @@ class Stage:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a photo lies in the frame: a point of the photo times `scale` plus `shift` (x, y), pixels."""
+    """The place of a photo in the frame: a point of the photo times `scale` plus `shift` (x, y), pixels."""
 
     scale: float
     shift: np.ndarray
 
     def of(self, picture: np.ndarray, size: tuple[int, int], corner: np.ndarray, factor: int = 1) -> np.ndarray:
-        """The part of the placed picture that begins at `corner` and has `size` (height, width), both in pixels of the
-        frame, with `factor` pixels for one of the frame. Beyond the photo its border goes on; coverage ends."""
+        """The part of the placed picture that begins at `corner` and has `size` (height, width), both in pixels of the frame, with
+        `factor` pixels per pixel of the frame. Beyond the photo its border continues, but coverage ends."""
         scale = self.scale * factor
         # Pixel i of a picture has its middle at i + 0.5.
         offset = (self.shift - corner) * factor + (scale - 1) / 2
         smaller = min(1.0, scale)
-        if smaller < 0.75:  # shrinking by interpolation alone would alias
+        if smaller < 0.75:  # shrinking by interpolation alone would cause aliasing
             picture = cv2.GaussianBlur(picture, (0, 0), 0.4 / smaller)
         return cv2.warpAffine(
             picture,
@@ -128,14 +128,14 @@ def set_stage(cutout: Cutout, size: tuple[int, int], random: np.random.Generator
 
 
 def _place(cutout: Cutout, size: tuple[int, int], random: np.random.Generator) -> tuple[Placement, bool]:
-    """Where the photo goes, and whether its own ground stays."""
+    """Draws the place of the photo, and whether it keeps its own ground."""
     height, width = size
     left, top, box_width, box_height = cv2.boundingRect((cutout.coverage > 0.5).astype(np.uint8))
     photo_height, photo_width = cutout.coverage.shape
     centre = np.array([left + box_width / 2, top + box_height / 2])
     middle = np.array([width / 2 + random.normal(0, 0.02) * width, height * random.uniform(0.48, 0.55)])
     cover = max(width / photo_width, height / photo_height)
-    # Where covering the frame with the photo would cut the garment off, it gets a studio.
+    # If a photo that covers the frame would cut off the garment, the garment gets a studio background.
     fits = cover * max(box_width / width, box_height / height) < 1.02
     if fits and random.random() < OWN_GROUND:
         scale = cover * random.uniform(1.0, 1.12)
@@ -166,9 +166,9 @@ def _studio_background(size: tuple[int, int], random: np.random.Generator) -> np
 def _ground(cutout: Cutout, placement: Placement, size: tuple[int, int]) -> np.ndarray:
     """The photo's own ground with the garment taken away, in the frame, float32, [height, width, 3].
 
-    Under the garment the ground's large colours go on smoothly; its fine texture is copied from beside.
+    Under the garment, the ground's large colours continue smoothly, and its fine texture is copied from the surroundings.
     """
-    # Wider than the garment, so that its contact shadow goes with it.
+    # Wider than the garment, so that its contact shadow is removed with it.
     reach = max(3, round(0.05 * max(cutout.coverage.shape))) | 1
     garment = cv2.dilate((cutout.coverage > 0.1).astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
     picture = cutout.picture.astype(np.float32)
@@ -186,13 +186,13 @@ def _ground(cutout: Cutout, placement: Placement, size: tuple[int, int]) -> np.n
 
 
 def _filled(picture: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """The picture with what is unknown filled from a pyramid: each level fills what the next finer one does not know."""
+    """The picture with its unknown pixels filled from a pyramid: each level fills the pixels that the next finer level does not know."""
     levels, weights = [picture * known[..., None]], [known.astype(np.float32)]
     while min(weights[-1].shape) > 2:
         half = (np.array(weights[-1].shape[::-1]) + 1) // 2
         levels.append(cv2.resize(levels[-1], half, interpolation=cv2.INTER_AREA))
         weights.append(cv2.resize(weights[-1], half, interpolation=cv2.INTER_AREA))
-    # Where even the coarsest level knows nothing, the mean colour counts a little.
+    # The mean colour has a small weight, for places where even the coarsest level knows nothing.
     filled = (levels[-1] + 1e-3 * picture[known].mean(axis=0)) / (weights[-1] + 1e-3)[..., None]
     for level, weight in zip(levels[-2::-1], weights[-2::-1], strict=True):
         filled = level + cv2.resize(filled, weight.shape[::-1]) * (1 - weight)[..., None]
@@ -222,12 +222,12 @@ def _hanger(coverage: np.ndarray, corner: np.ndarray, random: np.random.Generato
 
 
 def compose(garment: np.ndarray, stage: Stage, yaw: float, roll: float) -> np.ndarray:
-    """The garment before its background, with its hanger and its shadow, uint8, [height, width, 3].
+    """The garment in front of its background, with its hanger and its shadow, uint8, [height, width, 3].
 
     Args:
-        garment: what `Painter.draw` gives, float32, [height, width, 4].
-        stage: where it hangs.
-        yaw, roll: of the hanger, radians, about the vertical axis and in the plane of the picture.
+        garment: the output of `Painter.draw`, float32, [height, width, 4].
+        stage: the surroundings in which it hangs.
+        yaw, roll: the angles of the hanger, radians, about the vertical axis and in the plane of the picture.
     """
     height, width = garment.shape[:2]
     picture, shadow = stage.background, stage.shadow
@@ -245,9 +245,10 @@ def compose(garment: np.ndarray, stage: Stage, yaw: float, roll: float) -> np.nd
 def _with_hanger(
     picture: np.ndarray, hanger: Hanger, pivot: tuple[float, float], yaw: float, roll: float
 ) -> np.ndarray:
-    """The picture with the hanger drawn over it. The garment comes over both, so that only its neck shows the hanger."""
+    """The picture with the hanger drawn over it. The garment is drawn over both later, so that the hanger is visible only in its neck."""
     height, width = picture.shape[:2]
-    enlarged, bits = 4, 4  # drawn larger and shrunk; OpenCV takes places as whole numbers with so many binary digits
+    # Lines are drawn larger and then shrunk. OpenCV takes positions as whole numbers with this many fractional bits.
+    enlarged, bits = 4, 4
     layer = np.zeros((height * enlarged, width * enlarged), np.uint8)
 
     def draw(line: np.ndarray, thickness: float) -> None:

@@ -1,7 +1,7 @@
-"""What a photo of a body holds that its pixels do not tell: where it is, how far its front and back are, what it turns about.
+"""The shape of the body in a photo, which the pixels do not contain: where it is, how far its front and back are, and its turning axis.
 
-The geometry network learns to see these (`fashionflow.models.geometry`). Depths are pixels of the picture, positive towards the
-viewer, 0 in the plane of the turning axis, so they mean the same for a full figure, a torso and a flat garment.
+The geometry network learns to predict it (`fashionflow.models.geometry`). Depths are pixels of the picture, positive towards the viewer,
+0 in the plane of the turning axis, so they mean the same for a full figure, a torso and a flat garment.
 """
 
 import math
@@ -42,7 +42,7 @@ class Layers:
     axis: float
 
     def write(self, path: Path) -> None:
-        """Writes a compressed .npz file, which appears only when it is whole."""
+        """Writes a compressed .npz file, which appears only when it is complete."""
         unfinished = path.with_name(f".{path.name}")
         with unfinished.open("wb") as file:
             np.savez_compressed(file, **asdict(self))
@@ -97,7 +97,7 @@ def flat_layers(photo: Image.Image, seed: int, size: tuple[int, int]) -> Layers:
 
     Args:
         photo: one garment on a ground of another colour.
-        seed: draws its place, the ground and how thick it is.
+        seed: draws its place, its ground and its thickness.
         size: height and width of the frame, pixels.
 
     Raises:
@@ -120,7 +120,8 @@ def flat_layers(photo: Image.Image, seed: int, size: tuple[int, int]) -> Layers:
 
 
 def _placed(box: np.ndarray, corner: list[int], size: tuple[int, int]) -> np.ndarray:
-    """A box's numbers in a frame of zeros, float32, [height, width, ...]; `corner` is its left and top, and may lie outside."""
+    """Places the numbers of a box in a frame of zeros, float32, [height, width, ...]. `corner` is the box's left and top, and may lie
+    outside."""
     frame = np.zeros((*size, *box.shape[2:]), np.float32)
     left, top = corner
     rows, columns = (slice(max(0, -start), max(0, side - start)) for start, side in ((top, size[0]), (left, size[1])))
@@ -131,7 +132,7 @@ def _placed(box: np.ndarray, corner: list[int], size: tuple[int, int]) -> np.nda
 
 
 def _unproject(depth: np.ndarray, camera: np.ndarray) -> np.ndarray:
-    """Places in the world, metres, [height, width, 3], of OpenGL's depths in the middle of every pixel."""
+    """The points in the world, metres, [height, width, 3], for OpenGL's depths in the middle of every pixel."""
     height, width = depth.shape
     row, column = np.mgrid[0:height, 0:width]
     clip = np.stack(
@@ -142,6 +143,6 @@ def _unproject(depth: np.ndarray, camera: np.ndarray) -> np.ndarray:
 
 
 def _project(point: np.ndarray, camera: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Where a place in the world is in a picture of `size`, (x, y) in pixels."""
+    """The position of a point of the world in a picture of `size`, (x, y) in pixels."""
     clip = camera @ np.append(point, 1.0)
     return np.array([(clip[0] / clip[3] + 1) / 2 * size[1], (1 - clip[1] / clip[3]) / 2 * size[0]])

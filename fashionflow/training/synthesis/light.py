@@ -1,4 +1,4 @@
-"""Studio light: a key light that casts shadows, a fill light, a rim light from behind, and light from all round."""
+"""Studio light: a key light that casts shadows, a fill light, a rim light from behind, and light from all sides."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ class Light:
     Args:
         key, fill, rim: unit vectors.
         key_colour, fill_colour, rim_colour: linear RGB.
-        above, below: linear RGB of the light from all round, from the ceiling and from the floor.
+        above, below: linear RGB of the light from all sides, from the ceiling and from the floor.
         softness: the width of the key light's shadows, 0 (hard) to 1.
     """
 
@@ -31,7 +31,7 @@ class Light:
         warmth = random.normal(0, 0.035)
         warm, cool = np.array([1 + warmth, 1.0, 1 - warmth]), np.array([1 - 0.5 * warmth, 1.0, 1 + 0.5 * warmth])
         side = float(random.choice([-1, 1]))
-        flat = random.uniform(0, 1)  # 0 models the body strongly, 1 hardly
+        flat = random.uniform(0, 1)  # with 0 the light shades the body strongly, with 1 hardly
         key = direction(side * random.uniform(10, 55), random.uniform(25, 60))
         fill = direction(-side * random.uniform(25, 65), random.uniform(5, 35))
         rim = direction(180 + random.uniform(-50, 50), random.uniform(20, 50))
@@ -48,8 +48,8 @@ class Light:
         )
 
     def shadow_matrix(self, centre: np.ndarray, reach: float) -> np.ndarray:
-        """World to the shadow map's clip coordinates: a parallel view from the key light of what is within `reach`
-        metres of `centre`, float32 [4, 4]."""
+        """World to the shadow map's clip coordinates: a parallel view from the key light of everything within `reach` metres of `centre`,
+        float32 [4, 4]."""
         right = np.cross([0, 0, 1.0], self.key)
         right /= np.linalg.norm(right)
         axes = np.stack([right, np.cross(self.key, right), -self.key])  # right, up, away from the light
@@ -60,6 +60,6 @@ class Light:
 
 
 def direction(round_figure: float, height: float) -> np.ndarray:
-    """A unit vector by degrees to the right of the camera, seen from the figure, and above the horizon, [3]."""
+    """A unit vector, [3], from degrees to the right of the camera, seen from the figure, and degrees above the horizon."""
     turn, rise = np.radians(round_figure), np.radians(height)
     return np.array([np.sin(turn) * np.cos(rise), -np.cos(turn) * np.cos(rise), np.sin(rise)])

@@ -41,7 +41,8 @@ class Asset:
         self.texture_coordinates = np.array(texture, np.float32)[numbers]
 
     def _read_binding(self, path: Path) -> None:
-        """Each vertex is a weighted mean of three of the base mesh's, plus an offset that scales with the body."""
+        """Reads the binding: each vertex is a weighted mean of three vertices of the base mesh, plus an offset that scales with the
+        body."""
         self.scales: dict[str, tuple[int, int, float]] = {}
         numbers, shares, offsets, section = [], [], [], ""
         for line in path.read_text(errors="ignore").splitlines():
@@ -67,7 +68,7 @@ class Asset:
         self.offsets = np.array(offsets, np.float32)[self.vertices]
 
     def surface(self, figure: Figure) -> Surface:
-        """The asset on `figure`, with texture coordinates."""
+        """The asset fitted to `figure`, with texture coordinates."""
         positions, weights = figure.positions, figure.model.weights
         scale = np.full(3, 0.1, np.float32)  # MakeHuman counts in decimetres, its y is our z and its z our -y
         for number, (name, axis) in enumerate((("x", 0), ("y", 2), ("z", 1))):
@@ -82,7 +83,7 @@ class Asset:
 
 
 class Assets:
-    """The hair and shoes of a folder; each is read when it is first worn."""
+    """The hair and shoes of a folder; each is read when it is first used."""
 
     def __init__(self, folder: Path):
         self.hair = sorted(path.parent for path in folder.glob("hair/*/*.mhclo"))

@@ -1,4 +1,4 @@
-"""Triangle meshes in the rest pose, and what every part needs to make them.
+"""Triangle meshes in the rest pose, and the functions that every part needs to make them.
 
 Axes are those of `anny`: x to the person's left, y to the back, z up, in metres; the face looks towards -y. N is the number of
 vertices, M of triangles, B of bones.
@@ -17,9 +17,9 @@ class Surface:
         positions: [N, 3], metres.
         faces: vertex numbers, [M, 3].
         weights: how far each bone moves each vertex, [N, B], rows summing to 1.
-        coordinates: two numbers a vertex for the shader, [N, 2]: texture coordinates, or (arm, unused) for cloth.
+        coordinates: two numbers per vertex for the shader, [N, 2]: texture coordinates, or (arm, unused) for cloth.
         normals: [N, 3]; computed from the faces if not given.
-        rest: positions that the shader takes for the rest pose, [N, 3]: the body's under a draped cloth.
+        rest: positions that the shader uses as the rest pose, [N, 3]; for draped cloth these are the positions of the body under it.
     """
 
     positions: np.ndarray
@@ -36,7 +36,7 @@ class Surface:
             self.rest = self.positions
 
     def keep_faces(self, kept: np.ndarray) -> "Surface":
-        """The surface of the faces that `kept`, bool [M], names, without the vertices that nothing uses any more."""
+        """The surface of the faces in `kept`, bool [M], without the vertices that no face uses any more."""
         used, faces = np.unique(self.faces[kept], return_inverse=True)
         return Surface(
             positions=self.positions[used],
@@ -49,7 +49,7 @@ class Surface:
 
 
 def vertex_normals(positions: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Unit normals, the mean of the neighbouring faces' by their area, [N, 3]."""
+    """Unit normals, the mean of the neighbouring faces' normals weighted by area, [N, 3]."""
     first, second, third = (positions[faces[:, corner]] for corner in range(3))
     face_normals = np.cross(second - first, third - first)  # [M, 3]
     normals = np.empty_like(positions)

@@ -1,4 +1,4 @@
-"""How the whole body moves: the angle it is turned by and the distance it walks, over a clip.
+"""The motion of the whole body over a clip: the angle by which it is turned, and the distance that it walks.
 
 A positive angle turns the face towards the right of the picture; 0 faces the camera.
 """
@@ -46,7 +46,7 @@ class Motion:
         }[name]
         walk = float(random.uniform(0.35, 0.75)) if name == "walk" else 0.0
         if name == "walk":
-            start *= 0.5  # one walks where one looks
+            start *= 0.5  # people walk in the direction in which they look
         return cls(name, start, direction * random.uniform(smallest, largest), random.uniform(0.6, 1.3), walk)
 
     def yaw(self, progress: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""OpenGL without a screen, for whatever draws."""
+"""OpenGL without a screen, for every module that draws."""
 
 import os
 
@@ -6,7 +6,7 @@ from .errors import SynthesisError
 
 
 def open_context():
-    """A new moderngl context on EGL. It belongs to the thread that opened it.
+    """Opens a new moderngl context on EGL. It belongs to the thread that opened it.
 
     Raises:
         SynthesisError: if moderngl is not installed, or there is no OpenGL without a screen.

@@ -1,4 +1,4 @@
-"""What is worn: garments put together from `garment.py` and `skirt.py`, and the fabrics they are made of."""
+"""Outfits: garments combined from `garment.py` and `skirt.py`, and the fabrics that they are made of."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ OUTERWEAR_SHARE = 0.13
 
 @dataclass
 class Outfit:
-    """Garments from the skin outwards. `pattern` is the pattern of the garment that catches the eye."""
+    """Garments from the skin outwards. `pattern` is the pattern of the most noticeable garment."""
 
     kind: str
     pattern: str
@@ -28,7 +28,7 @@ class Outfit:
 
     @classmethod
     def draw(cls, random: np.random.Generator, figure: Figure, photos: list[Path]) -> "Outfit":
-        """An outfit for `figure`; prints are cropped from `photos` if there are any."""
+        """Draws an outfit for `figure`; prints are cropped from `photos` if there are any."""
         kind = str(random.choice(list(KINDS), p=list(KINDS.values())))
         main = Fabric.draw(random, photos)
         outfit = cls(kind, main.pattern)
@@ -40,14 +40,14 @@ class Outfit:
             bodice.looseness, bodice.leg_flare = random.uniform(0, 0.4), random.uniform(0, 0.12)
             outfit.cuts.append(bodice)
         else:
-            # One of the two is printed, so that the eye can rest; sometimes both are of one cloth.
+            # Usually only one of the two is printed, so that the outfit is calm; sometimes both are made of one cloth.
             second = main if random.random() < 0.22 else Fabric.draw(random, photos, "plain")
             upper, lower = (main, second) if random.random() < 0.5 else (second, main)
             tucked = random.random() < 0.6
             if kind == "skirt":
                 waist = figure.waist + random.uniform(-0.05, 0.03)
                 outfit.skirts += _skirts(random, figure, lower, waist, photos)
-                tucked = tucked or outfit.skirts[0].flare > 0.08  # folds would come through a top over them
+                tucked = tucked or outfit.skirts[0].flare > 0.08  # folds would show through a top over them
             else:
                 outfit.cuts.append(_trousers(random, figure, lower, short=kind == "shorts"))
             top = _top(random, figure, upper, tucked)
@@ -171,7 +171,7 @@ def _trousers(random: np.random.Generator, figure: Figure, fabric: Fabric, short
 def _skirts(
     random: np.random.Generator, figure: Figure, fabric: Fabric, top: float, photos: list[Path]
 ) -> list[Flare]:
-    """A skirt, or several over one another, the longest innermost."""
+    """A skirt, or several skirts over one another, with the longest innermost."""
     lowest, knee = figure.floor + 0.06, top - figure.knee
     length = float(
         random.choice([random.uniform(0.32, 0.5), knee * random.uniform(0.85, 1.15), random.uniform(0.7, 0.95)])

@@ -1,7 +1,7 @@
-"""How the figure stands: weight on one leg, hands at rest, breathing, steps; and easing from one pose to another.
+"""The poses of the figure: weight on one leg, hands at rest, breathing, steps; and smooth changes from one pose to another.
 
-A pose is a row of named numbers, so poses mix. Hands and feet are placed, and the limbs follow (`skeleton.py`).
-Lengths are metres, angles degrees; "left" is the person's own left, at positive x.
+A pose is a set of named numbers, so poses can be mixed. Hands and feet are placed, and the limbs follow (`skeleton.py`). Lengths are
+metres, angles degrees; "left" is the person's own left, at positive x.
 """
 
 from dataclasses import dataclass, field, replace
@@ -21,11 +21,11 @@ class Arm:
     """One arm. The hand's place is measured from the hip joint of its side.
 
     Args:
-        out: from the hip joint sideways to the wrist.
-        back: to the back.
-        up: above the hip joint.
+        out: distance from the hip joint sideways to the wrist.
+        back: distance to the back.
+        up: height above the hip joint.
         elbow: where the elbow points: 0 to the back, 90 outwards.
-        curl: how far the fingers bend, degrees a joint.
+        curl: how far the fingers bend, degrees per joint.
     """
 
     out: float = 0.13
@@ -40,11 +40,11 @@ class Leg:
     """One foot, on the floor unless lifted.
 
     Args:
-        out: from the middle of the body to the ankle.
-        back: to the back.
-        lift: above the floor.
+        out: distance from the middle of the body to the ankle.
+        back: distance to the back.
+        lift: height above the floor.
         toe_out: how far the toes point outwards.
-        pitch: how far the heel is off the floor, by the foot's angle.
+        pitch: the angle of the foot by which the heel is off the floor.
     """
 
     out: float = 0.085
@@ -73,7 +73,7 @@ class Pose:
 
     @classmethod
     def draw(cls, random: np.random.Generator) -> "Pose":
-        """A pose at rest: most stand with the weight on one leg and the hands down; `_posed_arm` has the others."""
+        """Draws a pose at rest. Most poses have the weight on one leg and the hands down; `_posed_arm` gives the other arms."""
         pose = cls(head_turn=random.normal(0, 5), head_nod=random.normal(1, 2), head_lean=random.normal(0, 1.5))
         side = float(random.choice([-1, 1]))  # the leg that bears the weight
         amount = float(random.uniform(0, 1))
@@ -101,7 +101,7 @@ class Pose:
 
 
 def _posed_arm(random: np.random.Generator) -> Arm:
-    """An arm that does not hang: a hand on the hip, in a pocket, before the body or behind it."""
+    """An arm that does not hang: a hand on the hip, in a pocket, in front of the body or behind it."""
     place = random.choice(["hip", "pocket", "before", "behind"])
     if place == "hip":
         return Arm(out=0.075, back=-0.03, up=random.uniform(0.12, 0.16), elbow=random.uniform(62, 80), curl=22)
@@ -133,8 +133,8 @@ class Posing:
         start, end: poses at rest; the body eases from one to the other in the middle of the clip.
         motion: what the body does; a walk takes steps, a turn shifts the weight from foot to foot.
         seconds: length of the clip.
-        breath: where in a breath the clip starts, in [0, 1).
-        arms_out: the least distance of each wrist from its hip joint, which wide skirts ask for.
+        breath: the moment of a breath at which the clip starts, in [0, 1).
+        arms_out: the smallest distance of each wrist from its hip joint, which wide skirts need.
         heel: the foot's angle in its shoe, degrees.
     """
 
@@ -168,7 +168,7 @@ class Posing:
         return pose
 
     def _walk(self, pose: Pose, distance: float, progress: float) -> None:
-        """Steps in place of the standing feet: a foot on the floor stays where it is while the body moves on."""
+        """Replaces the standing feet by steps: a foot on the floor stays where it is while the body moves on."""
         strength = float(ease(np.clip(progress / 0.12, 0, 1)))
         for side, offset, sign in (("L", 0.0, 1), ("R", 0.5, -1)):
             phase = (distance / STRIDE + offset + self.breath) % 1

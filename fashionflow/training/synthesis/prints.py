@@ -76,7 +76,7 @@ def floral(random: np.random.Generator, colours: np.ndarray) -> np.ndarray:
         centre, size, turn = random.random(2), largest * random.uniform(0.5, 1.0), random.uniform(0, 2 * np.pi)
         dx, dy = (x - centre[0] + 0.5) % 1 - 0.5, (y - centre[1] + 0.5) % 1 - 0.5
         radius, angle = np.hypot(dx, dy), np.arctan2(dy, dx) + turn
-        if random.random() < 0.45:  # a leaf: two circles' common part
+        if random.random() < 0.45:  # a leaf: the intersection of two circles
             bend = np.hypot(dx + size * 0.6 * np.sin(turn), dy - size * 0.6 * np.cos(turn))
             other = np.hypot(dx - size * 0.6 * np.sin(turn), dy + size * 0.6 * np.cos(turn))
             image = paint(image, (bend < size) & (other < size), leaf)

@@ -13,7 +13,7 @@ from .opengl import open_context
 STEP = 3.0  # pixels between two neighbours of the relief's grid
 CAMERA = 1100.0  # pixels from the camera to the plane of the photo; about a portrait lens for a frame of 320 pixels
 SUPERSAMPLING = 3
-DISTANCE_RANGE = 0.5  # of CAMERA: nothing comes nearer or goes farther
+DISTANCE_RANGE = 0.5  # share of CAMERA; nothing is nearer or farther than this
 
 VERTEX_SHADER = """
 #version 330
@@ -39,14 +39,14 @@ void main() {
 
 
 class Relief:
-    """The cut-out's rest shape: a front and a back sheet over one grid, which meet at the outline but for the hem.
+    """The cut-out's rest shape: a front and a back sheet over one grid, which meet at the outline except at the hem.
 
     Args:
         coverage: the garment in its bounding box, float32 in [0, 1], [height, width].
         depth: half the thickness at the thickest place, as a share of half the garment's width.
 
     Attributes:
-        x, y: the grid's places in the box, pixels, [rows] and [columns] spread to [rows, columns].
+        x, y: the positions of the grid in the box, pixels, [rows] and [columns] expanded to [rows, columns].
         height: how far the front stands out of the plane, pixels, [rows, columns].
     """
 
@@ -69,8 +69,8 @@ class Relief:
 def inflated(mask: np.ndarray) -> np.ndarray:
     """The height of a cushion over the mask (bool, [rows, columns]), 1 at its highest, 0 outside and along the outline.
 
-    It solves Poisson's equation, as a soap film under pressure does, so that wide parts stand out farther than sleeves.
-    The hem is open: there the film goes on downwards, and the height with it.
+    It solves Poisson's equation, like a soap film under pressure, so that wide parts stand out farther than sleeves. The hem is open:
+    there the film continues downwards, and so does the height.
     """
     try:
         from scipy.sparse import coo_array, diags_array
@@ -97,7 +97,7 @@ def inflated(mask: np.ndarray) -> np.ndarray:
     neighbours = coo_array(
         (np.ones(2 * len(one)), (np.concatenate([one, other]), np.concatenate([other, one]))), shape=(body.sum(),) * 2
     )
-    # Along the bottom of the added rows nothing holds the film down: one neighbour fewer pulls at it.
+    # Nothing holds the film down along the bottom of the added rows, so one neighbour fewer pulls at it there.
     pull = np.full(body.shape, 4.0)
     pull[-2] = 3.0
     film = np.zeros(body.shape)
@@ -126,7 +126,7 @@ class Painter:
         self.sheets, self.textures = [], []
 
     def load(self, relief: Relief, front: np.ndarray, back: np.ndarray) -> None:
-        """Takes the cloth of both sides, uint8, [height, width, 4], colour and coverage, over the relief's box."""
+        """Loads the cloth of both sides, uint8, [height, width, 4], colour and coverage, over the relief's box."""
         rows, columns = relief.x.shape
         corner = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).ravel()
         triangles = np.stack(
@@ -145,10 +145,10 @@ class Painter:
             self.sheets.append((buffer, vertices))
 
     def draw(self, points: list[np.ndarray], shades: list[np.ndarray]) -> np.ndarray:
-        """The garment on nothing.
+        """Draws the garment without a background.
 
         Args:
-            points: front and back, places in the frame, pixels, [rows, columns, 3].
+            points: front and back, positions in the frame, pixels, [rows, columns, 3].
             shades: front and back, factors of the cloth's colours, [rows, columns].
 
         Returns:
@@ -162,7 +162,7 @@ class Painter:
             position = np.stack(
                 [
                     (point[..., 0] - width / 2) / (width / 2),
-                    # OpenGL's rows go up and its picture is read from the bottom: drawn upside down, read upright.
+                    # OpenGL's rows go up, and its picture is read from the bottom. It is drawn upside down, so that it is read upright.
                     (point[..., 1] - height / 2) / (height / 2),
                     (depth - 1) / DISTANCE_RANGE * depth,
                     depth,

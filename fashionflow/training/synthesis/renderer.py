@@ -1,6 +1,6 @@
 """OpenGL without a screen (EGL): a graphics card if there is one, else Mesa on the processor.
 
-One `Renderer` lives as long as its process; a `Scene` holds what one clip needs on the card.
+One `Renderer` lives as long as its process; a `Scene` holds the data that one clip needs on the card.
 """
 
 from importlib import resources
@@ -16,7 +16,7 @@ from .opengl import open_context
 VERSION = "#version 330\n"
 SUPERSAMPLING = 2  # pixels are averaged over this many each way, since edges are cut by the shaders
 SHADOW_SIZE = 512
-SHADOW_REACH = 1.5  # metres round the figure's middle that cast and catch shadows
+SHADOW_REACH = 1.5  # metres around the figure's middle within which shadows are cast and received
 MOST_CUTS = 4  # as in cut.glsl
 PROGRAMS = {
     "cloth": ("surface.vert", ("lighting.glsl", "cut.glsl", "cloth.frag")),
@@ -30,7 +30,7 @@ SHADOW_UNIT, FIRST_UNIT = 0, 1  # texture units
 
 def shader_source(name: str) -> str:
     """The text of a file of `shaders/`."""
-    return (resources.files(__package__) / "shaders" / name).read_text()
+    return (resources.files(__package__) / "shaders" / name).read_text(encoding="utf-8")
 
 
 class Renderer:
@@ -54,14 +54,14 @@ class Renderer:
         self.picture = context.framebuffer(
             [context.renderbuffer((width, height), 4)], context.depth_renderbuffer((width, height))
         )
-        # Nothing in the backdrop has a hard edge, so it is drawn once a pixel.
+        # Nothing in the backdrop has a hard edge, so it is drawn once per pixel.
         self.backdrop = context.framebuffer([context.renderbuffer((size[1], size[0]), 4)])
         self.shadow_map = context.depth_texture((SHADOW_SIZE, SHADOW_SIZE))
         self.shadow_map.compare_func = "<="
         self.shadow_map.repeat_x = self.shadow_map.repeat_y = False
         self.shadow_target = context.framebuffer(depth_attachment=self.shadow_map)
         corners = context.buffer(np.array([-1, -1, 1, -1, -1, 1, 1, 1], np.float32))
-        self.job_queue = context.vertex_array(self.programs["studio"], corners, "corner")
+        self.studio = context.vertex_array(self.programs["studio"], corners, "corner")
 
     def develop(self) -> np.ndarray:
         """The picture over the backdrop, uint8 [height, width, 3]."""
@@ -82,16 +82,15 @@ class Renderer:
         """OpenGL's depths in [0, 1] of the figure last drawn, float32 [height * SUPERSAMPLING, width * SUPERSAMPLING]."""
         depth = np.frombuffer(self.picture.read(attachment=-1, components=1, dtype="f4", alignment=1), np.float32)
         height, width = self.size
-        return depth.reshape(height * SUPERSAMPLING, width * SUPERSAMPLING)[
-            ::-1
-        ].copy()  # the first row is at the bottom
+        # OpenGL's first row is at the bottom.
+        return depth.reshape(height * SUPERSAMPLING, width * SUPERSAMPLING)[::-1].copy()
 
     def close(self) -> None:
         self.context.release()
 
 
 def set_uniforms(program, values: dict) -> None:
-    """Sets what the program uses of `values`: numbers, rows of numbers, or matrices as they are written on paper."""
+    """Sets those of `values` that the program uses: numbers, rows of numbers, or matrices as they are written on paper."""
     for name, value in values.items():
         if name not in program:
             continue
@@ -105,13 +104,13 @@ def set_uniforms(program, values: dict) -> None:
 
 
 class Scene:
-    """What one clip needs on the card. Use it as a context manager; it frees the card when it ends.
+    """The data that one clip needs on the graphics card. Use it as a context manager; at its end it frees the card.
 
     Args:
-        renderer: where to draw.
-        camera, light, background: of the clip.
+        renderer: the renderer that draws the scene.
+        camera, light, background: those of the clip.
         ground: height of the floor, metres.
-        uniforms: what all surfaces share, such as the garments' cuts.
+        uniforms: values that all surfaces share, such as the garments' cuts.
     """
 
     def __init__(
@@ -152,7 +151,7 @@ class Scene:
         """A repeating texture with mipmaps from uint8 [height, width, 1 or 3], first row at the bottom."""
         height, width, channels = pixels.shape
         texture = self.context.texture((width, height), channels, np.ascontiguousarray(pixels).tobytes(), alignment=1)
-        # Never anisotropic: on a processor that costs up to 16 s a frame.
+        # Never with anisotropic filtering, which costs up to 16 s per frame on a processor.
         texture.build_mipmaps()
         self.resources.append(texture)
         return texture
@@ -179,7 +178,7 @@ class Scene:
             (moving, (3, 3), ("position", "normal")),
             (fixed, (3, 2, 2), ("rest", "coordinates", "edges")),
         ):
-            # A shader that does not use an attribute loses it in compilation, and its bytes are skipped.
+            # Compilation removes an attribute that the shader does not use, so its bytes are skipped.
             kept = used(program, names)
             layout = " ".join(f"{w}f" if n else f"{w}x4" for w, n in zip(widths, kept, strict=True))
             if any(kept):
@@ -199,7 +198,7 @@ class Scene:
         )
 
     def draw(self, posed: list[tuple[np.ndarray, np.ndarray]], model: np.ndarray, feet: np.ndarray) -> np.ndarray:
-        """One picture.
+        """Draws one picture.
 
         Args:
             posed: positions and normals of each surface, float32 [N, 3] each.
@@ -215,7 +214,7 @@ class Scene:
     def draw_layers(
         self, posed: list[tuple[np.ndarray, np.ndarray]], model: np.ndarray, feet: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """`draw`'s picture, and the depths of the figure's nearest and farthest surface as `Renderer.read_depth` gives them, 1
+        """The picture of `draw`, and the depths of the figure's nearest and farthest surface as `Renderer.read_depth` returns them, 1
         where there is none."""
         self._draw_figure(posed, model, feet)
         picture = self.renderer.develop()
@@ -228,7 +227,7 @@ class Scene:
         return picture, front, np.where(front < 1, back, 1)
 
     def _draw_figure(self, posed: list[tuple[np.ndarray, np.ndarray]], model: np.ndarray, feet: np.ndarray) -> None:
-        """Draws backdrop, shadows and the figure, as `draw` says, into the renderer's framebuffers."""
+        """Draws backdrop, shadows and the figure, as described for `draw`, into the renderer's framebuffers."""
         renderer, context = self.renderer, self.context
         for mesh, (positions, normals) in zip(self.meshes, posed, strict=True):
             mesh["moving"].write(np.ascontiguousarray(np.concatenate([positions, normals], 1), np.float32))
@@ -246,7 +245,7 @@ class Scene:
             set_uniforms(program, self.shared | moving)
         context.disable(context.DEPTH_TEST)
         renderer.backdrop.use()
-        renderer.job_queue.render(context.TRIANGLE_STRIP)
+        renderer.studio.render(context.TRIANGLE_STRIP)
         context.enable(context.DEPTH_TEST)
         renderer.picture.use()
         renderer.picture.clear(0.0, 0.0, 0.0, 0.0, depth=1.0)

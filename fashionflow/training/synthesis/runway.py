@@ -57,9 +57,9 @@ class RunwayStudio:
         """The clip of `seed`.
 
         Returns:
-            Frames, uint8 [F, height, width, 3], and what they show: `motion`, `yaw` (degrees, one a frame; 0 faces the camera,
-            positive turns the face to the picture's right), `distance` (metres walked towards the camera, one a frame),
-            `pattern`, `framing` and `kind`.
+            Frames, uint8 [F, height, width, 3], and what they show: `motion`, `yaw` (degrees, one per frame; 0 faces the camera, positive
+            turns the face to the picture's right), `distance` (metres walked towards the camera, one per frame), `pattern`, `framing` and
+            `kind`.
         """
         take = self._take(seed, num_frames, frame_rate)
         with self._scene(take) as scene:
@@ -92,7 +92,7 @@ class RunwayStudio:
             yield scene
 
     def _take(self, seed: int, num_frames: int, frame_rate: float) -> "_Take":
-        """Everything about the clip of `seed` but its pixels."""
+        """Everything about the clip of `seed` except its pixels."""
         random = dict(zip(PARTS, np.random.default_rng(seed).spawn(len(PARTS)), strict=True))
         figure = self.body.figure(Person.draw(random["person"]))
         outfit = Outfit.draw(random["outfit"], figure, self.photos)
@@ -138,7 +138,7 @@ class RunwayStudio:
 
 @dataclass
 class _Take:
-    """One clip before it is drawn. `times` are seconds, `yaw` degrees and `distance` metres, one a frame."""
+    """One clip before it is drawn. `times` are seconds, `yaw` degrees and `distance` metres, one per frame."""
 
     stage: "_Stage"
     camera: Camera
@@ -153,7 +153,7 @@ class _Take:
     distance: np.ndarray
 
     def posed(self, number: int):
-        """What `Scene.draw` needs for frame `number`."""
+        """The arguments of `Scene.draw` for frame `number`."""
         pose = self.posing.at(self.times[number])
         return self.stage.pose(pose, self.cloth, number, self.yaw[number], self.distance[number])
 
@@ -163,12 +163,12 @@ class _Take:
 
 
 class _ClothMotion:
-    """How late cloth and hair are at each frame, from springs that the body pulls."""
+    """How far cloth and hair lag behind at each frame, from springs that the body pulls."""
 
     def __init__(self, motion: Motion, posing: Posing, times: np.ndarray, seconds: float):
         turn = lambda clock: motion.yaw(np.clip(clock / seconds, 0, 1))  # noqa: E731
         self.late = follow(turn, times, np.linspace(2.4, 0.95, len(LATE_RINGS)), damping=0.3)  # [F, rings]
-        # Hair is light and slides over the shoulders: it follows soon, and not all of the way.
+        # Hair is light and slides over the shoulders, so it follows quickly and not completely.
         self.hair = 0.5 * np.clip(follow(turn, times, 1.5, damping=0.35)[:, 0], -40, 40)
         step = 0.02
         speed = (turn(times + step) - turn(times - step)) / (2 * step)
@@ -204,7 +204,7 @@ class _Stage:
 
     @property
     def uniforms(self) -> dict:
-        """What `cut.glsl` asks for, for all garments at once, and the measures of the figure."""
+        """The numbers that `cut.glsl` needs for all garments at once, and the measures of the figure."""
         figure = self.figure
         cuts = [cut.uniforms(figure) for cut in self.outfit.cuts]
         column = lambda name, empty: [cut[name] for cut in cuts] + [empty] * (MOST_CUTS - len(cuts))  # noqa: E731
@@ -230,7 +230,7 @@ class _Stage:
         }
 
     def fill(self, scene: Scene) -> None:
-        """Puts the surfaces on the card, in the order in which `pose` gives their positions."""
+        """Puts the surfaces on the card, in the order in which `pose` returns their positions."""
         figure, crease_map = self.figure, scene.texture(self.creases)
         skin_map = scene.texture(figure.skin_texture()[::-1])
         arm = np.stack([figure.arm[figure.model.vertices], np.zeros(len(self.skin.positions))], 1)
@@ -258,7 +258,7 @@ class _Stage:
             scene.add("cloth", skirt.faces, rest, skirt.coordinates, skirt.edges, look, textures)
 
     def pose(self, pose: Pose, cloth: _ClothMotion, number: int, yaw: float, distance: float):
-        """What `Scene.draw` needs for frame `number`."""
+        """The arguments of `Scene.draw` for frame `number`."""
         transforms = self.skeleton.transforms(pose)
         posed = [
             skin(surface.weights, homogeneous, surface.normals, transforms)
@@ -281,7 +281,7 @@ class _Stage:
         return posed, model, np.array(feet)
 
     def _swing_hair(self, posed: list[tuple[np.ndarray, np.ndarray]], angle: float) -> None:
-        """Turns what hangs below the chin about the head, by up to `angle` degrees."""
+        """Turns the hair that hangs below the chin about the head, by up to `angle` degrees."""
         first = 1 + len(self.cuts)
         pivot = self.figure.joint("head")
         for number, surface in enumerate(self.hair.surfaces, first):
@@ -295,7 +295,8 @@ class _Stage:
 
 
 def turned(yaw: float, distance: float) -> np.ndarray:
-    """From the posed body, which faces the camera, to the world: turned by `yaw` degrees, `distance` metres nearer, [4, 4]."""
+    """The transform from the posed body, which faces the camera, to the world: turned by `yaw` degrees, `distance` metres nearer,
+    [4, 4]."""
     angle = np.radians(yaw)
     model = np.eye(4)
     model[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]

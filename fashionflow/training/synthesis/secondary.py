@@ -1,4 +1,4 @@
-"""Motion that follows the body late: cloth and hair on springs, simulated in small steps over a clip."""
+"""Motion that lags behind the body: cloth and hair on springs, simulated in small steps over a clip."""
 
 from collections.abc import Callable
 
@@ -14,13 +14,13 @@ def follow(
     frequency: np.ndarray | float,
     damping: float,
 ) -> np.ndarray:
-    """Where damped springs are whose other ends move along `target`.
+    """Simulates damped springs whose driven ends move along `target`.
 
     Args:
         target: the driven end's position at times in seconds, [T] to [T]; it stands still before time 0.
-        times: when to look, in seconds, ascending, [F].
-        frequency: each spring's own oscillations a second, a number or [S].
-        damping: 1 comes to rest without swinging past; below, it swings.
+        times: the times of the result in seconds, ascending, [F].
+        frequency: each spring's own oscillations per second, a number or [S].
+        damping: with 1, a spring comes to rest without overshooting; below 1, it swings.
 
     Returns:
         How far each spring is behind its target (target - position) at each time, [F, S].

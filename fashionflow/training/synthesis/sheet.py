@@ -1,4 +1,4 @@
-"""A picture of what a folder of clips, or of layers, holds, to be looked at before anything is trained on it."""
+"""A contact sheet of a folder of clips or layers, to be checked before anything is trained on it."""
 
 import contextlib
 import os
@@ -16,11 +16,11 @@ SHEET_ROWS, SHEET_COLUMNS = 12, 8
 
 
 def write_contact_sheet(out: Path, suffix: str = ".mp4") -> Path | None:
-    """Some of the folder's files, evenly chosen, a row each; `None` if it holds none that can be read.
+    """Writes a sheet of some of the folder's files, evenly chosen, one row each. `None` if the folder has no readable file.
 
     Args:
         out: the folder.
-        suffix: what the names of its files end in: ".mp4" for clips, ".npz" for layers.
+        suffix: the suffix of its files' names: ".mp4" for clips, ".npz" for layers.
     """
     files = sorted(out.glob(f"[!.]*{suffix}"))
     chosen = sorted({round(place) for place in np.linspace(0, len(files) - 1, SHEET_ROWS)}) if files else []
@@ -44,7 +44,7 @@ def write_contact_sheet(out: Path, suffix: str = ".mp4") -> Path | None:
 
 
 def _pictures(layers: Layers) -> np.ndarray:
-    """Photo, coverage, front and back, the nearer the lighter, uint8 [4, height, width, 3]."""
+    """Photo, coverage, front and back as pictures, uint8 [4, height, width, 3]; nearer parts are lighter."""
     depths = [
         np.where(layers.coverage > 127, np.clip(depth.astype(np.float32) + 110, 0, 255), 0)
         for depth in (layers.front, layers.back)

@@ -1,4 +1,4 @@
-"""Shoes: MakeHuman's if there is a folder of them, or our own, lofted round the foot: flats, pumps, sneakers, boots.
+"""Shoes: from a MakeHuman folder if there is one, or our own, lofted around the foot: flats, pumps, sneakers, boots.
 
 Coordinates are (0, height above the sole's lower side in metres); the shader colours the sole by the second.
 """
@@ -14,9 +14,9 @@ from .mesh import Surface, grid_faces, rotation, smoothstep
 
 
 STYLES = {"flats": 0.22, "pumps": 0.36, "sneakers": 0.2, "boots": 0.22}
-ASSET_SHARE = 0.35  # of the clips, if there are assets: they are all alike
+ASSET_SHARE = 0.35  # share of the clips that use assets, if there are any; low because all assets are alike
 STATIONS, CORNERS = 24, 20
-NEAREST = 40  # vertices that a ring of a boot's leg goes round
+NEAREST = 40  # vertices that a ring of a boot's leg encloses
 LARGEST_PITCH = 36.0  # degrees
 
 
@@ -67,7 +67,7 @@ class Shoes:
 
 
 class Last:
-    """The foot as a shoemaker sees it: for stations from heel to toe, its middle, its width and its height."""
+    """The shape of the foot for a shoe: its middle, width and height at stations from heel to toe."""
 
     def __init__(self, figure: Figure, side: str, thickness: float, heel: float):
         self.figure, self.side, self.thickness = figure, side, thickness
@@ -153,7 +153,7 @@ class Last:
         )
 
     def _heel(self, radius: float) -> Surface:
-        """From under the heel straight down to the floor, when the foot is pitched."""
+        """The heel of the shoe: from under the foot's heel straight down to the floor, when the foot is pitched."""
         turned = rotation((1, 0, 0), self.pitch)
         sole = self.ankle * (1, 1, 0) + (self.heel_end + 0.026) * self.forward
         sole[2] = self.figure.floor - self.thickness

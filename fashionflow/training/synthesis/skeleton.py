@@ -1,7 +1,7 @@
-"""From a pose to where every bone is: a chain of joints for the trunk, and placed hands and feet for the limbs.
+"""Computes the place of every bone from a pose: a chain of joints for the trunk, and placed hands and feet for the limbs.
 
-The transforms take points of the rest pose to the posed body, which faces -y: turning and walking are the camera's business
-(`clip.py`). B is the number of bones.
+The transforms move points of the rest pose to the posed body, which faces -y. Turning and walking are applied later (`runway.py`). B is
+the number of bones.
 """
 
 import numpy as np
@@ -12,12 +12,12 @@ from .pose import SIDES, Leg, Pose
 
 
 SPINE = ("spine05", "spine04", "spine03", "spine02", "spine01")
-REACH = 0.995  # a limb is never quite straight
+REACH = 0.995  # a limb is never completely straight
 UP, FORWARD, LEFT = np.array([0.0, 0, 1]), np.array([0.0, -1, 0]), np.array([1.0, 0, 0])
 
 
 def frame(along: np.ndarray, towards: np.ndarray) -> np.ndarray:
-    """An orthonormal frame by columns, [3, 3]: first `along`, second as near to `towards` as can be."""
+    """An orthonormal frame by columns, [3, 3]: first `along`, second as near to `towards` as possible."""
     first = along / np.linalg.norm(along)
     second = towards - first * (first @ towards)
     second /= np.linalg.norm(second)
@@ -45,7 +45,7 @@ class Skeleton:
         return self.ankle_height + float(self.ball[2] + pitched[2]) + leg.lift
 
     def transforms(self, pose: Pose) -> np.ndarray:
-        """Where each bone takes points of the rest pose, float32 [B, 3, 4]."""
+        """The transform with which each bone moves points of the rest pose, float32 [B, 3, 4]."""
         local: dict[int, np.ndarray] = {}
         turn = lambda bone, axis, angle: local.__setitem__(  # noqa: E731
             self.bones[bone], rotation(axis, angle) @ local.get(self.bones[bone], np.eye(3))
@@ -68,7 +68,7 @@ class Skeleton:
         return np.ascontiguousarray(world[:, :3], dtype=np.float32)
 
     def _chain(self, local: dict[int, np.ndarray], root: np.ndarray, shift: np.ndarray, pose: Pose) -> np.ndarray:
-        """Composes the local turns from the root outwards, [B, 4, 4]; limbs are placed when their first bone comes."""
+        """Composes the local turns from the root outwards, [B, 4, 4]; limbs are placed when their first bone is reached."""
         world = np.zeros((len(self.joints), 4, 4))
         world[:, 3, 3] = 1
         placed: dict[int, np.ndarray] = {}

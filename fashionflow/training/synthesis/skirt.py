@@ -1,4 +1,4 @@
-"""Skirts and the tails of coats: rings of cloth round hips and legs, that fall in folds, swing out and follow turns late."""
+"""Skirts and the tails of coats: rings of cloth around hips and legs that fall in folds, swing out and follow turns with a delay."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,10 @@ from .mesh import grid_faces, smoothstep, vertex_normals
 
 
 RINGS, COLUMNS = 28, 112
-ANGLE = np.linspace(
-    -np.pi, np.pi, COLUMNS + 1
-)  # 0 is the front, positive to the person's left; the seam is at the back
+# 0 is the front, positive to the person's left; the seam is at the back.
+ANGLE = np.linspace(-np.pi, np.pi, COLUMNS + 1)
 DIRECTIONS = np.stack([np.sin(ANGLE[:-1]), -np.cos(ANGLE[:-1])])  # [2, COLUMNS]
-LATE_RINGS = np.linspace(0, 1, 6)  # where between waist and hem the springs are simulated
+LATE_RINGS = np.linspace(0, 1, 6)  # places between waist and hem where the springs are simulated
 
 
 @dataclass
@@ -22,18 +21,18 @@ class Flare:
     """A skirt's cut.
 
     Args:
-        fabric: what it is made of.
+        fabric: the fabric that it is made of.
         top: height of its upper edge in the rest pose, metres.
         length: metres from there to the hem.
-        flare: how much wider it gets, metres a metre.
+        flare: how much wider it gets, metres per metre.
         folds: how many folds go round.
         fold_depth: how deep they are at the hem, metres.
-        irregular: 0 for even pleats, 1 for cloth that falls as it likes.
+        irregular: 0 for even pleats, 1 for cloth that falls irregularly.
         uneven_hem, uneven_angle: how much of the length the hem rises and sinks round the body, and where it is longest.
-        tiers: how many bands are gathered one under the other.
+        tiers: how many gathered bands are one under the other.
         opening: half the angle of an open front, radians, 0 if closed.
-        offset: between what is under it and the cloth, metres.
-        over: numbers of the garments that it is worn over, which must not come through it.
+        offset: the distance between the cloth and the layer under it, metres.
+        over: numbers of the garments that it is worn over, which must not show through it.
         trim: colour of a border along the hem, or `None`.
     """
 
@@ -93,7 +92,7 @@ class Skirt:
         return float(self.rest_radius[ring].max())
 
     def hidden(self) -> tuple[float, float]:
-        """Between which heights in the rest pose nothing under the skirt can be seen."""
+        """The range of heights in the rest pose in which nothing under the skirt is visible."""
         cut = self.cut
         if cut.opening:
             return (0.0, 0.0)
@@ -131,9 +130,9 @@ class Skirt:
         """The skirt at one moment, in the frame of the posed body (which faces -y).
 
         Args:
-            body: what is under the skirt, posed, [N, 3].
+            body: the posed points under the skirt, [N, 3].
             hips: the transform of the hips, [3, 4].
-            late: how far the cloth is behind the body's turn at `LATE_RINGS`, degrees, [6].
+            late: how far the cloth lags behind the body's turn at `LATE_RINGS`, degrees, [6].
             swing: how much the turn swings it out; 0 at rest.
             push: how far the hem is off sideways, metres, [2].
 

@@ -1,11 +1,11 @@
 // Cloth: print, creases, shine, a border along the edges.
-uniform int cut;            // which garment this is, or -1 for a skirt, which is a grid of its own
+uniform int cut;            // index of the garment, or -1 for a skirt, which has its own grid
 uniform sampler2D print_map;
 uniform sampler2D crease_map;
 uniform float tile;         // metres that the print's tile covers
 uniform float shine, creases;
 uniform vec4 border;        // colour and whether there is one
-uniform vec3 girth;         // metres a radian of print round trunk, arm and leg
+uniform vec3 girth;         // metres of print per radian around trunk, arm and leg
 uniform vec2 opening;       // for a skirt: half the angle that is open at the front
 uniform vec3 shoulder, elbow, wrist, hip, ankle;
 uniform float crotch, middle;
@@ -13,7 +13,7 @@ in vec3 world_position, world_normal, rest_position;
 in vec2 surface_coordinates, surface_edges;
 out vec4 colour;
 
-// Metres of cloth (round, along) on trunk, arm or leg: each is a tube on which the print lies straight.
+// Metres of cloth (around, along) on trunk, arm or leg: each is a tube on which the print lies straight.
 vec2 on_cloth(vec3 rest, float arm) {
     float side = sign(rest.x + 1e-6);
     vec3 mirrored = vec3(abs(rest.x), rest.yz);
@@ -50,7 +50,7 @@ void main() {
         edge = surface_edges.y;
         metres = surface_coordinates;
     }
-    // The seam at the back jumps round the body: take the smaller of two ways of measuring how fast the print changes.
+    // The print's coordinates jump at the seam at the back, so a change that is too large is replaced by a small one.
     vec2 change_x = dFdx(metres), change_y = dFdy(metres);
     if (edge < 0.0) discard;
     if (max(abs(change_x.x), abs(change_y.x)) > 0.15) change_x.x = change_y.x = 0.004;

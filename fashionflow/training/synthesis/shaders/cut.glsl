@@ -1,4 +1,4 @@
-// What the garments cover, by position in the rest pose and by how far along the arm (see garment.py).
+// The area that the garments cover, by the position in the rest pose and the distance along the arm (see garment.py).
 const int MOST_CUTS = 4;
 uniform int num_cuts;
 uniform int neckline[MOST_CUTS];
@@ -8,7 +8,7 @@ uniform vec2 strap[MOST_CUTS];  // middle, half width
 uniform float arm_length;
 uniform float neck_middle;      // y between throat and nape
 
-// Metres inside the edge of garment `k`; negative where it does not cover.
+// Metres inside the edge of garment `k`; negative where the garment does not cover the body.
 float inside_cut(int k, vec3 rest, float arm) {
     float side = abs(rest.x);
     float at_front = smoothstep(0.02, -0.02, rest.y - neck_middle);

@@ -21,7 +21,7 @@ float lit(vec3 point, vec3 normal, float spread) {
     return total / 8.0;
 }
 
-// `wrap` lets light round the edge of shadow (skin, wool), `gloss` and `sharpness` are the highlight's.
+// `wrap` lets light reach around the edge of the shadow (skin, wool); `gloss` and `sharpness` belong to the highlight.
 vec3 shade(vec3 colour, vec3 point, vec3 normal, float wrap, float gloss, float sharpness, float open) {
     vec3 view = normalize(eye - point);
     float reach = lit(point, normal, 0.004 + 0.012 * softness);

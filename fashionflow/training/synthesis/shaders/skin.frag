@@ -1,4 +1,4 @@
-// Skin and eyes. What clothes cover is left out, so that it cannot come through them.
+// Skin and eyes. Skin under clothes is left out, so that it cannot show through them.
 uniform sampler2D skin_map;
 uniform vec2 under_skirt;  // heights between which a skirt hides everything
 uniform vec3 eye_centre;   // of the left eye, rest pose
@@ -8,7 +8,7 @@ in vec3 world_position, world_normal, rest_position;
 in vec2 surface_coordinates, surface_edges;
 out vec4 colour;
 
-// How much eyebrow there is: an arch over each eye.
+// The amount of eyebrow at a point: an arch over each eye.
 float brow(vec3 rest) {
     vec2 from = vec2(abs(rest.x), rest.z) - eye_centre.xz - vec2(0.001, 0.0215);
     float arch = from.y + 9.0 * from.x * from.x - 0.12 * from.x;
@@ -37,7 +37,7 @@ void main() {
     albedo *= 1.0 - vec3(0.0, 0.12, 0.1) * exp(-dot(cheek.xz, cheek.xz) / 0.0003) * step(rest_position.y, eye_centre.y + 0.02);
     float open = 1.0 - 0.4 * smoothstep(-0.03, 0.004, nearest);
     vec3 light = shade(to_linear(albedo), world_position, normal, 0.35, 0.05, 14.0, open);
-    // Light that has gone under the skin comes out red where the surface turns away.
+    // Light that has passed under the skin looks red where the surface turns away.
     light += to_linear(albedo) * vec3(0.10, 0.02, 0.01) * pow(1.0 - max(dot(normal, view), 0.0), 2.0);
     colour = finish(light);
 }

@@ -1,4 +1,4 @@
-// A vertex of the posed body; `model` turns and walks it.
+// A vertex of the posed body; `model` turns it and moves it along its walk.
 uniform mat4 camera;
 uniform mat4 model;
 in vec3 position;
