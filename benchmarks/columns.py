@@ -22,7 +22,7 @@ class Column:
     Args:
         name: its name for `--columns`.
         title: its title in the table.
-        switches: how our own code is run; `PLAIN` for the baseline, which is not our own code.
+        switches: the way in which our own code is run; `PLAIN` for the baseline, which is not our own code.
         has_all: whether it has every row; otherwise only those of `rows.ALL`.
     """
 

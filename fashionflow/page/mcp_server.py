@@ -60,7 +60,7 @@ def prepare(page: gr.Blocks) -> None:
 
     page.preprocess_data, page.launch = read_local, launch_once
     if mcp_is_installed():
-        gradio.mcp.GradioMCPServer = AssistantServer  # what `mcp_server=True` starts
+        gradio.mcp.GradioMCPServer = AssistantServer  # the class that `mcp_server=True` starts
     else:
         logger.info("Assistants cannot use this page (MCP), because the Python package mcp is not installed.")
 

@@ -29,7 +29,7 @@ FEW_FILES = 256
 
 @dataclass
 class Tab:
-    """What belongs to one open tab.
+    """The data of one open tab.
 
     Attributes:
         private: whether the tab wants to leave nothing.

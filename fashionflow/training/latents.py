@@ -36,7 +36,7 @@ class LatentFormat:
         photo_fit: how frames were fitted to that size: "crop", "pad" or "stretch"; "figure", which is possible only for photos, means
             "crop".
         image_size: pixels along a side of the picture that the image encoder sees.
-        rescale_factor: what the image processor multiplies the values 0 to 255 by; the released model's is 1 / 255^2.
+        rescale_factor: the factor by which the image processor multiplies the values 0 to 255; the released model's is 1 / 255^2.
     """
 
     height: int = 320

@@ -260,7 +260,7 @@ def evenly(items: list, number: int) -> list:
 
 
 def spread(items: list) -> list:
-    """The items in an order whose every beginning is nearly evenly spaced: by multiples of the golden ratio."""
+    """The items in an order by multiples of the golden ratio. The first n items are nearly evenly spaced for every n."""
     return [item for _, item in sorted(enumerate(items), key=lambda pair: pair[0] * 0.6180339887498949 % 1)]
 
 

@@ -27,7 +27,7 @@ from .latents import write_clip_latents
 
 SCORED_FRAMES = slice(3, None, 4)
 """The frames of a held-out clip that are scored."""
-FEWEST_FRAMES = 4  # of a clip, so that at least one is scored
+FEWEST_FRAMES = 4  # smallest number of frames of a clip, so that at least one is scored
 CHUNK_FRAMES = 4  # frames that are warped or encoded at a time
 
 

@@ -123,7 +123,7 @@ class StepBatches(Sampler[list[int]]):
     Args:
         batch_size: examples per process per pass.
         accumulation: passes per step.
-        process, num_processes: which of how many processes this is.
+        process, num_processes: the index of this process, and the number of processes.
         first_step: step to begin with, counting from 1.
     """
 

@@ -11,6 +11,7 @@ from ...runtime.memory import MEMORY_CHOICES
 from ...video.export import FORMATS, PLAYS, SHAPES
 from ..downloads import EXPORTS_AT_ONCE
 from ..settings import Settings
+from .parameters import OF_ANIMATE, OF_ESTIMATE, OF_SUBMIT, with_parameters
 
 
 JUDGED_AT_ONCE = 2
@@ -39,15 +40,15 @@ def declare(clips, jobs, files, settings: Settings) -> None:
         state = gr.Textbox(label="state")
         # These calls wait in the job queue, not in Gradio's queue, which would not show them their place.
         made = [gr.File(label="clip"), _whole("seed")]
-        _offer(clips.animate, [*wanted.values(), back], made, concurrency_limit=None)
+        _offer(with_parameters(clips.animate, OF_ANIMATE), [*wanted.values(), back], made, concurrency_limit=None)
         several = [
             gr.Dropdown(list(MOTIONS), value=[], multiselect=True, label="more_motions"),
             _whole("seeds", 1),
         ]
         job = [gr.Textbox(label="number"), _whole("clips"), _whole("seed")]
-        _offer(clips.submit, [*wanted.values(), *several, back], job, **at_once)
+        _offer(with_parameters(clips.submit, OF_SUBMIT), [*wanted.values(), *several, back], job, **at_once)
         times = [gr.Number(label="seconds"), _whole("clips_ahead"), gr.Number(label="seconds_ahead")]
-        _offer(clips.estimate, short, times, **at_once)
+        _offer(with_parameters(clips.estimate, OF_ESTIMATE), short, times, **at_once)
         counts = [_whole("clips_finished"), _whole("clips")]
         left = [gr.Number(label="seconds_left"), gr.Number(label="seconds_kept")]
         _offer(jobs.job, [number], [state, *counts, *left], **at_once)

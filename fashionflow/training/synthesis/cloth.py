@@ -136,7 +136,7 @@ def followed(
         drive: the driving angle in radians, one per frame, [F].
         frame_rate: frames a second.
         stiffness: each row's natural frequency, radians per second, [rows].
-        damping: as a share of critical damping.
+        damping: the damping as a share of critical damping.
 
     Returns:
         Angles and angular velocities, radians and radians per second, [F, rows].

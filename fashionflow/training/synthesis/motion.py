@@ -22,7 +22,7 @@ class Motion:
         name: one of `MOTIONS`.
         start: the angle at the start, degrees.
         angle: the turn's largest angle from there, degrees, with its sign.
-        swings: how many times a sway goes to and fro.
+        swings: how many times a sway goes back and forth.
         walk: metres walked towards the camera.
     """
 

@@ -131,7 +131,7 @@ class Posing:
 
     Args:
         start, end: poses at rest; the body eases from one to the other in the middle of the clip.
-        motion: what the body does; a walk takes steps, a turn shifts the weight from foot to foot.
+        motion: the motion of the body; a walk takes steps, a turn shifts the weight from foot to foot.
         seconds: length of the clip.
         breath: the moment of a breath at which the clip starts, in [0, 1).
         arms_out: the smallest distance of each wrist from its hip joint, which wide skirts need.

@@ -31,7 +31,7 @@ def plain(random: np.random.Generator, colours: np.ndarray) -> np.ndarray:
 
 
 def stripes(random: np.random.Generator, colours: np.ndarray) -> np.ndarray:
-    """Lengthwise, crosswise or diagonal; of one width or several."""
+    """Stripes, lengthwise, crosswise or diagonal, of one width or several."""
     x, y = coordinates()
     across = [x, y, x + y][random.choice(3, p=[0.4, 0.45, 0.15])] * random.integers(3, 9) % 1
     image = np.ones((TILE_PIXELS, TILE_PIXELS, 3)) * colours[0]
@@ -55,7 +55,7 @@ def plaid(random: np.random.Generator, colours: np.ndarray) -> np.ndarray:
 
 
 def dots(random: np.random.Generator, colours: np.ndarray) -> np.ndarray:
-    """In a square or a staggered lattice, of one size or two."""
+    """Dots in a square or a staggered lattice, of one size or two."""
     x, y = coordinates()
     repeats = 2 * int(random.integers(1, 4))
     column = np.floor(x * repeats)
@@ -104,7 +104,7 @@ def checks(random: np.random.Generator, colours: np.ndarray) -> np.ndarray:
 
 
 def gradient(random: np.random.Generator, colours: np.ndarray) -> np.ndarray:
-    """From one colour to another along the cloth, and back within the tile."""
+    """A gradient from one colour to another along the cloth, and back within the tile."""
     _, y = coordinates()
     amount = 0.5 - 0.5 * np.cos(2 * np.pi * (y + random.random()))
     return to_pixels(paint(np.ones((TILE_PIXELS, TILE_PIXELS, 3)) * colours[0], amount, colours[1]), random)

@@ -158,7 +158,7 @@ class Painter:
         self.target.use()
         self.target.clear(0, 0, 0, 0)
         for index, (point, shade, (buffer, vertices)) in enumerate(zip(points, shades, self.sheets, strict=True)):
-            depth = 1 - point[..., 2] / CAMERA  # of the distance to the camera, 1 in the plane of the photo
+            depth = 1 - point[..., 2] / CAMERA  # share of the distance to the camera, 1 in the plane of the photo
             position = np.stack(
                 [
                     (point[..., 0] - width / 2) / (width / 2),

@@ -28,7 +28,7 @@ class Flare:
         folds: how many folds go round.
         fold_depth: how deep they are at the hem, metres.
         irregular: 0 for even pleats, 1 for cloth that falls irregularly.
-        uneven_hem, uneven_angle: how much of the length the hem rises and sinks round the body, and where it is longest.
+        uneven_hem, uneven_angle: how far the hem rises and sinks around the body, as a share of the length, and where it is longest.
         tiers: how many gathered bands are one under the other.
         opening: half the angle of an open front, radians, 0 if closed.
         offset: the distance between the cloth and the layer under it, metres.
@@ -133,8 +133,8 @@ class Skirt:
             body: the posed points under the skirt, [N, 3].
             hips: the transform of the hips, [3, 4].
             late: how far the cloth lags behind the body's turn at `LATE_RINGS`, degrees, [6].
-            swing: how much the turn swings it out; 0 at rest.
-            push: how far the hem is off sideways, metres, [2].
+            swing: how far the turn swings the skirt out; 0 at rest.
+            push: how far the hem is shifted sideways, metres, [2].
 
         Returns:
             Positions and unit normals, float32 [RINGS * (COLUMNS + 1), 3] each.
