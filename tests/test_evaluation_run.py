@@ -154,7 +154,7 @@ def test_folders_that_cannot_be_compared_are_one_sentence(copy, tmp_path, capsys
     labels, settings = (copy / name for name in ("labels.jsonl", "settings.json"))
     before = labels.read_text(), settings.read_text()
     labels.write_text(before[0].replace('"yaw": [', '"yaw": [0, '))
-    assert "an angle a frame, and it gives 7 for 6 frames" in said()
+    assert "one angle per frame, and it gives 7 for 6 frames" in said()
     settings.write_text("{")
     labels.write_text(before[0])
     assert "settings.json' must hold one JSON object" in said()

@@ -197,6 +197,7 @@ def main(config: DenoiserConfig) -> None:
         first_step=config.first_step,
         evaluate_first=False,
     )
+    accelerator.end_training()
 
 
 def run(argv: list[str] | None = None) -> None:

@@ -86,7 +86,6 @@ def fit(
     if accelerator.is_main_process:
         evaluate_averaged_weights()
     accelerator.wait_for_everyone()
-    accelerator.end_training()
 
 
 def crop_numbers(accelerator: Accelerator, batch_size: int, first_step: int) -> Iterator[range]:
