@@ -18,7 +18,7 @@ def free_port() -> int:
 
 @contextmanager
 def serve(job_queue: JobQueue) -> Iterator[str]:
-    """Serves the page of `studio` and gives its address."""
+    """Serves the page of `job_queue` and gives its address."""
     before = os.environ.get("GRADIO_TEMP_DIR")  # of a page that is being served already
     os.environ["GRADIO_TEMP_DIR"] = str(job_queue.folder)  # as app.py does
     page = build_page(job_queue).queue(**QUEUE_SETTINGS)

@@ -8,6 +8,7 @@ import threading
 from dataclasses import replace
 
 import pytest
+import setuptools  # noqa: F401  PyTorch's compiler imports it; in the middle of a run that once failed to replace distutils
 import torch
 
 from fashionflow.models import SpaceTimeUNet, blocks
@@ -96,7 +97,7 @@ def test_compiled_blocks_give_the_same(tmp_path, monkeypatch):
     unet.conv_in.register_forward_hook(lambda *_: limits.append(torch._dynamo.config.recompile_limit))
     thread = threading.Thread(
         target=torch.no_grad()(lambda: unet(**inputs))
-    )  # as a studio's, which has a limit of its own
+    )  # as a job queue's, which has a limit of its own
     thread.start()
     thread.join()
     assert limits == [acceleration.MOST_KINDS_OF_BLOCK]
@@ -197,7 +198,7 @@ print(psutil.Process().memory_info().rss - before)
 
 
 @ON_LINUX
-def test_a_studio_with_nothing_to_do_keeps_nothing():
+def test_a_job_queue_with_nothing_to_do_keeps_nothing():
     command = [sys.executable, "-c", AFTER_A_CLIP]
     left = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert left < 100e6  # of 640 MB

@@ -381,7 +381,7 @@ def test_old_jobs_are_deleted_and_folders_are_private(job_queue):
     assert new.folder.exists() and job_queue.find(new.number) is new
 
 
-def test_a_studio_that_is_gone_leaves_nothing(tmp_path):
+def test_a_job_queue_that_is_gone_leaves_nothing(tmp_path):
     job_queue = JobQueue(tiny.pipeline(), tmp_path)
     run(job_queue)
     assert list(tmp_path.rglob("*.mp4"))
