@@ -259,7 +259,7 @@ class Lookbook:
         }
 
     def _seconds_of(self, requests: Sequence[ClipRequest]) -> float:
-        return self.context.job_queue.estimate(requests).seconds
+        return self.context.job_queue.estimate([request.settings for request in requests]).seconds
 
     def nothing(self, note: object) -> list:
         return self.changes(note=note, status="", result=gr.update(visible=False), **self.idle())
