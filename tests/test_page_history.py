@@ -96,7 +96,7 @@ def test_the_history_outlives_a_reload_and_brings_back_the_clip_or_what_it_was_m
     animate(page, dress)
     wait_for_status(page, "Done")
     job = last_job(job_queue)
-    seed = job.requests[0].seed
+    seed = job.requests[0].settings.seed
     page.wait_for_function("localStorage['fashionflow-history']")
     page.reload()
     wait_for_status(page, "Done")

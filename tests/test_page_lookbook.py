@@ -86,7 +86,7 @@ def test_clips_are_picked_while_others_are_made_then_made_longer_and_finer(job_q
     page.wait_for_function("document.querySelector('#stage').getBoundingClientRect().top >= -1")
 
     wait_for(page, "#lookbook-status", "All 4 clips are made")
-    asked = [(request.motion, request.seed) for request in job.requests]
+    asked = [(request.settings.motion, request.settings.seed) for request in job.requests]
     assert asked == [("turn-left", seed), ("turn-left", seed + 1), ("turn-right", seed), ("turn-right", seed + 1)]
     made_cells(page, 4)
     assert cell(page, 3).inner_text() == f"Turn right · seed {seed + 1}"
