@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from diffusers import AutoencoderKL
 
 from fashionflow import GarmentConditioner
 from fashionflow.generation.queue import JobQueue
@@ -114,10 +115,16 @@ def test_the_command_steps_down_and_says_so(outcomes):
     assert ended["printed"].count("ran out in the leanest mode too") == 1
 
 
-def assert_same_frames(frames: np.ndarray, expected: np.ndarray) -> None:
-    """The same up to rounding. In the toy decoder's noise a rounding error can make optical flow find another way for a few pixels."""
+def assert_same_frames(pipe, frames: np.ndarray, expected: np.ndarray, start: int = 0) -> None:
+    """The same up to rounding. In the noise that the toy AutoencoderKL draws, a rounding error can make optical flow find another way
+    for a few pixels between two keyframes."""
     difference = np.abs(frames - expected)
-    assert (difference > 1).mean() < 0.01 and difference.mean() < 0.05
+    is_keyframe = np.arange(start, start + len(frames)) % 3 == 0
+    assert difference[is_keyframe].max(initial=0) <= 1
+    if isinstance(pipe.vae, AutoencoderKL):
+        assert (difference > 1).mean() < 0.01 and difference.mean() < 0.05
+    else:
+        assert difference.max() <= 1
 
 
 @pytest.mark.parametrize("make", [tiny.pipeline, tiny.released_pipeline, tiny.guided_pipeline])
@@ -133,11 +140,11 @@ def test_every_mode_makes_the_same_clip_and_any_frame_can_be_gone_on_from(make):
         assert fallback.mode == mode and not fallback.stepped_down
     for clip in clips.values():
         assert clip.shape == (58, pipe.height, pipe.width, 3)
-        assert_same_frames(clip, clips["normal"])
+        assert_same_frames(pipe, clip, clips["normal"])
     for start in (1, 11, 12, 38, 57):
         rest = np.stack(list(asked.decoder(pipe, latents, guide).frames(start))).astype(int)
         assert len(rest) == 58 - start
-        assert_same_frames(rest, clips["normal"][start:])
+        assert_same_frames(pipe, rest, clips["normal"][start:], start)
 
 
 def test_the_leanest_mode_decodes_one_frame_at_once_and_leaves_no_trace():

@@ -20,10 +20,10 @@ from tqdm import tqdm
 from ..evaluation.clip_labels import is_held_out
 from ..models import GarmentAutoencoder
 from ..video.io import read_frames
-from .fit import crop_numbers, fit, run_program
+from .fit import fit, run_program
 from .loop import TrainingLoop, check_settings, save_whole
 from .modules import load_autoencoder
-from .windows import noise_like
+from .windows import StepBatches, noise_like
 
 
 FIXED_SETTINGS = ("latent_channels", "block_channels", "decoder_only", "seed")
@@ -222,7 +222,8 @@ def main(config: AutoencoderConfig) -> None:
         vae.guide_fusion.requires_grad_(False)
 
     def batches_from(first_step: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        for numbers in crop_numbers(accelerator, config.batch_size, first_step):
+        processes = accelerator.process_index, accelerator.num_processes
+        for numbers in StepBatches(config.batch_size, 1, *processes, first_step):
             yield source.crops(numbers)
 
     def loss_of(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> torch.Tensor:

@@ -29,11 +29,12 @@ from ..pipelines import FashionFlowPipeline
 from ..runtime.acceleration import DEFAULTS
 from ..runtime.loading import load_pipeline
 from .autoencoder import check_counts, psnr, reconstruction_loss, to_pixels
-from .fit import crop_numbers, fit, run_program
+from .fit import fit, run_program
 from .loop import TrainingLoop, check_settings, save_whole
 from .modules import guided, load_autoencoder, same_code
 from .pack import evenly
 from .pairs import SCORED_FRAMES, PairedClip, PairedCrops, sample_clips
+from .windows import StepBatches
 
 
 FIXED_SETTINGS = ("pipeline", "vae", "sampling_steps", "seed")
@@ -220,7 +221,8 @@ def main(config: DecoderConfig) -> None:
         part.requires_grad_(False)
 
     def batches_from(first_step: int) -> Iterator[dict[str, torch.Tensor]]:
-        for numbers in crop_numbers(accelerator, config.batch_size, first_step):
+        processes = accelerator.process_index, accelerator.num_processes
+        for numbers in StepBatches(config.batch_size, 1, *processes, first_step):
             yield crops.draw(numbers, config.sampled_fraction)
 
     def loss_of(model: nn.Module, crop: dict[str, torch.Tensor]) -> torch.Tensor:

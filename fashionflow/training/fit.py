@@ -88,15 +88,6 @@ def fit(
     accelerator.wait_for_everyone()
 
 
-def crop_numbers(accelerator: Accelerator, batch_size: int, first_step: int) -> Iterator[range]:
-    """The numbers of the examples that this process draws in each step from `first_step` on, so that no two processes draw the same."""
-    step = first_step
-    while True:
-        first = ((step - 1) * accelerator.num_processes + accelerator.process_index) * batch_size
-        yield range(first, first + batch_size)
-        step += 1
-
-
 def run_program(main: Callable[[Any], None], config_class: type, argv: list[str] | None = None) -> None:
     """A training program's command line. Anything wrong with the settings or the data ends it with one sentence.
 

@@ -4,12 +4,12 @@ import inspect
 from collections.abc import Callable
 
 from ...generation.queue import MOST_CLIPS
-from ...generation.settings import DEFAULT_QUALITY, DEFAULT_STEPS, LIMITS
+from ...generation.settings import DEFAULT_QUALITY, DEFAULT_STEPS, LIMITS, Limit
 from ...pipelines.motions import MOTIONS, SURPRISE
 from ...pipelines.schedulers import SAMPLERS
 
 
-_RANGES = {name: LIMITS[name].range for name in LIMITS if hasattr(LIMITS[name], "range")}
+_RANGES = {name: limit.range for name, limit in LIMITS.items() if isinstance(limit, Limit)}
 
 PARAMETERS = {
     "photo": "an image file with one garment or one dressed person.",

@@ -28,6 +28,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from ...evaluation.files import write_whole
 from ...photo.reading import read_photo
 from ...video.io import read_frames, write_clip
 from .errors import SynthesisError
@@ -287,9 +288,7 @@ def tidy(out: Path, suffix: str = CLIP_SUFFIX) -> set[str]:
                 label = json.loads(line)
                 if (out / f"{label['name']}{suffix}").is_file():
                     kept[label["name"]] = json.dumps(label)
-        rewritten = out / f".{LABELS}"
-        rewritten.write_text("".join(line + "\n" for line in kept.values()))
-        os.replace(rewritten, path)
+        write_whole(path, "".join(line + "\n" for line in kept.values()))
     except OSError as error:
         raise _disk_error(out, error) from error
     return set(kept)
