@@ -8,7 +8,7 @@ from diffusers import AutoencoderKL, AutoencoderTiny
 from fashionflow import FashionFlowPipeline, SpaceTimeUNet
 from fashionflow.generation.settings import DEFAULT_STEPS
 from fashionflow.models.guide_fusion import KNOWN_CHANNELS, GuideFrames
-from fashionflow.video.decoding import playing_rate
+from fashionflow.video.playing_rate import playing_rate
 from fashionflow.video.preview import MOMENTS
 
 from . import parts, subjects

@@ -24,7 +24,7 @@ from .pipelines.motions import MOTIONS
 from .pipelines.schedulers import SAMPLERS
 from .runtime.acceleration import DEFAULTS
 from .runtime.loading import MODEL_VARIABLE, device_report, load_pipeline
-from .runtime.memory import AUTOMATIC, MEMORY_CHOICES, OutOfMemory
+from .runtime.memory_modes import AUTOMATIC, MEMORY_CHOICES, OutOfMemory
 from .video.metadata import check_signing
 
 

@@ -13,8 +13,8 @@ from PIL import Image
 from fashionflow.__main__ import main
 from fashionflow.generation.request import ClipRequest
 from fashionflow.generation.settings import DEFAULT_STEPS
-from fashionflow.video.decoding import playing_rate
 from fashionflow.video.io import read_frames, read_rate, read_settings
+from fashionflow.video.playing_rate import playing_rate
 
 from . import tiny
 

@@ -19,16 +19,8 @@ from fashionflow.generation.settings import ClipSettings
 from fashionflow.page.context import PageContext
 from fashionflow.page.settings import Settings
 from fashionflow.runtime.free_memory import NO_LIMIT, _left_in_container
-from fashionflow.runtime.memory import (
-    DECODED_AT_ONCE,
-    LEANEST,
-    TILED_PIXELS,
-    MemoryFallback,
-    OutOfMemory,
-    applied,
-    is_out_of_memory,
-    peak_bytes,
-)
+from fashionflow.runtime.memory import TILED_PIXELS, MemoryFallback, applied, is_out_of_memory, peak_bytes
+from fashionflow.runtime.memory_modes import DECODED_AT_ONCE, LEANEST, OutOfMemory
 
 from . import tiny
 

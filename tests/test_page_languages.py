@@ -16,7 +16,7 @@ from fashionflow.page.settings import Settings
 from fashionflow.page.stage import KEYS
 from fashionflow.photo.reading import PhotoError, read_photo
 from fashionflow.pipelines.motions import MOTIONS
-from fashionflow.runtime.memory import MEMORY_CHOICES
+from fashionflow.runtime.memory_modes import MEMORY_CHOICES
 from fashionflow.video.export import FORMATS, PLAYS, SHAPES
 
 from . import tiny

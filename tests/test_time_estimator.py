@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from fashionflow.generation import profiler
-from fashionflow.generation.profiler import SHIPPED_RATES, Rates, measure
+from fashionflow.generation.profiler import measure
+from fashionflow.generation.rates import SHIPPED_RATES, Rates
 from fashionflow.generation.request import ClipRequest
 from fashionflow.generation.settings import ClipSettings
 from fashionflow.generation.time_estimator import UNKNOWN_DURATION, TimeEstimator

@@ -9,21 +9,20 @@ import math
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from PIL import Image, ImageDraw
 
 from ..pipelines import FashionFlowPipeline
-from ..video.decoding import ClipDecoder, playing_rate
+from ..video.decoding import ClipDecoder
 from ..video.interpolation import interpolate
 from ..video.io import write_clip, write_segment
+from ..video.playing_rate import playing_rate
 from ..video.preview import Preview
+from .rates import BUDGET_SECONDS, SHIPPED_RATES, Rates
 
-
-BUDGET_SECONDS = 5.0
-"""The maximum time of a measurement, in seconds, for every model."""
 
 DECODED_FRAMES = 8
 FEW_FRAMES, MORE_FRAMES = 4, 12
@@ -31,35 +30,8 @@ FEW_FRAMES, MORE_FRAMES = 4, 12
 of a clip."""
 
 
-@dataclass(frozen=True)
-class Rates:
-    """Seconds on one device with one model.
-
-    Args:
-        clip: per clip: encoding the photo and, with a model that has geometry, separating it into layers.
-        step: per denoising step, for any number of frames: its preview, and the overhead of starting the denoiser.
-        denoised_frame: per frame in one pass of the denoiser.
-        decoded_frame: per frame of the denoiser: decoding it to pixels.
-        frame_between: per interpolated frame.
-        shown_frame: per written frame.
-        shallow_share: not seconds, but the time of a pass that reuses the last output of the coarser levels, as a share of a full pass
-            (`deep_interval` of the pipeline's config).
-    """
-
-    clip: float
-    step: float
-    denoised_frame: float
-    decoded_frame: float
-    frame_between: float
-    shown_frame: float
-    shallow_share: float = 1.0
-
-
 ROUNDS = 2
 """How often the two steps are measured; the faster pass counts, because only another program can make a pass slower."""
-
-SHIPPED_RATES = Rates(1.4, 0.17, 0.009, 0.106, 0.106, 0.014)
-"""The shipped model on two cores of an Intel Xeon at 2.5 GHz: the basis of time estimates until something has been measured."""
 
 
 def measure(pipe: FashionFlowPipeline, budget: float = BUDGET_SECONDS, guess: Rates = SHIPPED_RATES) -> Rates:

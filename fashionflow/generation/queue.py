@@ -1,5 +1,7 @@
 """The job queue of a loaded pipeline: it makes one clip at a time on the device, reports events, and stops a job within one step."""
 
+from __future__ import annotations
+
 import contextlib
 import logging
 import shutil
@@ -10,16 +12,18 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..pipelines import FashionFlowPipeline
-from ..runtime.acceleration import return_freed_memory
-from ..video.decoding import playing_rate
+from ..video.playing_rate import playing_rate
 from .events import Waiting
 from .job import JOB_PREFIX, Job, Stopped, plain_number
-from .renderer import JobRenderer
 from .request import ClipRequest
 from .settings import ClipSettings
 from .time_estimator import TimeEstimator
+
+
+if TYPE_CHECKING:
+    from ..pipelines import FashionFlowPipeline
 
 
 KEEP_SECONDS = 3600
@@ -172,6 +176,8 @@ class JobQueue:
             self._worker.start()
 
     def _work(self) -> None:
+        from ..runtime.acceleration import return_freed_memory  # with PyTorch
+
         if self._measuring:
             self._measuring = False
             self._measure()
@@ -196,6 +202,8 @@ class JobQueue:
 
     def _make_a_clip(self, job: Job) -> tuple[str, Exception | None] | None:
         """Makes the next clip of a job. Returns how the job ended, or `None` if it has more clips to make."""
+        from .renderer import JobRenderer  # with PyTorch
+
         if job.stop_asked.is_set():
             return "stopped", None
         job.begin()

@@ -1,16 +1,23 @@
 """The request for a clip: the photos, the settings, and the calls of the pipeline that make the clip."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-import torch
 from PIL import Image
 
 from .. import __version__
-from ..pipelines import ClipGuide, FashionFlowPipeline
-from ..video.decoding import ClipDecoder
 from .settings import ClipSettings
+
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..pipelines import ClipGuide, FashionFlowPipeline
+    from ..video.decoding import ClipDecoder
 
 
 WITH_BACK_PHOTO = "with_back_photo"
@@ -37,7 +44,7 @@ class ClipRequest:
         if self.back_photo is not None and not pipe.has_geometry:
             raise ValueError("`back_photo` must be empty for this model, which uses one photo only.")
 
-    def with_settings(self, **changes) -> "ClipRequest":
+    def with_settings(self, **changes) -> ClipRequest:
         """The same request with some settings changed."""
         return replace(self, settings=replace(self.settings, **changes))
 
@@ -57,6 +64,8 @@ class ClipRequest:
             guide: the result of `guide`.
             on_step_end: called after every step, as diffusers calls its `callback_on_step_end`.
         """
+        import torch  # the page and the command line take requests before PyTorch is needed
+
         settings = self.settings
         return pipe(
             self.photo,
@@ -74,6 +83,8 @@ class ClipRequest:
 
     def decoder(self, pipe: FashionFlowPipeline, latents: torch.Tensor, guide: ClipGuide | None) -> ClipDecoder:
         """The decoder of the result of `denoise`."""
+        from ..video.decoding import ClipDecoder
+
         factor, _ = self.settings.playing_rate(pipe)
         return ClipDecoder(pipe, latents, factor, self.photo, guide)
 

@@ -3,16 +3,22 @@
 The page, the command line, the API and the reader of finished files all take the choices and ranges from `LIMITS`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
-import torch
-
-from ..pipelines import FashionFlowPipeline
 from ..pipelines.motions import LARGEST_TURN, MOTIONS, motion_rows, turns_past_the_side
 from ..pipelines.schedulers import SAMPLERS
-from ..runtime.memory import AUTOMATIC, MEMORY_CHOICES
-from ..video.decoding import playing_rate
+from ..runtime.memory_modes import AUTOMATIC, MEMORY_CHOICES
+from ..video.playing_rate import playing_rate
+
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..pipelines import FashionFlowPipeline
 
 
 DEFAULT_STEPS = 4
@@ -94,7 +100,7 @@ class ClipSettings:
         frame_rate: denoised frames shown per second; `None` uses the model's own rate. Other rates play slower or faster.
         interpolation: frames shown for each denoised frame, from 1 (no frames in between); `None` uses a number that looks smooth.
         quality: x264's CRF, from 1 (best, largest).
-        memory: a mode from `fashionflow.runtime.memory.MEMORY_CHOICES`; it changes only the memory and the time that a clip takes.
+        memory: a mode from `fashionflow.runtime.memory_modes.MEMORY_CHOICES`; it changes only the memory and the time that a clip takes.
     """
 
     frames: int

@@ -1,16 +1,22 @@
 """Estimates the time of a clip on this device: measured once, corrected by every clip, and compared with the actual times."""
 
+from __future__ import annotations
+
 import math
 import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
 from statistics import median
+from typing import TYPE_CHECKING
 
-from ..pipelines import FashionFlowPipeline
-from ..video.decoding import playing_rate
-from .profiler import BUDGET_SECONDS, SHIPPED_RATES, Rates, measure
+from ..video.playing_rate import playing_rate
+from .rates import BUDGET_SECONDS, SHIPPED_RATES, Rates
 from .request import ClipRequest
 from .settings import ClipSettings
+
+
+if TYPE_CHECKING:
+    from ..pipelines import FashionFlowPipeline
 
 
 REMEMBERED_CLIPS = 16
@@ -111,6 +117,8 @@ class TimeEstimator:
             pipe: a loaded pipeline, on its device.
             budget: seconds after which measuring ends; the rates are then extrapolated from the finished part.
         """
+        from .profiler import measure  # with PyTorch
+
         rates = measure(pipe, budget, self._rates)
         with self._lock:
             self._rates, self._factor, self._measured = rates, playing_rate(pipe)[0], True

@@ -3,10 +3,15 @@
 Imports no other room. Each is a diffusers model with a config, and none knows how a clip is made; that belongs to `pipelines`.
 """
 
-from .autoencoder import GarmentAutoencoder
-from .conditioner import GarmentConditioner
-from .geometry import GarmentGeometry
-from .unet_space_time import SpaceTimeUNet
+import lazy_loader
 
 
-__all__ = ["GarmentAutoencoder", "GarmentConditioner", "GarmentGeometry", "SpaceTimeUNet"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "autoencoder": ["GarmentAutoencoder"],
+        "conditioner": ["GarmentConditioner"],
+        "geometry": ["GarmentGeometry"],
+        "unet_space_time": ["SpaceTimeUNet"],
+    },
+)

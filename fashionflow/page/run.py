@@ -10,7 +10,7 @@ from ..generation.events import Event, Finished, Segment, Step, SteppedDown, Wai
 from ..generation.job import Job, spoken_number
 from ..generation.queue import AVAILABLE_SECONDS
 from ..generation.request import ClipRequest
-from ..runtime.memory import OutOfMemory
+from ..runtime.memory_modes import OutOfMemory
 from . import wording
 from .context import HELPER, PageContext, Visit
 from .languages import LABELS, Words, words_for, words_of

@@ -5,9 +5,8 @@ import gradio as gr
 from ..generation.settings import DEFAULT_QUALITY, DEFAULT_STEPS, LIMITS, ClipSettings
 from ..pipelines.motions import LARGEST_TURN, MOTIONS, PRESETS, SURPRISE
 from ..pipelines.schedulers import SAMPLERS
-from ..runtime.loading import running_report
-from ..runtime.memory import AUTOMATIC, DECODED_AT_ONCE, MEMORY_CHOICES, in_gigabytes, peak_bytes
-from ..video.decoding import playing_rate
+from ..runtime.memory_modes import AUTOMATIC, DECODED_AT_ONCE, MEMORY_CHOICES
+from ..video.playing_rate import playing_rate
 from .context import HELPER, PageContext, draw_seed, whole
 from .languages import LABELS, words_for
 
@@ -51,6 +50,8 @@ class Settings:
         )
 
     def build_advanced(self) -> None:
+        from ..runtime.loading import running_report
+
         pipe, config = self.context.job_queue.pipe, self.context.job_queue.pipe.config
         multiple = pipe.unet.frame_multiple
         most = min(LIMITS["frames"].largest, 2 * config.default_num_frames)
@@ -134,6 +135,8 @@ class Settings:
 
     def memory_costs(self, request: gr.Request, frames: float | None) -> dict:
         """The memory modes, each with the memory that a clip of `frames` frames needs in it."""
+        from ..runtime.memory import in_gigabytes, peak_bytes  # with PyTorch
+
         words, pipe = words_for(request), self.context.job_queue.pipe
         choices = [(words(f"advanced.memory_{AUTOMATIC}"), AUTOMATIC)]
         for mode in DECODED_AT_ONCE:

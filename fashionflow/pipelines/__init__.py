@@ -3,8 +3,13 @@
 May import `models` and `photo`. Files and playing rates belong to `video`, devices to `runtime`, jobs to `generation`.
 """
 
-from .guide import ClipGuide
-from .pipeline_fashionflow import FashionFlowPipeline, FashionFlowPipelineOutput
+import lazy_loader
 
 
-__all__ = ["ClipGuide", "FashionFlowPipeline", "FashionFlowPipelineOutput"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "guide": ["ClipGuide"],
+        "pipeline_fashionflow": ["FashionFlowPipeline", "FashionFlowPipelineOutput"],
+    },
+)

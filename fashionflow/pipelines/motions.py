@@ -4,12 +4,18 @@ A row is (sine of the turn since frame 0, cosine of it, distance walked since fr
 gives, leaves the motion to the model. Positive angles turn the face towards the right of the picture.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+
+if TYPE_CHECKING:
+    import torch
 
 
 MOTION_CHANNELS = 3
@@ -56,6 +62,8 @@ MOTIONS: tuple[str, ...] = (*PRESETS, SURPRISE)
 
 def rows(yaw: np.ndarray, distance: np.ndarray) -> torch.Tensor:
     """Motion rows, float32 [F, 3], from the body's angle in degrees and distance walked in metres, one a frame."""
+    import torch  # not with this module, whose names the command line and the page need at their start
+
     turn = np.radians(np.asarray(yaw, dtype=np.float64))
     turn = turn - turn[0]
     walked = np.asarray(distance, dtype=np.float64)

@@ -1,24 +1,22 @@
 """The noise schedule that the weights were trained on, and the samplers that can run it."""
 
+from __future__ import annotations
+
 import math
-
-from diffusers import (
-    DDIMScheduler,
-    DDPMScheduler,
-    DPMSolverMultistepScheduler,
-    EulerDiscreteScheduler,
-    SchedulerMixin,
-    UniPCMultistepScheduler,
-)
+from typing import TYPE_CHECKING
 
 
-# What changes between samplers. Everything else (betas, prediction type) comes from the model's own scheduler config.
-SAMPLERS: dict[str, tuple[type[SchedulerMixin], dict]] = {
-    "dpm++": (DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++", "solver_order": 2}),
-    "unipc": (UniPCMultistepScheduler, {}),
-    "ddim": (DDIMScheduler, {"set_alpha_to_one": True, "clip_sample": False}),
-    "euler": (EulerDiscreteScheduler, {}),
-    "ddpm": (DDPMScheduler, {"clip_sample": False}),
+if TYPE_CHECKING:
+    from diffusers import DDPMScheduler, SchedulerMixin
+
+
+# Each sampler is a class of diffusers, by its name because diffusers takes seconds to import, and what changes between samplers. Everything else (betas, prediction type) comes from the model's own scheduler config.
+SAMPLERS: dict[str, tuple[str, dict]] = {
+    "dpm++": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++", "solver_order": 2}),
+    "unipc": ("UniPCMultistepScheduler", {}),
+    "ddim": ("DDIMScheduler", {"set_alpha_to_one": True, "clip_sample": False}),
+    "euler": ("EulerDiscreteScheduler", {}),
+    "ddpm": ("DDPMScheduler", {"clip_sample": False}),
 }
 
 
@@ -30,6 +28,8 @@ def training_betas(num_train_timesteps: int = 1000, start: float = 1e-4, end: fl
 
 def training_scheduler(prediction_type: str = "epsilon") -> DDPMScheduler:
     """The schedule of the released weights (and of ours) as diffusers' DDPM; `prediction_type` as diffusers names it."""
+    from diffusers import DDPMScheduler
+
     return DDPMScheduler(
         trained_betas=training_betas(),
         clip_sample=False,
@@ -46,6 +46,8 @@ def make_scheduler(name: str, config: dict) -> SchedulerMixin:
     """
     if name not in SAMPLERS:
         raise ValueError(f"`sampler` must be one of {', '.join(SAMPLERS)}, got {name!r}.")
-    scheduler_class, overrides = SAMPLERS[name]
+    import diffusers
+
+    class_name, overrides = SAMPLERS[name]
     # Arguments that a config left at their default are not carried from one class to another, so the spacing is repeated.
-    return scheduler_class.from_config(config, timestep_spacing="trailing", **overrides)
+    return getattr(diffusers, class_name).from_config(config, timestep_spacing="trailing", **overrides)

@@ -20,17 +20,8 @@ from ..pipelines import FashionFlowPipeline
 from ..video.decoding import ClipDecoder
 from .cuda_graphs import RecordedSteps
 from .free_memory import free_bytes
+from .memory_modes import AUTOMATIC, DECODED_AT_ONCE, LEANEST, OutOfMemory
 
-
-DECODED_AT_ONCE = {"lean": 1, "normal": 4, "fast": 16}
-"""Memory modes, leanest first, and the number of frames that each decodes at once. The leanest mode also keeps only the running part
-of the model on a CUDA GPU, and decodes large frames in tiles if the autoencoder is diffusers' `AutoencoderKL`."""
-
-LEANEST = next(iter(DECODED_AT_ONCE))
-
-AUTOMATIC = "auto"
-MEMORY_CHOICES = (AUTOMATIC, *DECODED_AT_ONCE)
-"""The choices for a request: a mode, or the fastest mode that the free memory allows."""
 
 TILED_PIXELS = 2**20
 """Frames with this many pixels or more are decoded in tiles in the leanest mode. Group norms see only their own tile, so colours may
@@ -54,10 +45,6 @@ WORKSPACE_BYTES = 55_000_000
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
-
-
-class OutOfMemory(MemoryError):
-    """A clip does not fit into memory even in the leanest mode. The message says so in one sentence, and what to do."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

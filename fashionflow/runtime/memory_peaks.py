@@ -21,7 +21,8 @@ from PIL import Image
 from ..pipelines import FashionFlowPipeline
 from ..video.decoding import ClipDecoder
 from .loading import load_pipeline
-from .memory import DECODED_AT_ONCE, MemoryFallback, peak_bytes, weight_bytes
+from .memory import MemoryFallback, peak_bytes, weight_bytes
+from .memory_modes import DECODED_AT_ONCE
 
 
 STEPS = 2

@@ -7,7 +7,7 @@ import gradio as gr
 
 from ...pipelines.motions import MOTIONS
 from ...pipelines.schedulers import SAMPLERS
-from ...runtime.memory import MEMORY_CHOICES
+from ...runtime.memory_modes import MEMORY_CHOICES
 from ...video.export import FORMATS, PLAYS, SHAPES
 from ..downloads import EXPORTS_AT_ONCE
 from ..settings import Settings

@@ -11,7 +11,7 @@ from ...generation.events import Finished
 from ...generation.queue import MOST_CLIPS
 from ...generation.request import ClipRequest
 from ...generation.settings import DEFAULT_STEPS, LIMITS, ClipSettings
-from ...runtime.memory import OutOfMemory
+from ...runtime.memory_modes import OutOfMemory
 from ..context import PageContext, draw_seed, whole
 from ..languages import ENGLISH
 from ..mcp_server import prepare
