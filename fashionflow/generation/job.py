@@ -37,7 +37,7 @@ class Job:
         folder: the folder in which the job creates its own folder.
         segments: whether the job's events also include segments of the clips for a live player.
         wait: returns the job's position in the queue: the number of clips made first, and the seconds until the job begins.
-        promised: the time estimate announced for the first clip, in seconds; `None` if there was none.
+        time_estimate: seconds until the first clip is finished, as estimated when the job was requested; `None` if there was no estimate.
 
     Attributes:
         number: identifies the job, such as "K7QM3F2PX"; cannot be guessed.
@@ -53,10 +53,10 @@ class Job:
         folder: Path,
         segments: bool = True,
         wait: Callable[["Job"], Waiting] = lambda job: Waiting(0, 0.0),
-        promised: float | None = None,
+        time_estimate: float | None = None,
     ):
         self.number = "".join(choice(NUMBER_LETTERS) for _ in range(NUMBER_LENGTH))
-        self.requests, self.segments, self.promised = requests, segments, promised
+        self.requests, self.segments, self.time_estimate = requests, segments, time_estimate
         self.folder = Path(tempfile.mkdtemp(prefix=JOB_PREFIX, dir=folder))
         self.state = "waiting"
         self.results: list[Finished | None] = [None] * len(requests)
