@@ -21,9 +21,7 @@ from . import tiny
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    tiny.pipeline().save_pretrained(folder)
-    return folder
+    return tiny.saved(tmp_path_factory, tiny.pipeline())
 
 
 @pytest.fixture

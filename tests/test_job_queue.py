@@ -18,6 +18,7 @@ from fashionflow.video.io import read_frames, read_settings
 from fashionflow.video.preview import Preview
 
 from . import tiny
+from .waiting import wait_until_idle
 
 
 MANY_STEPS = 300  # several seconds of work even for the toy model, so that there is something to stop
@@ -52,11 +53,6 @@ def begun(job_queue, **changes):
     events = job.follow()
     next(event for event in events if isinstance(event, Step))
     return job, events
-
-
-def wait_until_idle(job_queue) -> None:
-    while job_queue.in_line:
-        time.sleep(0.01)
 
 
 def test_events_come_in_order_and_end_with_the_file(job_queue):

@@ -30,6 +30,7 @@ from fashionflow.video.io import read_frames, read_settings
 from . import tiny
 from .programs import animate, refused_photo
 from .serve import serve
+from .waiting import wait_until_idle
 
 
 ROOT = Path(__file__).parents[1]
@@ -62,11 +63,6 @@ def photo(tmp_path) -> Path:
     path = tmp_path / "photo.png"
     tiny.photo().save(path)
     return path
-
-
-def wait_until_idle(job_queue) -> None:
-    while job_queue.in_line:
-        time.sleep(0.01)
 
 
 def test_a_program_gets_the_clip_and_the_seed(client, photo):
