@@ -2,10 +2,12 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from PIL import ImageOps
 
 from fashionflow.generation.events import Finished, Segment, Step, Waiting
 from fashionflow.generation.job import NUMBER_LETTERS, plain_number, spoken_number
@@ -240,6 +242,15 @@ def test_stopping_a_job_of_several_clips_keeps_those_that_are_finished(job_queue
 def test_a_job_has_some_clips_but_not_too_many(job_queue, count):
     with pytest.raises(ValueError, match=f"1 to {MOST_CLIPS} clips, got {count}"):
         job_queue.submit([request()] * count)
+
+
+def test_a_photo_that_clips_share_is_kept_once(job_queue):
+    shared, other = request(), replace(request(), photo=ImageOps.invert(tiny.photo()))
+    job = job_queue.submit([shared, shared.with_settings(seed=2), other])
+    assert len(list(job.folder.glob("*.png"))) == 2
+    for clip, asked in enumerate((shared, shared, other)):
+        np.testing.assert_array_equal(np.asarray(job.photo(clip)), np.asarray(asked.photo))
+    job_queue.discard(job)
 
 
 def test_time_estimates_are_kept_beside_the_actual_times(job_queue):

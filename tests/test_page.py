@@ -24,6 +24,8 @@ from fashionflow.page.context import MOST_AT_ONCE, PageContext
 from fashionflow.page.languages import ENGLISH
 from fashionflow.page.photo_box import PhotoBox
 from fashionflow.page.streams import sweep_streams
+from fashionflow.page.uploads import read_upload
+from fashionflow.photo.reading import Crop
 from fashionflow.runtime.loading import MODEL_VARIABLE
 from fashionflow.video.io import read_frames, read_settings
 
@@ -155,7 +157,7 @@ def test_everybody_who_is_admitted_stands_in_the_studios_line(job_queue, connect
 
 def test_a_job_in_line_keeps_no_more_of_the_photo_than_it_needs(job_queue, photo):
     upload = {"url": "data:image/png;base64," + base64.b64encode(photo.read_bytes()).decode()}
-    photo = PhotoBox(PageContext(job_queue, live=False)).fitted(upload, 1, 0, 0)
+    photo = PhotoBox(PageContext(job_queue, live=False)).fitted(read_upload(upload), Crop())
     assert photo.size == (tiny.WIDTH, tiny.HEIGHT)
 
 
