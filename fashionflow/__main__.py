@@ -148,11 +148,12 @@ def animate(arguments: argparse.Namespace) -> Path:
         quality=arguments.quality,
         memory=arguments.memory,
     )
-    request = ClipRequest(pipe.fit_photo(photo), settings, back_photo and pipe.fit_photo(back_photo))
+    coverage = pipe.coverage_of(photo)
+    crop = pipe.crop_of(photo, coverage)
+    request = ClipRequest(pipe.fit_photo(photo, crop), settings, back_photo and pipe.fit_photo(back_photo))
     request.check(pipe)
     if pipe.has_geometry:
-        coverage = pipe.coverage_of(photo)
-        for advice in advise(photo, pipe.width, pipe.height, pipe.crop_of(photo, coverage), coverage):
+        for advice in advise(photo, pipe.width, pipe.height, crop, coverage):
             print(advice.sentence(), file=sys.stderr)
     if arguments.seed is None:
         print(f"Seed {settings.seed}", file=sys.stderr)

@@ -137,7 +137,7 @@ def serve() -> None:
         files = [path for path in Path(job_queue.folder).rglob("*") if path.is_file()]
         figures = {
             "server_mib": psutil.Process().memory_info().rss / 2**20,
-            "jobs": len(job_queue._jobs),
+            "jobs": len(job_queue.jobs),
             "streams": sum(len(runs) for runs in page.pending_streams.values()),
             "sessions": len(app.state_holder.session_data),
             "threads": threading.active_count(),

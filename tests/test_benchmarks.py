@@ -31,9 +31,7 @@ CPU, META = torch.device("cpu"), torch.device("meta")
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model") / "tiny"
-    tiny.pipeline().save_pretrained(folder)
-    return folder
+    return tiny.saved(tmp_path_factory, tiny.pipeline())
 
 
 @pytest.fixture

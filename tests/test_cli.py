@@ -13,6 +13,7 @@ from PIL import Image
 from fashionflow.__main__ import main
 from fashionflow.generation.request import ClipRequest
 from fashionflow.generation.settings import DEFAULT_STEPS
+from fashionflow.models import GarmentGeometry
 from fashionflow.video.io import read_frames, read_rate, read_settings
 from fashionflow.video.playing_rate import playing_rate
 
@@ -21,9 +22,7 @@ from . import tiny
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    tiny.pipeline().save_pretrained(folder)
-    return folder
+    return tiny.saved(tmp_path_factory, tiny.pipeline())
 
 
 @pytest.fixture
@@ -258,6 +257,14 @@ def test_what_will_make_a_bad_clip_is_said_before_it_is_made(run, model_with_geo
     assert status == 0
     assert printed.err.startswith("Only 85 x 128 pixels are seen of the photo"), printed.err
     assert printed.err.index("seen of the photo") < printed.err.index("Denoising")
+
+
+def test_the_figure_is_searched_for_once_in_the_photo_and_once_in_the_crop(run, tmp_path_factory, monkeypatch):
+    model = tiny.saved(tmp_path_factory, tiny.guided_pipeline(photo_fit="figure"))
+    predict, searched = GarmentGeometry.predict, []
+    monkeypatch.setattr(GarmentGeometry, "predict", lambda *given: searched.append(1) or predict(*given))
+    assert run("--model", model, "--motion", "sway", "--frames", 4, "--seed", 3)[0] == 0
+    assert len(searched) == 2
 
 
 def test_help_tells_the_defaults(capsys):

@@ -52,9 +52,7 @@ def test_the_geometry_row_is_the_guide_through_the_decoder():
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("model") / "tiny"
-    tiny.guided_pipeline(frame_rate=4.0).save_pretrained(folder)
-    return folder
+    return tiny.saved(tmp_path_factory, tiny.guided_pipeline(frame_rate=4.0))
 
 
 @pytest.fixture(scope="module")

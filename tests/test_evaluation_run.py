@@ -28,9 +28,7 @@ OFFLINE = ["psnr", "ssim", "first_frame", "colour", "step", "flicker", "motion"]
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("model") / "tiny"
-    tiny.pipeline(frame_rate=4.0).save_pretrained(folder)
-    return folder
+    return tiny.saved(tmp_path_factory, tiny.pipeline(frame_rate=4.0))
 
 
 @pytest.fixture(scope="module")

@@ -65,11 +65,11 @@ def test_hair_is_told_from_the_face_it_frames(hair):
 
 def test_hair_that_hangs_on_both_sides_covers_the_neck_from_behind_and_short_hair_does_not():
     picture, coverage = person()
-    short = guessed_back(picture, coverage)
+    short = guessed_back(picture, coverage, find_head(picture, coverage))
     for side in (slice(50, 57), slice(71, 78)):
         picture[30:66, side] = BLACK
         coverage[30:66, side] = 1
-    long = guessed_back(picture, coverage)
+    long = guessed_back(picture, coverage, find_head(picture, coverage))
     assert np.abs(long[48:60, 61:68].astype(int) - BLACK).max() < 40
     assert np.abs(short[52:56, 61:67].astype(int) - SKIN).max() < 40
 
@@ -81,7 +81,7 @@ def test_shoulders_that_slope_up_to_the_neck_belong_to_no_head():
         cv2.fillPoly(drawn, [slope], value)
     top, bottom, left, right = find_head(picture, coverage)
     assert bottom > 52 and 48 <= left <= 52 and 77 <= right <= 80
-    back = guessed_back(picture, coverage)
+    back = guessed_back(picture, coverage, find_head(picture, coverage))
     garment = (np.abs(picture.astype(int) - (40, 70, 150)).max(-1) == 0) & (coverage > 0)
     garment[:, 47:82] = False
     np.testing.assert_array_equal(back[garment], picture[garment])
@@ -93,12 +93,12 @@ def test_the_background_shines_through_hair_and_not_through_what_is_beside_it():
         picture[24:66, side], coverage[24:66, side] = BLACK, 1
     ground = np.full_like(picture, 225)
     colours = continued(picture, coverage > 0.5)
-    assert not seen_through_hair(colours, coverage, ground).any()
+    assert not seen_through_hair(colours, coverage, ground, find_head(colours, coverage)).any()
     picture[34:42, 46:49] = 225
     picture[80:88, 30:33] = 225  # a white stripe of the garment
     picture[44:47, 60:63] = 225  # teeth
     colours = continued(picture, coverage > 0.5)
-    through = seen_through_hair(colours, coverage, ground)
+    through = seen_through_hair(colours, coverage, ground, find_head(colours, coverage))
     assert through[34:42, 46:49].all()
     through[32:44, 44:51] = False
     assert not through.any()
@@ -107,13 +107,16 @@ def test_the_background_shines_through_hair_and_not_through_what_is_beside_it():
 def test_a_bald_head_has_no_hair():
     picture, coverage = person(SKIN)
     assert not find_hair(picture, coverage, find_head(picture, coverage)).any()
-    assert np.abs(guessed_back(picture, coverage)[16:56, 60:67].astype(int) - SKIN).max() < 40
+    assert (
+        np.abs(guessed_back(picture, coverage, find_head(picture, coverage))[16:56, 60:67].astype(int) - SKIN).max()
+        < 40
+    )
 
 
 @pytest.mark.parametrize("hair", [BLACK, BROWN, FAIR], ids=["black", "brown", "fair"])
 def test_the_guessed_back_shows_hair_and_no_face_and_the_garment_as_it_is(hair):
     picture, coverage = person(hair)
-    back = guessed_back(picture, coverage)
+    back = guessed_back(picture, coverage, find_head(picture, coverage))
     upper = back[20:40, 57:72].astype(int)
     assert np.abs(upper - hair).mean() < 15
     assert np.abs(upper - SKIN).sum(-1).min() > 60
@@ -128,4 +131,4 @@ def test_the_guessed_back_of_a_garment_is_its_front():
     coverage = np.zeros((HEIGHT, WIDTH), np.float32)
     cv2.circle(coverage, (WIDTH // 2, HEIGHT // 2), 50, 1, -1)
     photo = np.full((HEIGHT, WIDTH, 3), (190, 40, 30), np.uint8)
-    np.testing.assert_array_equal(guessed_back(photo, coverage), photo)
+    np.testing.assert_array_equal(guessed_back(photo, coverage, find_head(photo, coverage)), photo)

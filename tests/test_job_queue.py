@@ -2,14 +2,16 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from PIL import ImageOps
 
 from fashionflow.generation.events import Finished, Segment, Step, Waiting
 from fashionflow.generation.job import NUMBER_LETTERS, plain_number, spoken_number
-from fashionflow.generation.queue import MOST_CLIPS, JobQueue, sweep
+from fashionflow.generation.queue import MOST_CLIPS, JobQueue
 from fashionflow.generation.request import ClipRequest
 from fashionflow.generation.settings import ClipSettings
 from fashionflow.pipelines.schedulers import SAMPLERS, training_scheduler
@@ -18,6 +20,7 @@ from fashionflow.video.io import read_frames, read_settings
 from fashionflow.video.preview import Preview
 
 from . import tiny
+from .waiting import wait_until_idle
 
 
 MANY_STEPS = 300  # several seconds of work even for the toy model, so that there is something to stop
@@ -52,11 +55,6 @@ def begun(job_queue, **changes):
     events = job.follow()
     next(event for event in events if isinstance(event, Step))
     return job, events
-
-
-def wait_until_idle(job_queue) -> None:
-    while job_queue.in_line:
-        time.sleep(0.01)
 
 
 def test_events_come_in_order_and_end_with_the_file(job_queue):
@@ -246,11 +244,20 @@ def test_a_job_has_some_clips_but_not_too_many(job_queue, count):
         job_queue.submit([request()] * count)
 
 
-def test_promises_are_kept_beside_what_came_true(job_queue):
+def test_a_photo_that_clips_share_is_kept_once(job_queue):
+    shared, other = request(), replace(request(), photo=ImageOps.invert(tiny.photo()))
+    job = job_queue.submit([shared, shared.with_settings(seed=2), other])
+    assert len(list(job.folder.glob("*.png"))) == 2
+    for clip, asked in enumerate((shared, shared, other)):
+        np.testing.assert_array_equal(np.asarray(job.photo(clip)), np.asarray(asked.photo))
+    job_queue.discard(job)
+
+
+def test_time_estimates_are_kept_beside_the_actual_times(job_queue):
     before = len(job_queue.time_estimator._kept)
     finished = run(job_queue)[-1]
-    promised, actual = job_queue.time_estimator._kept[-1]
-    assert len(job_queue.time_estimator._kept) == before + 1 and promised == finished.promised
+    estimated, actual = job_queue.time_estimator._kept[-1]
+    assert len(job_queue.time_estimator._kept) == before + 1 and estimated == finished.time_estimate
     assert finished.seconds <= actual < finished.seconds + 2 and job_queue.time_estimator.accuracy() is not None
 
 
@@ -376,7 +383,7 @@ def test_old_jobs_are_deleted_and_folders_are_private(job_queue):
     wait_until_idle(job_queue)
     assert old.folder.stat().st_mode & 0o777 == 0o700 and job_queue.folder.stat().st_mode & 0o777 == 0o700
     old.ended_at -= 4000
-    sweep(job_queue, 3000)
+    job_queue.sweep(3000)
     assert not old.folder.exists() and job_queue.find(old.number) is None
     assert new.folder.exists() and job_queue.find(new.number) is new
 

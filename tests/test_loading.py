@@ -27,9 +27,7 @@ UNET = "unet/diffusion_pytorch_model.safetensors"
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model") / "tiny"
-    tiny.pipeline().save_pretrained(folder)
-    return folder
+    return tiny.saved(tmp_path_factory, tiny.pipeline())
 
 
 @pytest.fixture

@@ -24,12 +24,15 @@ from fashionflow.page.context import MOST_AT_ONCE, PageContext
 from fashionflow.page.languages import ENGLISH
 from fashionflow.page.photo_box import PhotoBox
 from fashionflow.page.streams import sweep_streams
+from fashionflow.page.uploads import read_upload
+from fashionflow.photo.reading import Crop
 from fashionflow.runtime.loading import MODEL_VARIABLE
 from fashionflow.video.io import read_frames, read_settings
 
 from . import tiny
 from .programs import animate, refused_photo
 from .serve import serve
+from .waiting import wait_until_idle
 
 
 ROOT = Path(__file__).parents[1]
@@ -62,11 +65,6 @@ def photo(tmp_path) -> Path:
     path = tmp_path / "photo.png"
     tiny.photo().save(path)
     return path
-
-
-def wait_until_idle(job_queue) -> None:
-    while job_queue.in_line:
-        time.sleep(0.01)
 
 
 def test_a_program_gets_the_clip_and_the_seed(client, photo):
@@ -159,7 +157,7 @@ def test_everybody_who_is_admitted_stands_in_the_studios_line(job_queue, connect
 
 def test_a_job_in_line_keeps_no_more_of_the_photo_than_it_needs(job_queue, photo):
     upload = {"url": "data:image/png;base64," + base64.b64encode(photo.read_bytes()).decode()}
-    photo = PhotoBox(PageContext(job_queue, live=False)).fitted(upload, 1, 0, 0)
+    photo = PhotoBox(PageContext(job_queue, live=False)).fitted(read_upload(upload), Crop())
     assert photo.size == (tiny.WIDTH, tiny.HEIGHT)
 
 

@@ -1,4 +1,4 @@
-"""What is promised about a clip's time: measured on a real pipeline, learnt from clips, compared with what came true."""
+"""Time estimates of clips: measured on a real pipeline, learnt from clips, compared with what came true."""
 
 import sys
 import threading
@@ -141,8 +141,8 @@ def test_duration_is_what_zerogpu_may_be_asked_for():
 def test_accuracy_is_the_usual_error():
     time_estimator = TimeEstimator(RATES)
     assert time_estimator.accuracy() is None
-    for promised, actual in ((10, 8), (9, 10), (100, 1), (10, 10), (21, 20)):
-        time_estimator.record(promised, actual)
+    for estimated, actual in ((10, 8), (9, 10), (100, 1), (10, 10), (21, 20)):
+        time_estimator.record(estimated, actual)
     assert time_estimator.accuracy() == pytest.approx(0.1)
     for _ in range(50):
         time_estimator.record(3, 2)
@@ -207,7 +207,7 @@ def test_measuring_a_slow_model_ends_in_time():
     assert not any(len(layer._forward_pre_hooks) > 1 for layer in layers)
 
 
-def test_a_clip_takes_about_what_was_promised(pipe):
+def test_a_clip_takes_about_as_long_as_estimated(pipe):
     """The real pipeline, with time added where it is known, so that it holds on a busy machine too."""
     hook = pipe.unet.register_forward_pre_hook(lambda module, inputs: time.sleep(0.02 * inputs[0].shape[2]))
     try:

@@ -1,5 +1,6 @@
 import json
 import tarfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,29 +12,31 @@ from . import tiny, training
 from .test_training_loop import room_for
 
 
+def train_first(folder: Path, *flags: str, steps: int) -> None:
+    """A first run on the pack in `folder`, into `folder`/first."""
+    flags = list(flags)
+    for name, value in training.tiny_settings(folder / "first", latents=str(folder / "packed"), steps=steps).items():
+        flags += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
+    borrowed_gpu.main([*flags, "--run", str(folder / "run")])
+
+
+def train_again(folder: Path, steps: int) -> None:
+    """The same run continued elsewhere, up to `steps`, into `folder`/second."""
+    flags = ["--latents", str(folder / "packed"), "--start", str(folder / "first"), "--out", str(folder / "second")]
+    flags += ["--steps", str(steps), "--batch_size", "2", "--mixed_precision", "no", "--warmup", "1"]
+    borrowed_gpu.main([*flags, "--run", str(folder / "another machine")])
+
+
 def test_one_visit_takes_up_where_another_left_and_brings_small_parts_home(tmp_path, capsys):
     pack.main([str(training.latents()), str(tmp_path / "packed")])
     capsys.readouterr()
-    settings = training.tiny_settings(tmp_path / "first", latents=str(tmp_path / "packed"), steps=3)
-    flags = []
-    for name, value in settings.items():
-        flags += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
-    borrowed_gpu.main([*flags, "--run", str(tmp_path / "run")])
+    train_first(tmp_path, steps=3)
     report = json.loads((tmp_path / "first" / "report.json").read_text())
     assert report["step"] == 3 and report["held_out"]["step"] == 3
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["step"] == 3
     assert (tmp_path / "first" / "samples.png").is_file()
 
-    again = [
-        "--latents",
-        str(tmp_path / "packed"),
-        "--start",
-        str(tmp_path / "first"),
-        "--out",
-        str(tmp_path / "second"),
-    ]
-    again += ["--steps", "5", "--batch_size", "2", "--mixed_precision", "no", "--warmup", "1"]
-    borrowed_gpu.main([*again, "--run", str(tmp_path / "another machine")])
+    train_again(tmp_path, steps=5)
     state = torch.load(tmp_path / "another machine" / "checkpoint" / "custom_checkpoint_1.pkl")
     assert state["step"] == 5 and len(state["losses"]) == 2, "steps 4 and 5 alone were done"
     parts = b"".join(part.read_bytes() for part in sorted((tmp_path / "second").glob("pipeline.tar.*")))
@@ -49,21 +52,8 @@ def test_one_visit_takes_up_where_another_left_and_brings_small_parts_home(tmp_p
 
 def test_guides_travel_in_a_pack_and_the_geometry_in_the_pipeline(tmp_path):
     pack.main([str(training.guided_latents()), str(tmp_path / "packed")])
-    settings = training.tiny_settings(tmp_path / "first", latents=str(tmp_path / "packed"), steps=1)
-    flags = ["--geometry", str(training.geometry())]
-    for name, value in settings.items():
-        flags += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
-    borrowed_gpu.main([*flags, "--run", str(tmp_path / "run")])
-    again = [
-        "--latents",
-        str(tmp_path / "packed"),
-        "--start",
-        str(tmp_path / "first"),
-        "--out",
-        str(tmp_path / "second"),
-    ]
-    again += ["--steps", "2", "--batch_size", "2", "--mixed_precision", "no", "--warmup", "1"]
-    borrowed_gpu.main([*again, "--run", str(tmp_path / "another machine")])
+    train_first(tmp_path, "--geometry", str(training.geometry()), steps=1)
+    train_again(tmp_path, steps=2)
     borrowed_gpu.join_parts(tmp_path / "second", tmp_path / "home")
     pipe = FashionFlowPipeline.from_pretrained(tmp_path / "home" / "pipeline")
     assert pipe.has_geometry and pipe.unet.config.guide_channels == 20

@@ -48,9 +48,7 @@ def videos(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    tiny.pipeline(frame_rate=6.0).save_pretrained(folder)
-    return str(folder)
+    return str(tiny.saved(tmp_path_factory, tiny.pipeline(frame_rate=6.0)))
 
 
 def test_preparing_skips_what_is_broken_and_what_is_done(capsys):

@@ -1,5 +1,7 @@
 """Toy-size but real components, shared by every test."""
 
+from pathlib import Path
+
 import torch
 from diffusers import AutoencoderKL
 from PIL import Image
@@ -176,3 +178,10 @@ def inputs(**overrides) -> dict:
         "output_type": "pt",
         **overrides,
     }
+
+
+def saved(tmp_path_factory, pipe: FashionFlowPipeline) -> Path:
+    """A model folder with this pipeline; its name is "tiny"."""
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    pipe.save_pretrained(folder)
+    return folder

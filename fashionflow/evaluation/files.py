@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from ..video.files import written_whole
+
 
 def write_whole(path: Path, text: str) -> None:
     """Writes a text file whole or not at all: a full disk leaves the file that was there.
@@ -9,9 +11,5 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         OSError: if it cannot be written.
     """
-    unfinished = path.with_name(f".{path.name}")
-    try:
+    with written_whole(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

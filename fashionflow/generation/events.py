@@ -52,8 +52,8 @@ class SteppedDown:
 @dataclass(frozen=True)
 class Finished:
     """Clip `clip` of the job is at `path`: `frames` frames at `fps`, made in `seconds` from `seed`. `whole` is false if the job was
-    stopped before the clip was complete. `promised` is the time estimate, in seconds, announced for the job's first clip when the job
-    was requested; `waited` is the number of seconds before the device was free. `memory` is the mode in which the clip was made, and
+    stopped before the clip was complete. `time_estimate` is the number of seconds that was estimated for the job's first clip
+    when the job was requested; `waited` is the number of seconds before the device was free. `memory` is the mode in which the clip was made, and
     `stepped_down` tells whether memory had run out in another mode."""
 
     path: Path
@@ -63,7 +63,7 @@ class Finished:
     frames: int
     clip: int = 0
     whole: bool = True
-    promised: float | None = None
+    time_estimate: float | None = None
     waited: float = 0.0
     memory: str | None = None
     stepped_down: bool = False

@@ -37,7 +37,7 @@ class Job:
         folder: the folder in which the job creates its own folder.
         segments: whether the job's events also include segments of the clips for a live player.
         wait: returns the job's position in the queue: the number of clips made first, and the seconds until the job begins.
-        promised: the time estimate announced for the first clip, in seconds; `None` if there was none.
+        time_estimate: seconds until the first clip is finished, as estimated when the job was requested; `None` if there was no estimate.
 
     Attributes:
         number: identifies the job, such as "K7QM3F2PX"; cannot be guessed.
@@ -53,10 +53,10 @@ class Job:
         folder: Path,
         segments: bool = True,
         wait: Callable[["Job"], Waiting] = lambda job: Waiting(0, 0.0),
-        promised: float | None = None,
+        time_estimate: float | None = None,
     ):
         self.number = "".join(choice(NUMBER_LETTERS) for _ in range(NUMBER_LENGTH))
-        self.requests, self.segments, self.promised = requests, segments, promised
+        self.requests, self.segments, self.time_estimate = requests, segments, time_estimate
         self.folder = Path(tempfile.mkdtemp(prefix=JOB_PREFIX, dir=folder))
         self.state = "waiting"
         self.results: list[Finished | None] = [None] * len(requests)
@@ -67,10 +67,15 @@ class Job:
         self._events: list[tuple[int, Event]] = []  # with serial numbers; only the latest `Waiting` or `Step` is kept
         self._last_serial = 0
         self._changed = threading.Condition()
-        for index, request in enumerate(requests):
-            request.photo.save(self._photo_path(index))
-            if request.back_photo is not None:
-                request.back_photo.save(self._back_photo_path(index))
+        files: dict[int, Path] = {}  # by the identity of a photo, because clips of one job often share their photo
+
+        def write(photo: Image.Image | None) -> Path | None:
+            if photo is not None and id(photo) not in files:
+                files[id(photo)] = self.folder / f"photo-{len(files)}.png"
+                photo.save(files[id(photo)])
+            return files.get(id(photo))
+
+        self._photos = [(write(request.photo), write(request.back_photo)) for request in requests]  # of each clip
 
     @property
     def has_ended(self) -> bool:
@@ -87,14 +92,13 @@ class Job:
         Raises:
             FileNotFoundError: if the job has been deleted.
         """
-        with Image.open(self._photo_path(clip)) as photo:
-            return photo.convert("RGB")
+        return _read(self._photos[clip][0])
 
     def back_photo(self, clip: int) -> Image.Image | None:
         """The back photo of a clip, as the model received it; `None` if there was none, or if the job has been deleted."""
+        path = self._photos[clip][1]
         try:
-            with Image.open(self._back_photo_path(clip)) as photo:
-                return photo.convert("RGB")
+            return path and _read(path)
         except FileNotFoundError:
             return None
 
@@ -184,11 +188,10 @@ class Job:
                 self.delete()
             self._changed.notify_all()
 
-    def _photo_path(self, clip: int) -> Path:
-        return self.folder / f"photo-{clip}.png"
 
-    def _back_photo_path(self, clip: int) -> Path:
-        return self.folder / f"back-photo-{clip}.png"
+def _read(path: Path) -> Image.Image:
+    with Image.open(path) as photo:
+        return photo.convert("RGB")
 
 
 def plain_number(typed: object) -> str:

@@ -193,7 +193,7 @@ class _Stopwatch:
 
     def _wait(self) -> None:
         """Waits until the device has finished all its work."""
-        device = torch.device(self._pipe._execution_device).type
+        device = torch.device(self._pipe.execution_device).type
         if device in ("cuda", "mps"):
             getattr(torch, device).synchronize()
 

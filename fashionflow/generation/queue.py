@@ -109,7 +109,7 @@ class JobQueue:
             self.folder,
             segments,
             wait=lambda job: wait(job) if (wait := find_wait()) else Waiting(0, 0.0),
-            promised=estimate.seconds + estimate.ahead_seconds,
+            time_estimate=estimate.seconds + estimate.ahead_seconds,
         )
         with self._changed:
             self._jobs[job.number] = job
@@ -133,6 +133,24 @@ class JobQueue:
         """Ends a job; the part of the current clip that is already made is kept."""
         job.stop()
         self._leave_queue(job)
+
+    @property
+    def jobs(self) -> list[Job]:
+        """All jobs that can be found, oldest first."""
+        return list(self._jobs.values())
+
+    def sweep(self, seconds: float) -> None:
+        """Deletes the jobs that ended more than `seconds` ago, and what is left of jobs that nobody knows any more."""
+        now = time.time()
+        for job in self.jobs:
+            if job.has_ended and now - job.ended_at > seconds:
+                self._jobs.pop(job.number, None)
+                job.delete()
+        with contextlib.suppress(FileNotFoundError):  # Python is ending, and the whole folder is being deleted
+            for folder in self.folder.glob(f"{JOB_PREFIX}*"):
+                known = any(job.folder == folder for job in self.jobs)
+                if not known and now - folder.stat().st_mtime > seconds:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     @property
     def in_line(self) -> int:
@@ -229,20 +247,6 @@ class JobQueue:
 
 def _sweep_until_gone(queue_or_none: weakref.ref) -> None:
     while (job_queue := queue_or_none()) is not None:
-        sweep(job_queue, AVAILABLE_SECONDS)
+        job_queue.sweep(AVAILABLE_SECONDS)
         del job_queue  # this thread must not keep the job queue alive while it sleeps
         time.sleep(SWEEP_SECONDS)
-
-
-def sweep(job_queue: JobQueue, seconds: float) -> None:
-    """Deletes the jobs in a job queue that ended more than `seconds` ago."""
-    now = time.time()
-    for number, job in list(job_queue._jobs.items()):
-        if job.has_ended and now - job.ended_at > seconds:
-            job_queue._jobs.pop(number, None)
-            job.delete()
-    with contextlib.suppress(FileNotFoundError):  # Python is ending, and the whole folder is being deleted
-        for folder in job_queue.folder.glob(f"{JOB_PREFIX}*"):
-            known = any(job.folder == folder for job in list(job_queue._jobs.values()))
-            if not known and now - folder.stat().st_mtime > seconds:
-                shutil.rmtree(folder, ignore_errors=True)

@@ -136,7 +136,7 @@ class JobRenderer:
         if whole and not renderer.fallback.stepped_down:
             self._time_estimator.learn(self._settings, denoised_at - self._started_at, time.monotonic() - denoised_at)
             if self._clip == 0:
-                self._time_estimator.record(self._job.promised, time.time() - self._job.asked_at)
+                self._time_estimator.record(self._job.time_estimate, time.time() - self._job.asked_at)
 
     def _tell_step_down(self, mode: str) -> None:
         self._job.tell(SteppedDown(mode, self._clip))
@@ -206,7 +206,7 @@ class JobRenderer:
             frames=count,
             clip=self._clip,
             whole=whole,
-            promised=job.promised,
+            time_estimate=job.time_estimate,
             waited=max(0.0, time.time() - job.asked_at - self._elapsed()),
             memory=renderer.fallback.mode,
             stepped_down=renderer.fallback.stepped_down,

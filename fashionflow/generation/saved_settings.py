@@ -2,18 +2,16 @@
 
 import json
 import re
-import subprocess
 import zipfile
 from collections.abc import Callable
 from dataclasses import fields
 from io import BytesIO
 from pathlib import Path
 
-from moviepy.config import FFMPEG_BINARY
-from moviepy.tools import ffmpeg_escape_filename
 from PIL import ExifTags, Image
 
 from ..errors import SENTENCES, UploadError
+from ..video.ffmpeg import decode, source
 from ..video.io import LONGEST_READING, read_settings
 from ..video.metadata import FIRST_FRAME_FILE, GENERATOR, SETTINGS_FILE, USER_COMMENT_ENCODING
 from .request import WITH_BACK_PHOTO
@@ -164,12 +162,9 @@ def _first_of_png(content: bytes) -> Image.Image:
 
 
 def _first_of_mp4(path: Path) -> Image.Image:
-    source = ("-max_pixels", str(LARGEST_FRAME), "-i", ffmpeg_escape_filename(str(path)))
-    command = [FFMPEG_BINARY, "-v", "error", *source, "-frames:v", "1", "-f", "image2pipe", "-c:v", "png", "-"]
-    result = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=LONGEST_READING
-    )
-    return _first_of_png(result.stdout)
+    of_our_size = ["-max_pixels", str(LARGEST_FRAME), *source(path)]
+    (frame,) = decode(of_our_size, ["-frames:v", "1"], seconds=LONGEST_READING)
+    return Image.fromarray(frame)
 
 
 _SETTINGS: dict[str, Callable[[Path], dict | None]] = {

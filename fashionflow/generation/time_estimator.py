@@ -99,15 +99,15 @@ class TimeEstimator:
                 if actual > 0:
                     known.append(math.log(actual / expected))
 
-    def record(self, promised: float, actual: float) -> None:
-        """Stores a time estimate that was announced and the actual time, both in seconds."""
+    def record(self, estimated: float, actual: float) -> None:
+        """Stores the time estimate of a clip and its actual time, both in seconds."""
         with self._lock:
-            self._kept.append((promised, actual))
+            self._kept.append((estimated, actual))
 
     def accuracy(self) -> float | None:
-        """The median of |promised - actual| / actual over the stored time estimates; `None` if there are none."""
+        """The median of |estimated - actual| / actual over the stored time estimates; `None` if there are none."""
         with self._lock:
-            errors = [abs(promised - actual) / actual for promised, actual in self._kept if actual > 0]
+            errors = [abs(estimated - actual) / actual for estimated, actual in self._kept if actual > 0]
         return median(errors) if errors else None
 
     def measure(self, pipe: FashionFlowPipeline, budget: float = BUDGET_SECONDS) -> Rates:

@@ -75,7 +75,7 @@ def qr_code(address: str) -> str:
         import segno
     except ImportError as error:
         raise RuntimeError("The QR code needs segno; install it with: pip install segno") from error
-    # Level M: a quarter of the code may be hidden by a glare. The four modules around it are part of the standard.
+    # Level M: the code can be read while about 15 % of it are damaged or hidden. The four modules around it are part of the standard.
     return segno.make(address, error="m", micro=False).svg_inline(border=4, omitsize=True, light="white")
 
 

@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 import gradio as gr
+import numpy as np
 from gradio.utils import get_upload_folder
 from PIL import Image
 
@@ -52,10 +53,10 @@ class AdviceBox:
             )
         self.undo.click(self.take_back, self.before, outputs, **HELPER)
 
-    def says(self, words: Words, photo: Image.Image, crop: Crop) -> list:
-        """The advice on a photo, as updates of `outputs`."""
+    def says(self, words: Words, photo: Image.Image, crop: Crop, coverage: np.ndarray | None) -> list:
+        """The advice on a photo, as updates of `outputs`. `coverage` is what the pipeline's `coverage_of` says of the photo."""
         pipe = self.context.job_queue.pipe
-        found = advise(photo, pipe.width, pipe.height, crop, pipe.coverage_of(photo))
+        found = advise(photo, pipe.width, pipe.height, crop, coverage)
         sentences = [words(f"advice.{advice.key}", **advice.values) for advice in found]
         names = [advice.remedy for advice in found if advice.remedy]
         note = gr.update(value=wording.advice(sentences), visible=bool(sentences))

@@ -1,6 +1,7 @@
 """The photo, which is dropped, pasted or taken with the camera, and beside it the crop that the model will see, to move and zoom."""
 
 import gradio as gr
+import numpy as np
 from PIL import Image
 
 from ..photo.reading import MAX_ZOOM, MIN_ZOOM, Crop, PhotoError, cropped
@@ -16,7 +17,7 @@ class PhotoBox:
     Attributes:
         photo, first_frame: the upload, and the clip's frame 0 at the model's size.
         back: the upload of a second photo.
-        inputs: the components whose values `fitted` takes.
+        inputs: the photo and the three crop sliders.
     """
 
     def __init__(self, context: PageContext):
@@ -105,17 +106,18 @@ class PhotoBox:
         if upload is None:
             nothing = [gr.skip()] * (5 + len(self.advice.outputs))
             return [gr.skip(), None, gr.update(visible=False), *nothing, *unchanged]
-        words = words_for(request)
+        words, pipe = words_for(request), self.context.job_queue.pipe
         kept = upload.get("path") == kept_crop
         undo = [gr.skip()] * 2 if kept else [None, gr.update(visible=False)]
         try:
             photo = read_upload(upload)
-            crop = Crop(zoom, across, down) if kept else self.context.job_queue.pipe.crop_of(photo)
-            first_frame = self._fitted(photo, crop)
+            coverage = pipe.coverage_of(photo)
+            crop = Crop(zoom, across, down) if kept else pipe.crop_of(photo, coverage)
+            first_frame = self.fitted(photo, crop, coverage)
         except PhotoError as error:
             said = self.advice.says_wrong(words_of(error, words))
             return [None, None, gr.update(visible=False), *[gr.skip()] * 3, *undo, *said, *unchanged]
-        said = self.advice.says(words, photo, crop)
+        said = self.advice.says(words, photo, crop, coverage)
         back = self.back.after(words, upload.get("path"), kept, back, back_belongs_to)
         shown = [first_frame, gr.update(visible=True), crop.zoom, crop.across, crop.down]
         return [gr.skip(), *shown, *undo, *said, *back]
@@ -129,20 +131,23 @@ class PhotoBox:
         words, crop = words_for(request), Crop(zoom, across, down)
         try:
             photo = read_upload(upload)
-            return [self._fitted(photo, crop), *self.advice.says(words, photo, crop)]
+            coverage = self.context.job_queue.pipe.coverage_of(photo)
+            return [self.fitted(photo, crop, coverage), *self.advice.says(words, photo, crop, coverage)]
         except ValueError:  # the visitor was told when the photo was uploaded
             return [gr.skip()] * (1 + len(self.advice.outputs))
 
-    def fitted(self, upload: dict | None, zoom: float, across: float, down: float) -> Image.Image:
-        """An upload as the model sees it. Only this picture is kept while a job waits in the queue.
+    def fitted(self, photo: Image.Image, crop: Crop, coverage: np.ndarray | None = None) -> Image.Image:
+        """A photo as the model sees it. Only this picture is kept while a job waits in the queue.
+
+        Args:
+            photo: the photo, as `read_upload` returns it.
+            crop: the part of it that is shown.
+            coverage: what the pipeline's `coverage_of` says of the photo, where that is known already.
 
         Raises:
-            PhotoError: if the upload is not a usable photo.
             ValueError: if the crop is out of range.
         """
-        return self._fitted(read_upload(upload), Crop(zoom, across, down))
-
-    def _fitted(self, photo: Image.Image, crop: Crop) -> Image.Image:
         pipe = self.context.job_queue.pipe
-        # With an unchanged crop, a photo is fitted as in the model's training, which may stretch it.
-        return pipe.fit_photo(photo) if crop == Crop() else cropped(photo, pipe.width, pipe.height, crop)
+        if crop == Crop():  # a photo is fitted as in the model's training, which may stretch it
+            return pipe.fit_photo(photo, pipe.crop_of(photo, coverage))
+        return cropped(photo, pipe.width, pipe.height, crop)

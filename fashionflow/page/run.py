@@ -10,12 +10,14 @@ from ..generation.events import Event, Finished, Segment, Step, SteppedDown, Wai
 from ..generation.job import Job, spoken_number
 from ..generation.queue import AVAILABLE_SECONDS
 from ..generation.request import ClipRequest
+from ..photo.reading import Crop
 from ..runtime.memory_modes import OutOfMemory
 from . import wording
 from .context import HELPER, PageContext, Visit
 from .languages import LABELS, Words, words_for, words_of
 from .photo_box import PhotoBox
 from .settings import Settings
+from .uploads import read_upload
 
 
 # The components that a run updates, in the order of the outputs given to Gradio.
@@ -129,7 +131,7 @@ class Run:
         words = words_for(request)
         try:
             self.context.check_line(words)
-            photo = self.photo_box.fitted(upload, zoom, across, down)
+            photo = self.photo_box.fitted(read_upload(upload), Crop(zoom, across, down))
             asked = ClipRequest(photo, self.settings.read(list(values)), self.photo_box.back.fitted(back, words))
             job = self.context.job_queue.submit(asked, segments=self.context.live)
         except ValueError as error:

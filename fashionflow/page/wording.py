@@ -62,8 +62,8 @@ def finished(words: Words, event: Finished) -> str:
     note = memory_ran_out(words, event)
     if not event.whole:
         return status(words("status.stopped_kept"), clip, note=note)
-    if event.promised:
-        clip += " · " + words("status.promised", promised=duration(words, event.promised))
+    if event.time_estimate:
+        clip += " · " + words("status.time_estimate", time=duration(words, event.time_estimate))
     return status(words("status.done"), clip, note=note)
 
 

@@ -45,9 +45,11 @@ LEAST_SHARE = 0.4
 """The minimum share of pixels like hair in the neighbourhood of a pixel of hair."""
 
 
-def guessed_back(front_colours: np.ndarray, coverage: np.ndarray) -> np.ndarray:
-    """The possible look of the figure from behind, uint8 [H, W, 3]: the garment's colours of the front, and hair instead of the face."""
-    head = find_head(front_colours, coverage)
+def guessed_back(
+    front_colours: np.ndarray, coverage: np.ndarray, head: tuple[int, int, int, int] | None
+) -> np.ndarray:
+    """The possible look of the figure from behind, uint8 [H, W, 3]: the garment's colours of the front, and hair instead of the face.
+    `head` is as `find_head` returns it."""
     if head is None:
         return front_colours
     region, head = _around(head, coverage.shape)
@@ -93,15 +95,17 @@ def _back_of_head(front_colours: np.ndarray, coverage: np.ndarray, head: tuple[i
     return back.round().clip(0, 255).astype(np.uint8)
 
 
-def seen_through_hair(colours: np.ndarray, coverage: np.ndarray, background: np.ndarray) -> np.ndarray:
+def seen_through_hair(
+    colours: np.ndarray, coverage: np.ndarray, background: np.ndarray, head: tuple[int, int, int, int] | None
+) -> np.ndarray:
     """Where the background is visible through the outer strands of a figure's hair, bool [H, W].
 
     Args:
         colours: the colours of the figure, uint8 sRGB, [H, W, 3].
         background: the photo without the figure, uint8 sRGB, [H, W, 3].
+        head: as `find_head` returns it.
     """
     through = np.zeros(coverage.shape, bool)
-    head = find_head(colours, coverage)
     if head is None:
         return through
     region, head = _around(head, coverage.shape)

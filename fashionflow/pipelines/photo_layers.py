@@ -15,7 +15,7 @@ import torch
 
 from ..models.geometry import PhotoGeometry
 from ..photo.background_plate import background_plate
-from ..photo.head import guessed_back, seen_through_hair
+from ..photo.head import find_head, guessed_back, seen_through_hair
 from ..photo.matte import CLEAR, OWN_COLOURS, matte, without_small_pieces
 from ..photo.prints import without_prints
 from ..photo.segmentation import continued
@@ -112,13 +112,16 @@ def take_apart(photo: np.ndarray, geometry: PhotoGeometry) -> PhotoLayers:
     unlike = lambda other: np.abs(photo.astype(np.int16) - other).sum(-1)  # noqa: E731
     rim = (coverage > OWN_COLOURS) & (2.5 * unlike(front_colours) < unlike(background))
     front_colours = np.where(rim[..., None], photo, front_colours)
-    through = seen_through_hair(front_colours, coverage, background)
+    head = find_head(front_colours, coverage)
+    through = seen_through_hair(front_colours, coverage, background, head)
     if through.any():
         front_colours = continued(front_colours, (own | rim) & ~through)
+    # Its hair is searched for again, because now it has only colours of its own.
+    back_colours = guessed_back(without_prints(front_colours, coverage), coverage, head)
     picture = lambda pixels: torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float() / 255  # noqa: E731
     return PhotoLayers(
         front_colours=picture(front_colours),
-        back_colours=picture(guessed_back(without_prints(front_colours, coverage), coverage)),
+        back_colours=picture(back_colours),
         coverage=torch.from_numpy(coverage),
         front=torch.from_numpy(front),
         back=torch.from_numpy(back),

@@ -19,11 +19,19 @@ SMALLEST_FIGURE = 0.01  # of the photo that a figure covers
 class PhotoPreparation:
     """The part of `FashionFlowPipeline` that looks at photos."""
 
-    def fit_photo(self, image: Image.Image) -> Image.Image:
-        """The photo at the clip's size, as frame 0 will show it."""
+    def fit_photo(self, image: Image.Image, crop: Crop | None = None) -> Image.Image:
+        """The photo at the clip's size, as frame 0 will show it. A photo of that size is as it should be already.
+
+        Args:
+            image: the photo.
+            crop: what `crop_of` says of it, where that is known already.
+        """
         image = image.convert("RGB")
+        if image.size == (self.width, self.height):
+            return image
         if self.config.photo_fit == FIGURE:
-            return cropped(image, self.width, self.height, self.crop_of(image))
+            crop = self.crop_of(image) if crop is None else crop
+            return cropped(image, self.width, self.height, crop)
         return fit(image, self.width, self.height, self.config.photo_fit)
 
     @torch.no_grad()
@@ -64,8 +72,7 @@ class PhotoPreparation:
         return figure_crop(image.size, self.width / self.height, (left, top, right, bottom))
 
     def photo_pixels(self, image: Image.Image) -> torch.Tensor:
-        """The fitted photo as the autoencoder takes it, [1, 3, height, width], in [-1, 1] or [0, 1] (`signed_pixels`)."""
-        image = self.fit_photo(image)
+        """A fitted photo as the autoencoder takes it, [1, 3, height, width], in [-1, 1] or [0, 1] (`signed_pixels`)."""
         if image.size != self.code_size[::-1]:
             image = image.resize(self.code_size[::-1], Image.Resampling.BOX)
         photo = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255

@@ -135,6 +135,11 @@ class FashionFlowPipeline(DiffusionPipeline, ArgumentChecks, PhotoPreparation, C
         return self.geometry is not None
 
     @property
+    def execution_device(self) -> torch.device:
+        """The device on which the models run, also while their weights wait in another memory."""
+        return self._execution_device
+
+    @property
     def interrupt(self) -> bool:
         """Set `pipe._interrupt = True` in a callback to stop after that step; the clip so far is decoded."""
         return self._interrupt

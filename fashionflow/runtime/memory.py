@@ -92,14 +92,14 @@ def peak_bytes(pipe: FashionFlowPipeline, frames: int, mode: str) -> int:
     decode = int(numbers * at_once * height * width * vae.dtype.itemsize)
     decode += HELD_CHUNKS * at_once * pipe.height * pipe.width * 3 * torch.float32.itemsize
     weights = {name: _bytes_of(part) for name, part in _parts(pipe).items()}
-    if mode == LEANEST and pipe._execution_device.type == "cuda":
+    if mode == LEANEST and pipe.execution_device.type == "cuda":
         return WORKSPACE_BYTES + max(max(weights.values()), weights["unet"] + step, weights["vae"] + decode)
     return WORKSPACE_BYTES + sum(weights.values()) + max(step, decode)
 
 
 def choose(pipe: FashionFlowPipeline, frames: int) -> str:
     """The fastest mode for which there is enough memory now; the leanest mode if there is not enough for any."""
-    device = pipe._execution_device
+    device = pipe.execution_device
     resident = sum(_bytes_of(part) for part in _parts(pipe).values() if part.device.type == device.type)
     room = FREE_SHARE * free_bytes(device) + resident
     # On a processor, decoding many frames at once is not faster, and the first frames are seen later.
@@ -113,7 +113,7 @@ def applied(pipe: FashionFlowPipeline, mode: str) -> Iterator[None]:
     if mode != LEANEST:
         yield
         return
-    vae, device = pipe.vae, pipe._execution_device
+    vae, device = pipe.vae, pipe.execution_device
     before = vae.use_slicing, vae.use_tiling
     offload = device.type == "cuda" and not any(hasattr(part, "_hf_hook") for part in _parts(pipe).values())
     _forget_recordings(pipe)
@@ -204,7 +204,7 @@ class MemoryFallback:
             self._step_down(modes[max(0, modes.index(self.mode) - 1)])
 
     def _step_down(self, leaner: str) -> None:
-        device = self._pipe._execution_device
+        device = self._pipe.execution_device
         _forget_recordings(self._pipe)
         _free(device)
         if self.mode == LEANEST:

@@ -62,7 +62,7 @@ def measure(pipe: FashionFlowPipeline, mode: str, frames: int | None = None) -> 
         decode(denoise(max(2, pipe.unet.frame_multiple)))  # a first call loads code, which stays in memory
         steps, latents = _peak_of(lambda: denoise(frames), pipe)
         decoding, seconds = _peak_of(lambda: decode(latents), pipe)
-        on_cuda = pipe._execution_device.type == "cuda"
+        on_cuda = pipe.execution_device.type == "cuda"
     weights = weight_bytes(pipe)
     return {
         "expected": peak_bytes(pipe, frames, mode),
@@ -75,7 +75,7 @@ def measure(pipe: FashionFlowPipeline, mode: str, frames: int | None = None) -> 
 
 def _peak_of(work: Callable[[], object], pipe: FashionFlowPipeline) -> tuple[int, object]:
     """Runs `work`. Returns the peak of bytes that PyTorch held meanwhile (on CUDA) or by which this process grew, and the result."""
-    if pipe._execution_device.type == "cuda":
+    if pipe.execution_device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         result = work()
         return torch.cuda.max_memory_allocated(), result

@@ -1,15 +1,12 @@
 """Video folders: finds their files, decides which of them are for testing, and reads their frames at a chosen rate."""
 
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from moviepy.config import FFMPEG_BINARY
-from moviepy.tools import ffmpeg_escape_filename
 
 from ..evaluation.clip_labels import is_held_out
+from ..video.ffmpeg import FfmpegError, decode, source
 
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
@@ -56,23 +53,8 @@ def read_frames_at(path: Path, frame_rate: float, seconds: float) -> Iterator[np
     Raises:
         ValueError: if ffmpeg cannot read it, or not to the end.
     """
-    command = [FFMPEG_BINARY, "-v", "error", "-xerror", "-i", ffmpeg_escape_filename(str(path)), "-t", str(seconds)]
-    command += ["-map", "0:v:0", "-vf", f"fps={frame_rate}", "-f", "image2pipe", "-c:v", "ppm", "-"]
-    with tempfile.TemporaryFile() as report:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=report)
-        try:
-            # A PPM picture has one line each for its size and its largest value, and then its pixels.
-            while process.stdout.readline() == b"P6\n":
-                width, height = map(int, process.stdout.readline().split())
-                process.stdout.readline()
-                pixels = process.stdout.read(3 * width * height)
-                if len(pixels) < 3 * width * height:
-                    break
-                yield np.frombuffer(pixels, np.uint8).reshape(height, width, 3)
-        finally:
-            process.stdout.close()  # also ends ffmpeg if it is still writing
-            returned = process.wait()
-        if returned != 0:
-            report.seek(0)
-            reason = (report.read().decode("utf-8", "replace").strip().splitlines() or ["no video"])[0]
-            raise ValueError(f"ffmpeg cannot read it ({reason}).")
+    try:
+        yield from decode(["-xerror", *source(path)], ["-t", str(seconds), "-vf", f"fps={frame_rate}"])
+    except FfmpegError as error:
+        reason = (str(error).splitlines() or ["no video"])[0]
+        raise ValueError(f"ffmpeg cannot read it ({reason}).") from error

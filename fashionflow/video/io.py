@@ -1,31 +1,26 @@
-"""Clips on disk, read and written through moviepy's ffmpeg.
+"""Clips on disk: mp4 files and segments of live streams, their settings and their frames.
 
 Frames are uint8 RGB, [height, width, 3], in the colours of the photo (sRGB). F is the number of frames of a clip.
 """
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import threading
-import uuid
-from collections.abc import Iterable, Sequence
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from moviepy.config import FFMPEG_BINARY
-from moviepy.tools import ffmpeg_escape_filename
-from moviepy.video.io.ffmpeg_reader import FFMPEG_VideoReader
-from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
+from moviepy.video.io.ffmpeg_reader import ffmpeg_parse_infos
 from PIL import Image
+
+from .ffmpeg import FfmpegError, decode, encode, read_metadata, source
+from .files import written_whole
 
 
 # Browsers take the colour matrix from the file's tags, and guess it if there are none. So the pixels are converted by the matrix of
-# BT.709, and the tags say so: newer ffmpegs take them from the filter, older ones from the encoder's options. `format` keeps the alpha
-# plane that moviepy requests out of the conversion, because H.264 for browsers has none.
-COLOUR_ARGUMENTS = (
+# BT.709, and the tags say so: newer ffmpegs take them from the filter, older ones from the encoder's options.
+H264_ARGUMENTS = (
+    *("-c:v", "libx264"),
     "-vf",
     "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int,format=yuv420p,"
     "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709",
@@ -46,15 +41,11 @@ def read_frames(path: Path | str) -> np.ndarray:
     Raises:
         ValueError: if the file is missing, or is not a video that ffmpeg can read.
     """
-    reader = _open(path)
+    _check_is_file(path)
     try:
-        first = reader.last_read  # opening the reader reads the first frame
-        frames = [first]
-        while len(pixels := reader.proc.stdout.read(first.nbytes)) == first.nbytes:
-            frames.append(np.frombuffer(pixels, np.uint8).reshape(first.shape))
-    finally:
-        reader.close()
-    return np.stack(frames)
+        return np.stack(list(decode(source(path))))
+    except (FfmpegError, ValueError) as error:  # ValueError: there was no frame
+        raise ValueError(f"{str(path)!r} is not a video that ffmpeg can read.") from error
 
 
 def read_rate(path: Path | str) -> float:
@@ -63,9 +54,11 @@ def read_rate(path: Path | str) -> float:
     Raises:
         ValueError: if the file is missing, or is not a video that ffmpeg can read.
     """
-    reader = _open(path)
-    reader.close()
-    return float(reader.fps)
+    _check_is_file(path)
+    try:
+        return float(ffmpeg_parse_infos(str(path), check_duration=False)["video_fps"])
+    except Exception as error:  # moviepy raises OSError, KeyError or IndexError, depending on the damage
+        raise ValueError(f"{str(path)!r} is not a video that ffmpeg can read.") from error
 
 
 def write_clip(
@@ -93,7 +86,7 @@ def write_clip(
     arguments = ["-crf", str(quality), "-movflags", "+faststart"]
     for name, value in tags.items():
         arguments += ["-metadata", f"{name}={value}"]
-    return _encode(path, frames, fps, "medium", arguments)
+    return _write_h264(path, frames, fps, "medium", arguments)
 
 
 def write_segment(path: Path | str, frames: Sequence[np.ndarray], fps: float) -> Path:
@@ -112,7 +105,7 @@ def write_segment(path: Path | str, frames: Sequence[np.ndarray], fps: float) ->
     if path.suffix not in (".mp4", ".ts"):
         raise ValueError(f"`path` must end in .mp4 or .ts, got {path.name!r}.")
     # Without B-frames, frames are decoded in the order in which they are shown, so segments join at the first frame.
-    return _encode(path, frames, fps, "veryfast", ["-crf", "18", "-bf", "0"])
+    return _write_h264(path, frames, fps, "veryfast", ["-crf", "18", "-bf", "0"])
 
 
 def read_settings(path: Path | str) -> dict | None:
@@ -121,22 +114,15 @@ def read_settings(path: Path | str) -> dict | None:
     Raises:
         ValueError: if the file is missing, or if ffmpeg cannot read it.
     """
-    if not Path(path).is_file():
-        raise ValueError(f"There is no video at {str(path)!r}.")
+    _check_is_file(path)
     # ffmpeg's report, which moviepy parses, cuts a tag after 255 characters; its metadata format has the whole tag. Strangers' files are
-    # read here, too: ffmpeg does not let a file name a network address, and memory and time are limited here.
-    command = [FFMPEG_BINARY, "-v", "error", "-i", ffmpeg_escape_filename(str(path)), "-f", "ffmetadata", "-"]
-    with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as program:
-        alarm = threading.Timer(LONGEST_READING, program.kill)
-        alarm.start()
-        metadata = program.stdout.read(LONGEST_METADATA + 1)
-    alarm.cancel()
+    # read here, too, so memory and time are limited.
+    try:
+        metadata = read_metadata(path, LONGEST_METADATA + 1, LONGEST_READING)
+    except FfmpegError as error:
+        raise ValueError(f"{str(path)!r} is not a video that ffmpeg can read.") from error
     if len(metadata) > LONGEST_METADATA:
         return None  # not our metadata
-    if program.returncode != 0:
-        raise ValueError(f"{str(path)!r} is not a video that ffmpeg can read.")
     # A tag's line ends at the first line break without a backslash before it.
     tag = re.search(r"^comment=((?:[^\\\n]|\\.)*)$", metadata.decode("utf-8", "replace"), re.MULTILINE | re.DOTALL)
     try:
@@ -168,50 +154,24 @@ def contact_sheet(frames: np.ndarray, columns: int) -> Image.Image:
     return Image.fromarray(np.concatenate(list(frames[chosen]), axis=1))
 
 
-def _open(path: Path | str) -> FFMPEG_VideoReader:
-    """moviepy's reader of a video file, which has read the first frame."""
+def _check_is_file(path: Path | str) -> None:
     if not Path(path).is_file():
         raise ValueError(f"There is no video at {str(path)!r}.")
-    try:
-        # moviepy's own frame count comes from a duration rounded to 0.01 s, which loses frames at 30 frames per second. So the duration
-        # is not requested, and the frames are read until the end.
-        return FFMPEG_VideoReader(str(path), decode_file=False, check_duration=False)
-    except Exception as error:  # moviepy raises OSError, KeyError or IndexError, depending on the damage
-        raise ValueError(f"{str(path)!r} is not a video that ffmpeg can read.") from error
 
 
-def _encode(path: Path, frames: Iterable[np.ndarray], fps: float, preset: str, arguments: list[str]) -> Path:
-    """Writes the frames to a file beside `path`, and moves the finished file to `path`."""
-    frames = iter(frames)
-    first = next(frames, None)
-    if first is None:
-        raise ValueError("`frames` must hold at least one frame, got none.")
-    height, width = first.shape[:2]
-    if height % 2 or width % 2:
-        raise ValueError(f"`frames` must have an even width and height, got {width} x {height}.")
-    unfinished = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
-    writer = None
-    try:
-        writer = FFMPEG_VideoWriter(
-            str(unfinished), (width, height), fps, preset=preset, ffmpeg_params=[*COLOUR_ARGUMENTS, *arguments]
-        )
-        for frame in chain([first], frames):
-            if frame.dtype != np.uint8 or frame.shape != (height, width, 3):
-                expected = f"uint8 [{height}, {width}, 3]"
-                raise ValueError(f"`frames` must all be {expected}, got {frame.dtype} {list(frame.shape)}.")
-            try:
-                writer.write_frame(frame)
-            except OSError as error:  # ffmpeg has failed; moviepy's error contains its report
-                raise OSError(f"ffmpeg cannot write {str(path)!r}.") from error
-        # moviepy closes the file without checking whether ffmpeg could finish it.
-        _, report = writer.proc.communicate()
-        if writer.proc.returncode != 0:
-            reason = report.decode("utf-8", "replace").strip()
-            raise OSError(f"ffmpeg cannot write {str(path)!r}.") from OSError(reason)
-        os.replace(unfinished, path)
-    finally:
-        if writer is not None:
-            writer.proc.kill()
-            writer.close()
-        unfinished.unlink(missing_ok=True)
+def _write_h264(path: Path, frames: Iterable[np.ndarray], fps: float, preset: str, arguments: Sequence[str]) -> Path:
+    with written_whole(path) as unfinished:
+        try:
+            encode(unfinished, _even(frames), fps, [*H264_ARGUMENTS, "-preset", preset, *arguments])
+        except FfmpegError as error:
+            raise OSError(f"ffmpeg cannot write {str(path)!r}.") from error
     return path
+
+
+def _even(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """The frames, checked for what H.264 in the colours of browsers can hold."""
+    for frame in frames:
+        height, width = frame.shape[:2]
+        if height % 2 or width % 2:
+            raise ValueError(f"`frames` must have an even width and height, got {width} x {height}.")
+        yield frame

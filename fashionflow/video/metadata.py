@@ -7,7 +7,6 @@ Frames are uint8 RGB, [height, width, 3].
 import hashlib
 import logging
 import os
-import uuid
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from io import BytesIO
@@ -18,6 +17,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from .. import __version__
+from .files import written_whole
 from .io import TITLE
 
 
@@ -133,15 +133,11 @@ def sign(path: Path | str) -> Path:
     path = Path(path)
     if path.suffix not in SIGNED_TYPES or not (os.environ.get(CERTIFICATE_VARIABLE) or os.environ.get(KEY_VARIABLE)):
         return path
-    unfinished = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
     try:
-        with path.open("rb") as source, unfinished.open("w+b") as target:
+        with written_whole(path) as unfinished, path.open("rb") as source, unfinished.open("w+b") as target:
             _sign(source, target, SIGNED_TYPES[path.suffix])
-        os.replace(unfinished, path)
     except (ValueError, OSError) as error:
         logger.warning("%s was not signed: %s", path.name, error)
-    finally:
-        unfinished.unlink(missing_ok=True)
     return path
 
 

@@ -17,6 +17,7 @@ from ..languages import ENGLISH
 from ..mcp_server import prepare
 from ..photo_box import PhotoBox
 from ..settings import Settings, default_motion
+from ..uploads import read_upload
 from .components import declare
 from .files import FileEndpoints
 from .jobs import JobEndpoints
@@ -92,7 +93,7 @@ class Endpoints:
         """Builds a request from a program's values by name, with `None` for values that it left out."""
         self.context.check_line(ENGLISH)  # before a photo is read
         crop = read_crop({name: given[name] for name in ("zoom", "across", "down")})
-        photo = self.photo_box.fitted(given["photo"], crop.zoom, crop.across, crop.down)
+        photo = self.photo_box.fitted(read_upload(given["photo"]), crop)
         back_photo = self.photo_box.back.fitted(given["back_photo"], ENGLISH)
         return ClipRequest(photo, self._settings({name: given[name] for name in LIMITS}), back_photo)
 

@@ -32,9 +32,9 @@ class FileEndpoints:
         with plain_sentences():
             pipe = self.job_queue.pipe
             crop = read_crop({"zoom": zoom, "across": across, "down": down})
-            first_frame = self.photo_box.fitted(photo, crop.zoom, crop.across, crop.down)
             picture, found = read_upload(photo), []
             coverage = pipe.coverage_of(picture)
+            first_frame = self.photo_box.fitted(picture, crop, coverage)
             for advice in advise(picture, pipe.width, pipe.height, crop, coverage):
                 told = {"kind": advice.kind, "sentence": advice.sentence(), "remedy": advice.remedy}
                 if advice.remedy in ("show-all", "zoom-out"):

@@ -147,5 +147,5 @@ class JobEndpoints:
         if job.state == "waiting" and isinstance(event := next(job.follow(), None), Waiting):
             left.append(event.seconds)
         elif job.results[0] is None:  # the first clip is being made; its time was estimated when it was requested
-            left[0] = max(0.0, job.asked_at + job.promised - time.time())
+            left[0] = max(0.0, job.asked_at + job.time_estimate - time.time())
         return round(sum(left), 1)

@@ -1,7 +1,5 @@
 """The contact sheet of a job with several clips: an animated thumbnail for each clip, and the job's progress in words."""
 
-import os
-import uuid
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +9,7 @@ from PIL import Image
 from ...generation.events import Finished, Segment, Step, Waiting
 from ...generation.job import Job
 from ...generation.request import ClipRequest
+from ...video.files import written_whole
 from ...video.io import read_frames
 from .. import wording
 from ..languages import Words
@@ -73,14 +72,14 @@ def _picture(job: Job, clip: int, moving: bool) -> Path:
         # All clips of one photo share the same picture.
         first = _photo_index(job, clip) * _clips_per_photo(job)
         path = job.folder / f"waiting-{first}.webp"
-        return (
-            path
-            if path.is_file()
-            else _write_atomically(path, lambda unfinished: _write_faded(job.photo(first), unfinished))
-        )
+        if not path.is_file():
+            with written_whole(path) as unfinished:  # two tabs may ask for it at the same time
+                _write_faded(job.photo(first), unfinished)
+        return path
     path = job.folder / f"thumbnail-{clip}-{'moving' if moving else 'still'}.webp"
     if not path.is_file():
-        _write_atomically(path, lambda unfinished: write_thumbnail(result, unfinished, moving))
+        with written_whole(path) as unfinished:
+            write_thumbnail(result, unfinished, moving)
     return path
 
 
@@ -121,24 +120,11 @@ def pack(job: Job) -> Path | None:
     made = [result for result in job.results if result is not None]
     if not made:
         return None
-
-    def write(path: Path) -> None:
-        with zipfile.ZipFile(path, "w") as archive:  # stored uncompressed, because an mp4 does not get smaller
-            for result in made:
-                motion = job.requests[result.clip].settings.motion or "clip"
-                archive.write(result.path, f"{result.clip + 1:02}-{motion}-{result.seed}.mp4")
-
-    return _write_atomically(job.folder / "fashionflow-lookbook.zip", write)
-
-
-def _write_atomically(path: Path, write: Callable[[Path], None]) -> Path:
-    """Writes a file so that nobody ever reads a half-written one, even if two tabs request it at the same time."""
-    unfinished = path.with_name(f"{uuid.uuid4().hex}{path.suffix}")
-    try:
-        write(unfinished)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    path = job.folder / "fashionflow-lookbook.zip"
+    with written_whole(path) as unfinished, zipfile.ZipFile(unfinished, "w") as archive:
+        for result in made:  # stored uncompressed, because an mp4 does not get smaller
+            motion = job.requests[result.clip].settings.motion or "clip"
+            archive.write(result.path, f"{result.clip + 1:02}-{motion}-{result.seed}.mp4")
     return path
 
 

@@ -8,6 +8,7 @@ import gradio as gr
 from ...generation.events import Finished
 from ...generation.job import Job
 from ...generation.request import ClipRequest
+from ...photo.reading import Crop
 from ...pipelines.motions import MOTIONS
 from .. import wording
 from ..context import HELPER, PageContext
@@ -15,6 +16,7 @@ from ..languages import LABELS, Words, words_for, words_of
 from ..photo_box import PhotoBox
 from ..run import Run
 from ..settings import Settings
+from ..uploads import read_upload
 from . import contact_sheet, plan
 from .pick import Opened, Picking
 
@@ -178,7 +180,7 @@ class Lookbook:
                 photos, problems = plan.read_photos(words, self.photo_box, uploads)
                 given = [{"photo": photo} for photo in photos]
             else:
-                photo = self.photo_box.fitted(upload, zoom, across, down)
+                photo = self.photo_box.fitted(read_upload(upload), Crop(zoom, across, down))
                 given = [{"photo": photo, "back_photo": self.photo_box.back.fitted(back, words)}]
             if not given:
                 raise ValueError(" ".join(problems))

@@ -72,7 +72,7 @@ class Picking:
             return [*unchanged, self.problem(words(key, name=name)), gr.skip(), gr.skip()]
         opened.clip = clip
         # The time estimate and the waiting time belong to the whole job, so they are left out here.
-        said = wording.finished(words, replace(result, promised=None, waited=0.0))
+        said = wording.finished(words, replace(result, time_estimate=None, waited=0.0))
         changed = {key: change(self.settings, job.requests[clip].settings) for key, change in self.CHANGES.items()}
         picked = wording.status(name, self.choices(words, changed))
         return [

@@ -6,12 +6,13 @@ from html import escape
 
 from ...generation.queue import MOST_CLIPS, Estimate
 from ...generation.settings import LIMITS, ClipSettings
-from ...photo.reading import PhotoError
+from ...photo.reading import Crop, PhotoError
 from .. import wording
 from ..context import whole
 from ..languages import Words, words_of
 from ..photo_box import PhotoBox
 from ..settings import Settings
+from ..uploads import read_upload
 
 
 MOST_SEEDS = 4
@@ -66,7 +67,7 @@ def read_photos(words: Words, photo_box: PhotoBox, uploads: list[dict]) -> tuple
     photos, problems = [], []
     for upload in uploads:
         try:
-            photos.append(photo_box.fitted(upload, 1, 0, 0))
+            photos.append(photo_box.fitted(read_upload(upload), Crop()))
         except PhotoError as error:
             name = upload.get("orig_name") or ""
             problems.append(words("lookbook.left_out", name=name, reason=words_of(error, words)))

@@ -5,7 +5,6 @@ The geometry network learns to predict it (`fashionflow.models.geometry`). Depth
 """
 
 import math
-import os
 import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from ...video.files import written_whole
 from .cutout import cut_out
 from .hanging_stage import compose, set_stage
 from .relief import Relief
@@ -43,10 +43,8 @@ class Layers:
 
     def write(self, path: Path) -> None:
         """Writes a compressed .npz file, which appears only when it is complete."""
-        unfinished = path.with_name(f".{path.name}")
-        with unfinished.open("wb") as file:
-            np.savez_compressed(file, **asdict(self))
-        os.replace(unfinished, path)
+        with written_whole(path) as unfinished:
+            np.savez_compressed(unfinished, **asdict(self))
 
     @classmethod
     def read(cls, path: Path) -> "Layers":

@@ -1,12 +1,12 @@
 """A contact sheet of a folder of clips or layers, to be checked before anything is trained on it."""
 
 import contextlib
-import os
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from ...video.files import written_whole
 from ...video.io import contact_sheet, read_frames
 from .layers import Layers
 
@@ -37,9 +37,9 @@ def write_contact_sheet(out: Path, suffix: str = ".mp4") -> Path | None:
     for row in rows:
         sheet.paste(row, (0, top))
         top += row.height
-    path, unfinished = out / SHEET, out / f".{SHEET}"
-    sheet.save(unfinished, quality=85)
-    os.replace(unfinished, path)
+    path = out / SHEET
+    with written_whole(path) as unfinished:
+        sheet.save(unfinished, quality=85)
     return path
 
 
