@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 QUIET = ("--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update")
 DESKTOP = {"width": 1280, "height": 900}
+PATIENCE_SECONDS = 60  # for anything: other programs may use the machine
 PHONE = {"width": 390, "height": 844}
 
 
@@ -42,7 +44,7 @@ def visitors(browser) -> Iterator[Callable]:
     def open_page(address: str, **options):
         context = browser.new_context(**{"viewport": DESKTOP} | options)
         contexts.append(context)
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(1000 * PATIENCE_SECONDS)
         context.on("request", lambda request: hosts.add(urlparse(request.url.removeprefix("blob:")).hostname))
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -82,6 +84,14 @@ def animate(page, photo: Path, steps: int | None = None) -> None:
 
 def wait_for_status(page, text: str) -> None:
     page.wait_for_selector(f"#status :text('{text}')")
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Waits for something that is not on the page."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.02)
 
 
 DRAWN_PIXELS = """

@@ -11,7 +11,7 @@ import pytest
 from fashionflow.generation.queue import JobQueue
 
 from . import tiny
-from .browser import animate, wait_for_status
+from .browser import animate, choose, wait_for_status, wait_until
 from .serve import serve
 
 
@@ -46,13 +46,15 @@ def url(job_queue):
 
 
 class Proxy:
-    """Passes connections on to a server. A stream of events can be ended early, as if all had been said, or left hanging."""
+    """Passes connections on to a server. A stream of events can be ended early, as if all had been said, left hanging, or held back."""
 
     def __init__(self, url: str):
         self.server = (urlparse(url).hostname, urlparse(url).port)
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}/"
         self.streams: list[tuple[socket.socket, threading.Event]] = []  # towards browsers, and what hangs them
+        self.held: list[tuple[socket.socket, bytes]] | None = None  # what streams of events say while they are held back
+        self.lock = threading.Lock()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -68,7 +70,9 @@ class Proxy:
 
     def _ask(self, browser: socket.socket, server: socket.socket, hung: threading.Event) -> None:
         def send(data: bytes) -> None:
-            hung.clear()  # the stream on this connection had ended long ago, or the browser would not ask again here
+            with self.lock:  # the stream on this connection had ended, or the browser would not ask again here
+                hung.clear()
+                self.streams = [stream for stream in self.streams if stream[0] is not browser]
             server.sendall(data)
 
         self._pass_on(browser, server, send)
@@ -77,8 +81,11 @@ class Proxy:
         def send(data: bytes) -> None:
             if b"text/event-stream" in data:
                 self.streams.append((browser, hung))
-            if not hung.is_set():
-                browser.sendall(data)
+            with self.lock:
+                if self.held is not None and any(browser is streaming for streaming, _ in self.streams):
+                    self.held.append((browser, data))
+                elif not hung.is_set():
+                    browser.sendall(data)
 
         self._pass_on(server, browser, send)
 
@@ -90,6 +97,19 @@ class Proxy:
             pass
         for one in (source, target):
             one.close()
+
+    def hold_streams(self) -> None:
+        with self.lock:
+            self.held = []
+
+    def is_held(self, part: bytes) -> bool:
+        return any(part in data for _, data in self.held)
+
+    def release_streams(self) -> None:
+        with self.lock:
+            held, self.held = self.held, None
+            for browser, data in held:
+                browser.sendall(data)
 
     def end_streams(self) -> None:
         for browser, hung in self.streams:
@@ -156,3 +176,19 @@ def test_a_job_outlives_its_connection(visit, url, job_queue, dress, hurry, trou
         )
         assert page.is_enabled("#animate") and page.is_disabled("#stop")
     visit.errors.clear()  # which the lost connection has caused
+
+
+def test_a_run_that_begins_while_the_stream_of_events_ends_is_followed(visit, url, dress):
+    """Gradio ends the stream when no event is left. An event that began meanwhile would never be heard of."""
+    with proxied(url) as proxy:
+        page = visit(proxy.url)
+        choose(page, dress)
+        page.click("#history > button")
+        page.fill("#history-number :is(input, textarea)", "ABCDEFGHJ")
+        proxy.hold_streams()
+        page.click("#history-fetch-button")  # which is answered at once
+        wait_until(lambda: proxy.is_held(b"close_stream"))
+        with page.expect_response("**/queue/join*"):
+            page.click("#animate")
+        proxy.release_streams()
+        wait_for_status(page, "Done")

@@ -159,7 +159,8 @@ class History:
             js="(entry, all) => window.fashionflow.remove(entry, all)",
             **script,
         )
-        self.forget.click(None, None, after, js="() => window.fashionflow.remove(null, [])", **script)
+        forget_all = "(all) => window.fashionflow.forgetAll(all)"
+        self.forget.click(None, self.entries, after, js=forget_all, **script)
 
     def _connect_returns(self, script: dict) -> None:
         following = {"preprocess": False, "show_progress": "hidden", "concurrency_limit": None} | script

@@ -6,19 +6,33 @@ window.fashionflow = window.fashionflow || {};
   const DRAFT = "fashionflow-draft";
   const DRAFT_MS = 45 * 60 * 1000; // the photo is deleted after 50 minutes at the earliest
   const same = { __type__: "update" };
-  const isSame = (one, other) => one.job === other.job && one.clip === other.clip;
+  const FORGOTTEN = "fashionflow-forgotten";
+  const FORGOTTEN_MS = 60 * 60 * 1000; // by then the server has deleted the clip
+  const nameOf = (entry) => `${entry.job}/${entry.clip}`;
+  const isSame = (one, other) => nameOf(one) === nameOf(other);
   const show = (visible) => ({ __type__: "update", visible });
   const enable = (interactive) => ({ __type__: "update", interactive });
 
   const rung = new Set();
   window.fashionflow.keep = (entry, entries) => {
     if (!entry) return [same];
-    const name = `${entry.job}/${entry.clip}`;
+    const name = nameOf(entry);
     if (entry.age < FRESH_SECONDS && !rung.has(name)) window.fashionflow.ring();
     rung.add(name);
-    entries = entries || [];
-    if (!window.fashionflow.keepsHistory() || entries.some((other) => isSame(other, entry))) return [same];
+    const gone = forgotten();
+    entries = (entries || []).filter((other) => !(nameOf(other) in gone)); // which another tab may have forgotten
+    if (!window.fashionflow.keepsHistory() || name in gone || entries.some((other) => isSame(other, entry))) return [same];
     return [[entry, ...entries].slice(0, MOST)]; // a list of outputs, with one output
+  };
+
+  // A forgotten clip may be shown again, as its job is after a reload, or its entry may be on its way from the server.
+  const forgotten = () => {
+    const times = Object.entries(JSON.parse(localStorage.getItem(FORGOTTEN) || "{}"));
+    return Object.fromEntries(times.filter(([, at]) => Date.now() - at < FORGOTTEN_MS));
+  };
+  const forget = (entries) => {
+    const names = entries.map((entry) => [nameOf(entry), Date.now()]);
+    localStorage.setItem(FORGOTTEN, JSON.stringify({ ...forgotten(), ...Object.fromEntries(names) }));
   };
 
   window.fashionflow.draw = (entries) => {
@@ -39,13 +53,13 @@ window.fashionflow = window.fashionflow || {};
         cell.setAttribute("aria-label", cell.innerText.trim());
     }, 200);
 
-  window.fashionflow.remove = (picked, entries) => [
-    (entries || []).filter((entry) => picked && !isSame(entry, picked)),
-    null,
-    enable(false),
-    enable(false),
-    "",
-  ];
+  const without = (removed, entries) => {
+    forget(removed);
+    const left = (entries || []).filter((entry) => !removed.some((other) => isSame(entry, other)));
+    return [left, null, enable(false), enable(false), ""];
+  };
+  window.fashionflow.remove = (picked, entries) => without(picked ? [picked] : [], entries);
+  window.fashionflow.forgetAll = (entries) => without(entries || [], entries);
 
   window.fashionflow.showReopened = () => {
     if (!document.querySelector("#history-note .status")) window.fashionflow.showTheStage?.();

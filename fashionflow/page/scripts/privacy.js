@@ -5,7 +5,7 @@ window.fashionflow = window.fashionflow || {};
   const SWITCH = "fashionflow-leave-nothing";
   const TAB = "fashionflow-tab";
   const LASTING = [SWITCH, "fashionflow-chime"]; // these say nothing about a visitor's clips
-  const HISTORY = "fashionflow-history";
+  const SHARED = ["fashionflow-history", "fashionflow-forgotten"]; // the same in all tabs
   const isOurs = (storage, key) => storage === localStorage && key.startsWith("fashionflow-") && !LASTING.includes(key);
   const { setItem, getItem } = Storage.prototype;
   const leavesNothing = () => getItem.call(localStorage, SWITCH) === "on";
@@ -14,7 +14,7 @@ window.fashionflow = window.fashionflow || {};
   // Gradio's BrowserState uses only localStorage.
   Storage.prototype.setItem = function (key, value) {
     if (isOurs(this, key)) {
-      if (key !== HISTORY) setItem.call(sessionStorage, key, value);
+      if (!SHARED.includes(key)) setItem.call(sessionStorage, key, value);
       if (leavesNothing() || isStage) return;
     }
     setItem.call(this, key, value);
