@@ -1,17 +1,23 @@
 """Starts the page, on a laptop or in a Space: loads a model, builds the page, and serves it."""
 
+from __future__ import annotations
+
 import argparse
 import logging
 import os
 import signal
 import sys
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from fashionflow.generation.queue import JobQueue
 from fashionflow.page import LAUNCH_SETTINGS, QUEUE_SETTINGS, build_page
-from fashionflow.runtime.acceleration import DEFAULTS
-from fashionflow.runtime.loading import load_pipeline, running_report
+from fashionflow.runtime.model_folder import describe_model
 from fashionflow.video.metadata import check_signing
+
+
+if TYPE_CHECKING:
+    from fashionflow import FashionFlowPipeline
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -50,23 +56,40 @@ def main(argv: list[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, end)
     try:
         check_signing()
-        switches = replace(DEFAULTS, compile=args.compile, cuda_graphs=args.cuda_graphs)
-        pipe = load_pipeline(args.model, args.device, switches, args.tiny_decoder, args.tiny_clips)
+        job_queue = JobQueue(describe_model(args.model), measure=True)
     except ValueError as error:
         sys.exit(str(error))
-    logging.info("Running %s", running_report(pipe))
-    job_queue = JobQueue(pipe, measure=True)
     # Gradio's files go into the job queue's folder, because Gradio does not delete them if a page is open when it ends. Gradio does not
     # copy files that are already there, such as the job queue's clips.
     os.environ.setdefault("GRADIO_TEMP_DIR", str(job_queue.folder))
     page = build_page(job_queue)
     try:
-        page.queue(**QUEUE_SETTINGS).launch(server_name=args.host, server_port=args.port, **LAUNCH_SETTINGS)
+        page.queue(**QUEUE_SETTINGS).launch(
+            server_name=args.host, server_port=args.port, prevent_thread_lock=True, **LAUNCH_SETTINGS
+        )
     except (OSError, OverflowError):  # OverflowError: there is no port with such a number
         sys.exit(
             f"The page cannot be served at {args.host}, port {args.port}, which another program may be using; "
             "choose another with --port."
         )
+    try:
+        job_queue.use(load(args))
+        page.block_thread()
+    except ValueError as error:
+        sys.exit(str(error))
+    finally:
+        page.close(verbose=False)
+
+
+def load(args: argparse.Namespace) -> FashionFlowPipeline:
+    """Loads the pipeline while the page is already served: PyTorch is imported here and not before, and the page takes jobs meanwhile."""
+    from fashionflow.runtime.acceleration import DEFAULTS
+    from fashionflow.runtime.loading import load_pipeline, running_report
+
+    switches = replace(DEFAULTS, compile=args.compile, cuda_graphs=args.cuda_graphs)
+    pipe = load_pipeline(args.model, args.device, switches, args.tiny_decoder, args.tiny_clips)
+    logging.info("Running %s", running_report(pipe))
+    return pipe
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from diffusers import AutoencoderKL, AutoencoderTiny
 from fashionflow import FashionFlowPipeline, SpaceTimeUNet
 from fashionflow.generation.settings import DEFAULT_STEPS
 from fashionflow.models.guide_fusion import KNOWN_CHANNELS, GuideFrames
-from fashionflow.video.playing_rate import playing_rate
+from fashionflow.video.playing_rate import frames_shown_for_each
 from fashionflow.video.preview import MOMENTS
 
 from . import parts, subjects
@@ -81,7 +81,7 @@ def count_rows(session: Session, names: list[str]) -> dict[str, Count]:
     full_latents = torch.empty(1, 4, *subjects.FULL_LATENT_SIZE, device=META)
     full_photo = torch.empty(1, 3, *subjects.FULL_PIXELS, device=META)
     frames = pipe.config.default_num_frames
-    decoded = playing_rate(pipe)[0] * (frames - 1) + 1 if pipe.has_geometry else frames
+    decoded = frames_shown_for_each(pipe.config.frame_rate) * (frames - 1) + 1 if pipe.has_geometry else frames
 
     def step(**changes) -> Count:
         return count_step(pipe.unet, parts.unet_inputs(pipe, **changes))

@@ -4,28 +4,12 @@ python -m fashionflow dress.jpg dress.mp4
 """
 
 import argparse
-import random
-import signal
-import sys
-from contextlib import closing
-from dataclasses import replace
-from pathlib import Path
 
-import torch
-from PIL import Image
-from tqdm import tqdm
-
-from .generation.renderer import ClipRenderer
-from .generation.request import ClipRequest
-from .generation.settings import DEFAULT_QUALITY, DEFAULT_STEPS, LIMITS, ClipSettings
-from .photo.checks import advise
-from .photo.reading import PhotoError, read_photo
+from .generation.settings import DEFAULT_QUALITY, DEFAULT_STEPS, LIMITS
 from .pipelines.motions import MOTIONS
 from .pipelines.schedulers import SAMPLERS
-from .runtime.acceleration import DEFAULTS
-from .runtime.loading import MODEL_VARIABLE, device_report, load_pipeline
-from .runtime.memory_modes import AUTOMATIC, MEMORY_CHOICES, OutOfMemory
-from .video.metadata import check_signing
+from .runtime.memory_modes import AUTOMATIC, MEMORY_CHOICES
+from .runtime.model_folder import MODEL_VARIABLE
 
 
 class _Parser(argparse.ArgumentParser):
@@ -115,101 +99,14 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def animate(arguments: argparse.Namespace) -> Path:
-    """Makes the clip and returns its path; a progress bar goes to the terminal.
-
-    Raises:
-        ValueError, OSError: with one sentence about the error in an argument, the photo or the model.
-    """
-    clip = Path(arguments.clip)
-    # Checks that cost nothing come before the model is loaded, and all checks come before anybody waits for a clip.
-    if clip.suffix != ".mp4" or clip.is_dir():
-        raise ValueError(f"The clip's name must end in .mp4, got {arguments.clip!r}.")
-    if not clip.parent.is_dir():
-        raise ValueError(f"The clip's folder must exist, got {str(clip.parent)!r}.")
-    for name, limit in LIMITS.items():
-        value = getattr(arguments, name)
-        if value is not None and not limit.allows(value):
-            raise ValueError(f"`{name}` must be {limit}, got {value!r}.")
-    check_signing()
-    photo, back_photo = read_photo(arguments.photo), _read_back(arguments.back)
-    switches = replace(DEFAULTS, compile=arguments.compile)
-    pipe = load_pipeline(arguments.model, arguments.device, switches, arguments.tiny_decoder, arguments.tiny_clips)
-    settings = ClipSettings(
-        frames=pipe.config.default_num_frames if arguments.frames is None else arguments.frames,
-        steps=arguments.steps,
-        seed=random.SystemRandom().randint(0, LIMITS["seed"].largest) if arguments.seed is None else arguments.seed,
-        motion=MOTIONS[0] if arguments.motion is None and pipe.has_motion else arguments.motion,
-        turn_angle=arguments.turn_angle,
-        sampler=arguments.sampler,
-        guidance=arguments.guidance,
-        frame_rate=arguments.frame_rate,
-        interpolation=arguments.interpolation,
-        quality=arguments.quality,
-        memory=arguments.memory,
-    )
-    coverage = pipe.coverage_of(photo)
-    crop = pipe.crop_of(photo, coverage)
-    request = ClipRequest(pipe.fit_photo(photo, crop), settings, back_photo and pipe.fit_photo(back_photo))
-    request.check(pipe)
-    if pipe.has_geometry:
-        for advice in advise(photo, pipe.width, pipe.height, crop, coverage):
-            print(advice.sentence(), file=sys.stderr)
-    if arguments.seed is None:
-        print(f"Seed {settings.seed}", file=sys.stderr)
-
-    pipe.set_progress_bar_config(desc="Denoising", unit="step")
-    with (
-        ClipRenderer(pipe, request, _say_step_down) as renderer,
-        closing(renderer.frames(renderer.denoise())) as frames,
-    ):
-        return renderer.write(clip, tqdm(frames, total=renderer.num_frames, desc="Writing", unit="frame"))
-
-
-def _read_back(path: str | None) -> Image.Image | None:
-    try:
-        return None if path is None else read_photo(path)
-    except PhotoError as error:  # not all of these sentences say which photo it was
-        raise ValueError(f"Argument --back: {error}") from error
-
-
-def _say_step_down(mode: str) -> None:
-    tqdm.write(f"Memory ran out; the clip is made in the mode {mode}.", file=sys.stderr)
-
-
-def _end(*_) -> None:
-    """Ends the command as Ctrl+C does, so that no half-written file is left. A second signal does not interrupt this."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-
 def main(argv: list[str] | None = None) -> int:
     parser = make_parser()
     arguments = parser.parse_args(argv)
-    before = signal.signal(signal.SIGTERM, _end)
-    try:
-        if arguments.device_report:
-            print(device_report(arguments.device))
-            return 0
-        if arguments.photo is None or arguments.clip is None:
-            parser.error("a photo and a name for the clip are needed")
-        print(animate(arguments))
-    except torch.OutOfMemoryError:  # while the model was loaded
-        print("The model does not fit into the device's memory; choose --device cpu.", file=sys.stderr)
-        return 2
-    except (ValueError, OSError, OutOfMemory) as error:
-        print(error, file=sys.stderr)
-        return 2
-    except RuntimeError as error:  # such as CUDA's: its first line says what happened, and its other lines are advice
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        print(f"The clip could not be made: {reason}.", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Stopped; no clip was written.", file=sys.stderr)
-        return 130
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    return 0
+    if not arguments.device_report and (arguments.photo is None or arguments.clip is None):
+        parser.error("a photo and a name for the clip are needed")
+    from .generation.command import run  # PyTorch takes seconds to import, and `--help` needs none of it
+
+    return run(arguments)
 
 
 if __name__ == "__main__":

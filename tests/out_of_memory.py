@@ -18,8 +18,9 @@ import numpy as np
 import psutil
 import torch
 
-import fashionflow.__main__ as command
 from fashionflow import GarmentConditioner
+from fashionflow.__main__ import main
+from fashionflow.generation import command
 from fashionflow.generation.events import Event, Segment, Step, SteppedDown
 from fashionflow.generation.job import Job
 from fashionflow.generation.queue import JobQueue
@@ -189,7 +190,7 @@ def from_the_command_line(pipe) -> dict[str, object]:
         printed = io.StringIO()
         with contextlib.redirect_stderr(printed):
             options = ["--seed", "1", "--steps", "1", "--frames", "200", "--memory", "normal"]
-            status = command.main([str(photo), str(clip), *options])
+            status = main([str(photo), str(clip), *options])
         limit(None)
         command.load_pipeline = loaded
         return {"status": status, "printed": printed.getvalue(), "there": clip.exists()}

@@ -15,7 +15,8 @@ from fashionflow.models import SpaceTimeUNet, blocks
 from fashionflow.runtime import acceleration
 from fashionflow.runtime.acceleration import PLAIN, Switches, prepare
 from fashionflow.runtime.cuda_graphs import RecordedSteps
-from fashionflow.runtime.loading import SHIPPED_MODEL, load_pipeline
+from fashionflow.runtime.loading import load_pipeline
+from fashionflow.runtime.model_folder import SHIPPED_MODEL
 from fashionflow.video.prefetch import prefetch
 
 from . import tiny

@@ -15,7 +15,7 @@ from fashionflow.generation.request import ClipRequest
 from fashionflow.generation.settings import DEFAULT_STEPS
 from fashionflow.models import GarmentGeometry
 from fashionflow.video.io import read_frames, read_rate, read_settings
-from fashionflow.video.playing_rate import playing_rate
+from fashionflow.video.playing_rate import frames_shown_for_each
 
 from . import tiny
 
@@ -69,7 +69,8 @@ def test_the_clip_starts_with_the_photo_and_plays_at_the_playing_rate(run):
     assert status == 0
     frames = read_frames(clip)
     pipe = tiny.pipeline()
-    factor, fps = playing_rate(pipe)
+    factor = frames_shown_for_each(pipe.config.frame_rate)
+    fps = pipe.config.frame_rate * factor
     assert (factor, fps) == (3, 24)
     assert len(frames) > tiny.FRAMES
     shown = np.array(pipe.fit_photo(tiny.photo()), dtype=float)
@@ -183,16 +184,17 @@ def test_an_error_of_the_device_gets_one_sentence(run, monkeypatch):
 # The command, asked to end by another program while it writes the clip.
 ENDED_WHILE_WRITING = """
 import os, signal, sys
-from fashionflow import __main__ as command
+from fashionflow.__main__ import main
+from fashionflow.generation.renderer import ClipRenderer
 
-def frames(*arguments, make=command.ClipRenderer.frames):
+def frames(*arguments, make=ClipRenderer.frames):
     for index, frame in enumerate(make(*arguments)):
         if index == 3:
             os.kill(os.getpid(), signal.SIGTERM)
         yield frame
 
-command.ClipRenderer.frames = frames
-sys.exit(command.main(sys.argv[1:]))
+ClipRenderer.frames = frames
+sys.exit(main(sys.argv[1:]))
 """
 
 

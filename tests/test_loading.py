@@ -13,10 +13,15 @@ from diffusers.utils import logging as diffusers_logging
 from safetensors.torch import load_file, save_file
 
 from fashionflow import FashionFlowPipeline
+from fashionflow.generation.events import Waiting
+from fashionflow.generation.queue import JobQueue
+from fashionflow.generation.request import ClipRequest
+from fashionflow.generation.settings import ClipSettings
 from fashionflow.models.layers import SpaceTimeAttention
-from fashionflow.runtime import loading
+from fashionflow.runtime import loading, model_folder
 from fashionflow.runtime.acceleration import PLAIN, Switches, number_format
-from fashionflow.runtime.loading import ModelError, choose_device, device_report, load_pipeline, running_report
+from fashionflow.runtime.loading import choose_device, device_report, load_pipeline, running_report
+from fashionflow.runtime.model_folder import ModelDescription, ModelError, describe_model
 from fashionflow.video.preview import Preview
 
 from . import tiny
@@ -79,10 +84,10 @@ def test_the_environment_variable_names_the_default(saved, monkeypatch):
 
 def test_without_a_name_the_shipped_model_is_meant(saved, monkeypatch):
     monkeypatch.delenv("FASHIONFLOW_MODEL", raising=False)
-    assert loading.SHIPPED_MODEL.parts[-3:] == ("assets", "models", "fashionflow-mini")
-    monkeypatch.setattr(loading, "SHIPPED_MODEL", saved)
+    assert model_folder.SHIPPED_MODEL.parts[-3:] == ("assets", "models", "fashionflow-mini")
+    monkeypatch.setattr(model_folder, "SHIPPED_MODEL", saved)
     assert same_weights(load_pipeline(device="cpu"), saved)
-    monkeypatch.setattr(loading, "SHIPPED_MODEL", saved / "absent")
+    monkeypatch.setattr(model_folder, "SHIPPED_MODEL", saved / "absent")
     with pytest.raises(ModelError, match="clone the repository whole"):
         load_pipeline(device="cpu")
 
@@ -277,3 +282,41 @@ def test_a_tiny_decoder_of_other_latents_is_refused(saved, tiny_decoder, tmp_pat
         load_pipeline(saved, "cpu", tiny_decoder=saved)
     with pytest.raises(ModelError, match="name one"):
         load_pipeline(saved, "cpu", tiny_clips=True)
+
+
+@pytest.mark.parametrize("make", [tiny.pipeline, tiny.released_pipeline, tiny.guided_pipeline])
+def test_a_folder_says_of_its_model_what_the_loaded_pipeline_says(make, tmp_path):
+    make().save_pretrained(tmp_path / "model")
+    assert describe_model(tmp_path / "model") == ModelDescription.of(load_pipeline(tmp_path / "model", "cpu", PLAIN))
+
+
+def test_a_folder_that_describes_no_model_gets_one_sentence(saved, tmp_path):
+    folder = shutil.copytree(saved, tmp_path / "model")
+    edit(folder, "model_index.json", _class_name="StableDiffusionPipeline")
+    with pytest.raises(ModelError, match="of the kind 'StableDiffusionPipeline' and not 'FashionFlowPipeline'"):
+        describe_model(folder)
+    edit(folder, "model_index.json", _class_name="FashionFlowPipeline", frame_rate=None)
+    (folder / "unet" / "config.json").write_text("{}")
+    with pytest.raises(ModelError, match="its settings lack 'time_levels'; copy or download its folder again"):
+        describe_model(folder)
+
+
+@pytest.mark.parametrize("module", ["fashionflow", "fashionflow.__main__", "fashionflow.page"])
+def test_the_page_and_the_help_do_not_wait_for_pytorch(module):
+    code = f"import {module}, sys; print({{'torch', 'diffusers', 'transformers'}} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "set()"
+
+
+def test_a_job_waits_for_a_model_that_is_still_being_loaded():
+    pipe = tiny.pipeline()
+    asked = ClipRequest(tiny.photo(), ClipSettings(4, 1, 0))
+    job_queue = JobQueue(ModelDescription.of(pipe), measure=True)
+    assert not job_queue.is_loaded
+    with pytest.raises(ValueError, match="`frames` must be"):
+        job_queue.submit(ClipRequest(tiny.photo(), ClipSettings(1, 1, 0)))
+    job = job_queue.submit(asked)
+    assert next(job.follow()) == Waiting(0, 0.0) and not job.has_ended
+    job_queue.use(pipe)
+    assert list(job.follow())[-1].path.is_file() and job_queue.pipe is pipe
+    assert job_queue.time_estimator.is_known

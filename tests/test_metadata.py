@@ -15,7 +15,7 @@ from moviepy.config import FFMPEG_BINARY
 from PIL import Image
 
 from fashionflow.generation.saved_settings import NOT_OURS, first_frame, read_provenance
-from fashionflow.runtime.loading import SHIPPED_MODEL
+from fashionflow.runtime.model_folder import SHIPPED_MODEL
 from fashionflow.video.metadata import SOURCE_TYPE, describe, mark, model_hash
 
 from .saved_clips import SETTINGS, clip

@@ -26,7 +26,7 @@ from fashionflow.page.photo_box import PhotoBox
 from fashionflow.page.streams import sweep_streams
 from fashionflow.page.uploads import read_upload
 from fashionflow.photo.reading import Crop
-from fashionflow.runtime.loading import MODEL_VARIABLE
+from fashionflow.runtime.model_folder import MODEL_VARIABLE
 from fashionflow.video.io import read_frames, read_settings
 
 from . import tiny

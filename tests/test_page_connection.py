@@ -53,7 +53,9 @@ class Proxy:
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}/"
         self.streams: list[tuple[socket.socket, threading.Event]] = []  # towards browsers, and what hangs them
-        self.held: list[tuple[socket.socket, bytes]] | None = None  # what streams of events say while they are held back
+        self.held: list[tuple[socket.socket, bytes]] | None = (
+            None  # what streams of events say while they are held back
+        )
         self.lock = threading.Lock()
         threading.Thread(target=self._accept, daemon=True).start()
 

@@ -10,7 +10,8 @@ from PIL import Image
 from fashionflow import FashionFlowPipeline
 from fashionflow.evaluation.clip_labels import read_labels
 from fashionflow.evaluation.quick import evaluate_clip
-from fashionflow.runtime.loading import SHIPPED_MODEL, load_pipeline
+from fashionflow.runtime.loading import load_pipeline
+from fashionflow.runtime.model_folder import SHIPPED_MODEL
 from fashionflow.video.io import read_frames
 
 

@@ -27,7 +27,8 @@ from tqdm import tqdm
 from ..generation.settings import DEFAULT_STEPS
 from ..pipelines import FashionFlowPipeline
 from ..pipelines.motions import LARGEST_TURN, MOTIONS
-from ..runtime.loading import load_pipeline, model_name
+from ..runtime.loading import load_pipeline
+from ..runtime.model_folder import model_name
 from ..video.io import read_frames, write_clip
 from .clips import read_settings
 from .files import write_whole

@@ -25,7 +25,8 @@ from ..generation.settings import DEFAULT_STEPS
 from ..photo.reading import PhotoError, read_photo
 from ..pipelines import FashionFlowPipeline
 from ..pipelines.motions import MOTIONS, motion_rows, rows
-from ..runtime.loading import load_pipeline, model_name
+from ..runtime.loading import load_pipeline
+from ..runtime.model_folder import model_name
 from ..video.decoding import ClipDecoder, decode_frames
 from ..video.io import read_frames, write_clip
 from .clip_labels import is_held_out, read_labels, walked_distance

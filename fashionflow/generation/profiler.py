@@ -19,7 +19,7 @@ from ..pipelines import FashionFlowPipeline
 from ..video.decoding import ClipDecoder
 from ..video.interpolation import interpolate
 from ..video.io import write_clip, write_segment
-from ..video.playing_rate import playing_rate
+from ..video.playing_rate import frames_shown_for_each
 from ..video.preview import Preview
 from .rates import BUDGET_SECONDS, SHIPPED_RATES, Rates
 
@@ -139,7 +139,8 @@ def _measure_playback(
     if done is None or time.monotonic() > until:
         return rates
     shown = []
-    factor, fps = playing_rate(pipe)
+    factor = frames_shown_for_each(pipe.config.frame_rate)
+    fps = pipe.config.frame_rate * factor
     factor = max(2, factor)
     seconds, _ = stopwatch(lambda: shown.extend(interpolate(frames[:4], factor)), (), until)
     # With a guide, the frames in between are made in the same way as the other frames.

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..video.playing_rate import playing_rate
+from ..runtime.model_folder import ModelDescription
+from ..video.playing_rate import frames_shown_for_each
 from .events import Waiting
 from .job import JOB_PREFIX, Job, Stopped, plain_number
 from .request import ClipRequest
@@ -54,25 +55,29 @@ class JobQueue:
     with several clips, the other jobs have their turn.
 
     Args:
-        pipe: a loaded pipeline, on its device; nobody else may run it.
+        model: a loaded pipeline, on its device, that nobody else may run; or the description of a model that is still being loaded.
+            Then jobs wait until `use` brings the pipeline.
         folder: the folder in which the job queue creates its own folder; by default the system's temporary folder. A job is deleted
             from it at most `KEEP_SECONDS` after its end, and the whole folder is deleted when Python ends.
         measure: whether to measure now, in the background, how long clips take here; otherwise the time estimate is learnt from the
             first clips.
 
     Attributes:
+        model: the description of the model.
         watchers: functions that are called with every submitted job, on the thread that submits it.
     """
 
     def __init__(
         self,
-        pipe: FashionFlowPipeline,
+        model: FashionFlowPipeline | ModelDescription,
         folder: Path | str | None = None,
         measure: bool = False,
     ):
-        pipe.set_progress_bar_config(disable=True)
-        self.pipe = pipe
-        self.time_estimator = TimeEstimator(playing_factor=playing_rate(pipe)[0])
+        is_loaded = not isinstance(model, ModelDescription)
+        self.model = ModelDescription.of(model) if is_loaded else model
+        self.time_estimator = TimeEstimator(playing_factor=frames_shown_for_each(self.model.frame_rate))
+        self._pipe: FashionFlowPipeline | None = None
+        self._loaded = threading.Event()
         self._folder = tempfile.TemporaryDirectory(prefix="fashionflow-", dir=folder, ignore_cleanup_errors=True)
         self.folder = Path(self._folder.name)
         self.watchers: list[Callable[[Job], None]] = []
@@ -82,9 +87,28 @@ class JobQueue:
         self._begun_at = 0.0  # the start of the current clip, on the clock of `time.monotonic`
         self._worker: threading.Thread | None = None
         self._measuring = measure
-        if measure:
-            self._start_worker()
+        if is_loaded:
+            self.use(model)
         threading.Thread(target=_sweep_until_gone, args=(weakref.ref(self),), daemon=True, name="sweep").start()
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the pipeline is there."""
+        return self._loaded.is_set()
+
+    @property
+    def pipe(self) -> FashionFlowPipeline:
+        """The pipeline; waits until it is loaded."""
+        self._loaded.wait()
+        return self._pipe
+
+    def use(self, pipe: FashionFlowPipeline) -> None:
+        """Brings the pipeline of the model that was described, on its device; nobody else may run it."""
+        pipe.set_progress_bar_config(disable=True)
+        self._pipe = pipe
+        self._loaded.set()
+        if self._measuring:
+            self._start_worker()
 
     def submit(self, requests: ClipRequest | Sequence[ClipRequest], segments: bool = True) -> Job:
         """Adds a job to the end of the queue and returns it at once.
@@ -100,7 +124,7 @@ class JobQueue:
         if not 1 <= len(requests) <= MOST_CLIPS:
             raise ValueError(f"A job must have 1 to {MOST_CLIPS} clips, got {len(requests)}.")
         for request in requests:
-            request.check(self.pipe)
+            request.check(self.model)
         estimate = self.estimate([requests[0].settings])
         # A weak reference, because a job may outlive its job queue.
         find_wait = weakref.WeakMethod(self._wait)

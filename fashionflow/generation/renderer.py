@@ -52,7 +52,7 @@ class ClipRenderer:
         on_step_down: Callable[[str], None] = lambda mode: None,
     ):
         self._pipe, self._request = pipe, request
-        self.factor, self.fps = request.settings.playing_rate(pipe)
+        self.factor, self.fps = request.settings.playing_rate(pipe.config.frame_rate)
         self.fallback = MemoryFallback(pipe, request.settings.frames, request.settings.memory, on_step_down)
         self.guide: ClipGuide | None = None
 

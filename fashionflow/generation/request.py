@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     from ..pipelines import ClipGuide, FashionFlowPipeline
+    from ..runtime.model_folder import ModelDescription
     from ..video.decoding import ClipDecoder
 
 
@@ -38,10 +39,10 @@ class ClipRequest:
     settings: ClipSettings
     back_photo: Image.Image | None = None
 
-    def check(self, pipe: FashionFlowPipeline) -> None:
-        """Raises a `ValueError` with one sentence if this pipeline cannot make the clip, before anybody waits for it."""
-        self.settings.check(pipe)
-        if self.back_photo is not None and not pipe.has_geometry:
+    def check(self, model: ModelDescription) -> None:
+        """Raises a `ValueError` with one sentence if this model cannot make the clip, before anybody waits for it."""
+        self.settings.check(model)
+        if self.back_photo is not None and not model.has_geometry:
             raise ValueError("`back_photo` must be empty for this model, which uses one photo only.")
 
     def with_settings(self, **changes) -> ClipRequest:
@@ -60,7 +61,7 @@ class ClipRequest:
         """The clip's latents, [1, C, F, H, W].
 
         Args:
-            pipe: the pipeline that was passed to `check`.
+            pipe: the pipeline of the model that was passed to `check`.
             guide: the result of `guide`.
             on_step_end: called after every step, as diffusers calls its `callback_on_step_end`.
         """
@@ -85,7 +86,7 @@ class ClipRequest:
         """The decoder of the result of `denoise`."""
         from ..video.decoding import ClipDecoder
 
-        factor, _ = self.settings.playing_rate(pipe)
+        factor, _ = self.settings.playing_rate(pipe.config.frame_rate)
         return ClipDecoder(pipe, latents, factor, self.photo, guide)
 
     def metadata(self, pipe: FashionFlowPipeline) -> dict[str, str | int | float | bool | None]:

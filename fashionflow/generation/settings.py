@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from ..pipelines.motions import LARGEST_TURN, MOTIONS, motion_rows, turns_past_the_side
 from ..pipelines.schedulers import SAMPLERS
 from ..runtime.memory_modes import AUTOMATIC, MEMORY_CHOICES
-from ..video.playing_rate import playing_rate
+from ..video.playing_rate import frames_shown_for_each
 
 
 if TYPE_CHECKING:
     import torch
 
-    from ..pipelines import FashionFlowPipeline
+    from ..runtime.model_folder import ModelDescription
 
 
 DEFAULT_STEPS = 4
@@ -115,14 +115,14 @@ class ClipSettings:
     quality: int = DEFAULT_QUALITY
     memory: str = AUTOMATIC
 
-    def check(self, pipe: FashionFlowPipeline) -> None:
-        """Raises a `ValueError` with one sentence if this pipeline cannot use the settings, before anybody waits for the clip."""
-        multiple = pipe.unet.frame_multiple
+    def check(self, model: ModelDescription) -> None:
+        """Raises a `ValueError` with one sentence if this model cannot use the settings, before anybody waits for the clip."""
+        multiple = model.frame_multiple
         fewest, most = max(LIMITS["frames"].smallest, multiple), LIMITS["frames"].largest
         if not Limit(fewest, most).allows(self.frames) or self.frames % multiple:
             kind = "a whole number" if multiple == 1 else f"a multiple of {multiple}"
             raise ValueError(f"`frames` must be {kind} from {fewest} to {most}, got {self.frames!r}.")
-        if self.motion is not None and not pipe.has_motion:
+        if self.motion is not None and not model.has_motion:
             raise ValueError(f"`motion` must be empty for this model, which takes no motion, got {self.motion!r}.")
         if self.turn_angle is not None and self.motion is None:
             raise ValueError(f"`turn_angle` must be empty where no motion is chosen, got {self.turn_angle!r}.")
@@ -143,7 +143,8 @@ class ClipSettings:
         """The motion as the denoiser takes it, [F, 3]; `None` leaves it to the model."""
         return motion_rows(self.motion, self.frames, self.turn_angle, self.seed) if self.motion else None
 
-    def playing_rate(self, pipe: FashionFlowPipeline) -> tuple[int, float]:
-        """The number of frames shown for each frame of the denoiser, and the frame rate in frames per second."""
-        factor = self.interpolation or playing_rate(pipe)[0]
-        return factor, (self.frame_rate or pipe.config.frame_rate) * factor
+    def playing_rate(self, own_rate: float) -> tuple[int, float]:
+        """The number of frames shown for each frame of the denoiser, and the frame rate in frames per second.
+        `own_rate` is the model's own frame rate."""
+        factor = self.interpolation or frames_shown_for_each(own_rate)
+        return factor, (self.frame_rate or own_rate) * factor

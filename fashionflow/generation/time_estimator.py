@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import TYPE_CHECKING
 
-from ..video.playing_rate import playing_rate
+from ..video.playing_rate import frames_shown_for_each
 from .rates import BUDGET_SECONDS, SHIPPED_RATES, Rates
 from .request import ClipRequest
 from .settings import ClipSettings
@@ -121,7 +121,7 @@ class TimeEstimator:
 
         rates = measure(pipe, budget, self._rates)
         with self._lock:
-            self._rates, self._factor, self._measured = rates, playing_rate(pipe)[0], True
+            self._rates, self._factor, self._measured = rates, frames_shown_for_each(pipe.config.frame_rate), True
             self._deep_interval = pipe.config.deep_interval
             self._denoised.clear()
             self._decoded.clear()

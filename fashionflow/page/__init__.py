@@ -1,5 +1,6 @@
 """The web page: a visitor uploads one photo and gets a clip. `build_page` builds it; `LAUNCH_SETTINGS` say how Gradio serves it."""
 
+from . import gradio_import  # noqa: F401  # isort: skip  (before anything that imports Gradio)
 from .layout import build_page
 from .serving import LAUNCH_SETTINGS, QUEUE_SETTINGS
 

@@ -30,7 +30,7 @@ class BackPhoto:
             type="filepath",
             format="png",
             buttons=[],
-            visible=self.context.job_queue.pipe.has_geometry,
+            visible=self.context.job_queue.model.has_geometry,
             elem_id="back-photo",
         )
         self.note = gr.HTML(visible=False, elem_id="back-note", padding=False)

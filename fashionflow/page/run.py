@@ -114,7 +114,7 @@ class Run:
             preprocess=False,
             **HELPER,
         )
-        if self.context.job_queue.pipe.has_geometry:
+        if self.context.job_queue.model.has_geometry:
             turning = [self.settings.components[name] for name in ("motion", "turn_angle", "seed")]
             gr.on(
                 [component.change for component in (back, *turning)],
@@ -131,6 +131,8 @@ class Run:
         words = words_for(request)
         try:
             self.context.check_line(words)
+            if not self.context.job_queue.is_loaded:  # the photo is prepared by the model
+                yield self.changes(status=wording.loading(words))
             photo = self.photo_box.fitted(read_upload(upload), Crop(zoom, across, down))
             asked = ClipRequest(photo, self.settings.read(list(values)), self.photo_box.back.fitted(back, words))
             job = self.context.job_queue.submit(asked, segments=self.context.live)
@@ -234,10 +236,12 @@ class Run:
     def say_time_estimate(self, request: gr.Request, *values) -> str:
         try:
             settings = self.settings.read(list(values))
-            settings.check(self.context.job_queue.pipe)
+            settings.check(self.context.job_queue.model)
         except ValueError:
             return ""
         job_queue = self.context.job_queue
+        if not job_queue.is_loaded:
+            return wording.beside_the_button(words_for(request)("status.loading"))
         if not job_queue.time_estimator.is_known:
             return ""
         return wording.time_estimate(words_for(request), job_queue.estimate([settings]))
@@ -246,7 +250,7 @@ class Run:
         """A warning that the clip shows a back that is in no photo; hidden if it does not."""
         try:
             settings = self.settings.read(list(values))
-            settings.check(self.context.job_queue.pipe)
+            settings.check(self.context.job_queue.model)
         except ValueError:
             return gr.update(visible=False)
         said = wording.advice([words_for(request)("photo.back_guessed")])

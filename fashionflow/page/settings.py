@@ -6,7 +6,7 @@ from ..generation.settings import DEFAULT_QUALITY, DEFAULT_STEPS, LIMITS, ClipSe
 from ..pipelines.motions import LARGEST_TURN, MOTIONS, PRESETS, SURPRISE
 from ..pipelines.schedulers import SAMPLERS
 from ..runtime.memory_modes import AUTOMATIC, DECODED_AT_ONCE, MEMORY_CHOICES
-from ..video.playing_rate import playing_rate
+from ..video.playing_rate import frames_shown_for_each
 from .context import HELPER, PageContext, draw_seed, whole
 from .languages import LABELS, words_for
 
@@ -45,17 +45,14 @@ class Settings:
             [(LABELS(f"motion.{name}"), name) for name in MOTIONS],
             value=default_motion(self.context),
             label=LABELS("motion.label"),
-            visible=self.context.job_queue.pipe.has_motion,
+            visible=self.context.job_queue.model.has_motion,
             elem_id="motion",
         )
 
     def build_advanced(self) -> None:
-        from ..runtime.loading import running_report
-
-        pipe, config = self.context.job_queue.pipe, self.context.job_queue.pipe.config
-        multiple = pipe.unet.frame_multiple
-        most = min(LIMITS["frames"].largest, 2 * config.default_num_frames)
-        factor, _ = playing_rate(pipe)
+        model = self.context.job_queue.model
+        multiple = model.frame_multiple
+        most = min(LIMITS["frames"].largest, 2 * model.default_num_frames)
 
         def slider(name: str, smallest: float, largest: float, value: float, step: float = 1, **looks) -> None:
             self.components[name] = gr.Slider(
@@ -72,10 +69,10 @@ class Settings:
 
         with gr.Accordion(LABELS("advanced.title"), open=False, elem_id="advanced"):
             angle = next(iter(PRESETS.values())).angle
-            slider("turn_angle", -LARGEST_TURN, LARGEST_TURN, angle, step=5, visible=pipe.has_motion)
+            slider("turn_angle", -LARGEST_TURN, LARGEST_TURN, angle, step=5, visible=model.has_motion)
             with gr.Row():
                 slider("steps", 1, 50, DEFAULT_STEPS)
-                slider("frames", max(2, multiple), most - most % multiple, config.default_num_frames, step=multiple)
+                slider("frames", max(2, multiple), most - most % multiple, model.default_num_frames, step=multiple)
             with gr.Row(elem_id="seed-row"):
                 self.components["sampler"] = gr.Dropdown(
                     list(SAMPLERS), label=LABELS("advanced.sampler"), min_width=100
@@ -96,11 +93,16 @@ class Settings:
                 LIMITS["guidance"].largest,
                 1,
                 step=0.5,
-                visible=pipe.has_motion,
+                visible=model.has_motion,
             )
             with gr.Row():
-                slider("frame_rate", 4, 30, config.frame_rate)
-                slider("interpolation", LIMITS["interpolation"].smallest, LIMITS["interpolation"].largest, factor)
+                slider("frame_rate", 4, 30, model.frame_rate)
+                slider(
+                    "interpolation",
+                    LIMITS["interpolation"].smallest,
+                    LIMITS["interpolation"].largest,
+                    frames_shown_for_each(model.frame_rate),
+                )
             with gr.Row():
                 slider("quality", LIMITS["quality"].smallest, LIMITS["quality"].largest, DEFAULT_QUALITY)
                 self.components["memory"] = gr.Radio(
@@ -111,8 +113,7 @@ class Settings:
                     min_width=140,
                     elem_id="memory",
                 )
-            gr.Textbox(
-                running_report(pipe),
+            self.report = gr.Textbox(
                 label=LABELS("advanced.model"),
                 interactive=False,
                 elem_id="model",
@@ -125,6 +126,7 @@ class Settings:
         motion.input(self.own_angle, motion, self.components["turn_angle"], **HELPER)
         frames, memory = self.components["frames"], self.components["memory"]
         gr.on([page.load, frames.change], self.memory_costs, frames, memory, preprocess=False, **HELPER)
+        page.load(self.running, None, self.report, **HELPER)
 
     def own_angle(self, motion: str) -> dict:
         """An update of the turn angle's slider for a motion: it shows the motion's own angle, or is disabled if the seed chooses the
@@ -145,6 +147,12 @@ class Settings:
             choices.append((words("advanced.memory_costs", mode=name, costs=costs), mode))
         return gr.update(choices=choices)
 
+    def running(self) -> str:
+        """The device and the setup of the pipeline."""
+        from ..runtime.loading import running_report  # with PyTorch
+
+        return running_report(self.context.job_queue.pipe)
+
     def read(self, values: list) -> ClipSettings:
         """Builds a request for the job queue from the browser's values, in the order of `NAMES`. A value such as 12 may arrive as
         12.0."""
@@ -155,11 +163,11 @@ class Settings:
 
     def restored(self, settings: dict) -> list[dict]:
         """Updates of `inputs` that restore settings as `ClipRequest.metadata` wrote them, also settings of older clips."""
-        factor, _ = playing_rate(self.context.job_queue.pipe)
+        model = self.context.job_queue.model
         own = {
             "turn_angle": PRESETS[settings["motion"]].angle if settings.get("motion") in PRESETS else 0,
-            "frame_rate": self.context.job_queue.pipe.config.frame_rate,
-            "interpolation": factor,
+            "frame_rate": model.frame_rate,
+            "interpolation": frames_shown_for_each(model.frame_rate),
         }
         updates = []
         for name in self.NAMES:
@@ -174,4 +182,4 @@ class Settings:
 
 def default_motion(context: PageContext) -> str | None:
     """The motion that the page starts with."""
-    return next(iter(PRESETS)) if context.job_queue.pipe.has_motion else None
+    return next(iter(PRESETS)) if context.job_queue.model.has_motion else None

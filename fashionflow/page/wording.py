@@ -22,6 +22,11 @@ def advice(sentences: list[str]) -> str:
     return f'<div class="advice">{lines}</div>'
 
 
+def loading(words: Words) -> str:
+    """The status of a job whose model is still being loaded."""
+    return status(words("status.loading"), done=0)
+
+
 def waiting(words: Words, event: Waiting) -> str:
     if event.ahead == 0:
         return status(words("status.looking"), done=0)
@@ -76,6 +81,10 @@ def time_estimate(words: Words, estimate: Estimate) -> str:
         count=estimate.ahead,
         wait=duration(words, estimate.ahead_seconds),
     )
+    return beside_the_button(sentence)
+
+
+def beside_the_button(sentence: str) -> str:
     return f'<p class="time-estimate">{escape(sentence)}</p>'
 
 

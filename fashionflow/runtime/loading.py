@@ -1,9 +1,6 @@
 """Loads a pipeline from the shipped model, a folder or the Hugging Face Hub, and chooses the device that it runs on."""
 
-import json
 import logging
-import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,34 +11,16 @@ import transformers
 from diffusers import AutoencoderTiny, ModelMixin
 from diffusers.models.attention_dispatch import dispatch_attention_fn
 from diffusers.utils.import_utils import is_xformers_available
-from huggingface_hub import snapshot_download
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from ..pipelines import FashionFlowPipeline
 from ..video.metadata import model_hash
 from .acceleration import DEFAULTS, Switches, number_format, prepare
+from .model_folder import ModelError, check_files, find_folder, model_name, named, not_loadable
 
-
-SHIPPED_MODEL = Path(__file__).resolve().parents[2] / "assets" / "models" / "fashionflow-mini"
-MODEL_VARIABLE = "FASHIONFLOW_MODEL"
-HUB_ID = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
-
-# The parts of a pipeline, each in a folder of this name, and the file in it that describes the part.
-CONFIG_FILES = {
-    "unet": "config.json",
-    "conditioner": "config.json",
-    "vae": "config.json",
-    "image_encoder": "config.json",
-    "image_processor": "preprocessor_config.json",
-    "scheduler": "scheduler_config.json",
-}
 
 XFORMERS_LAST_CAPABILITY = (9, 0)
 """xFormers' only kernel for attention with a position bias runs on cards up to this compute capability (Hopper)."""
-
-
-class ModelError(ValueError):
-    """The model cannot be loaded. The message says in one sentence which model, why, and what to do."""
 
 
 def load_pipeline(
@@ -70,10 +49,10 @@ def load_pipeline(
     """
     chosen = choose_device(device)
     dtype = number_format(chosen, switches.number_format)
-    given = _named(model)
-    folder = _find(given)
+    given = named(model)
+    folder = find_folder(given)
     try:
-        _check_files(folder)
+        check_files(folder)
         with _quiet():
             pipe = FashionFlowPipeline.from_pretrained(
                 folder, dtype=dtype, use_safetensors=True, local_files_only=True
@@ -81,10 +60,7 @@ def load_pipeline(
         _check_tensors(pipe, folder)
     except Exception as error:  # the two libraries raise many kinds of errors for damaged files
         reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
-        raise ModelError(
-            f"The model {str(given)!r} cannot be loaded, because {reason}; copy or download its folder again, or leave the "
-            "model out to use the one that ships."
-        ) from error
+        raise not_loadable(given, reason) from error
     pipe.model_name, pipe.model_hash = model_name(model), model_hash(folder)
     pipe.to(chosen)
     for part in (pipe.unet, pipe.vae):
@@ -97,13 +73,6 @@ def load_pipeline(
     if switches.xformers and attention_choice(chosen)[0] == "xformers":
         pipe.unet.enable_xformers_memory_efficient_attention()
     return pipe
-
-
-def model_name(model: str | Path | None = None) -> str:
-    """The name of the model that `load_pipeline` loads for `model`: its Hub id, or the name of its folder."""
-    given = _named(model)
-    folder = Path(given).expanduser()
-    return folder.resolve().name if folder.is_dir() else str(given)
 
 
 def choose_device(device: str | None = None) -> torch.device:
@@ -185,7 +154,7 @@ def device_report(device: str | None = None) -> str:
 
 
 def _load_tiny_decoder(given: str | Path, pipe: FashionFlowPipeline, dtype: torch.dtype) -> AutoencoderTiny:
-    folder = _find(given)
+    folder = find_folder(given)
     try:
         with _quiet():
             decoder = AutoencoderTiny.from_pretrained(folder, dtype=dtype, use_safetensors=True, local_files_only=True)
@@ -202,73 +171,6 @@ def _load_tiny_decoder(given: str | Path, pipe: FashionFlowPipeline, dtype: torc
             f"needs {expected} channels and {pipe.vae_scale_factor} times; name a tiny decoder for this model, or none."
         )
     return decoder
-
-
-def _named(model: str | Path | None) -> str | Path:
-    return model or os.environ.get(MODEL_VARIABLE) or SHIPPED_MODEL
-
-
-def _find(model: str | Path) -> Path:
-    """The folder of a model; a model that is on the Hub and not here is downloaded first."""
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        return folder
-    if folder.exists():
-        raise ModelError(
-            f"The model must be a folder or a Hub id, but {str(model)!r} is a file; give the folder it is in."
-        )
-    hub_id = HUB_ID.fullmatch(model) if isinstance(model, str) else None
-    if hub_id is None:
-        raise ModelError(
-            f"There is no model folder at {str(model)!r}; check the name, or leave the model out to use the one that ships."
-            if folder != SHIPPED_MODEL
-            else f"The model that ships is not at {str(model)!r}; clone the repository whole, or name another model."
-        )
-    try:
-        # Only tensors and settings are downloaded, and nothing else from the repository, above all no code.
-        return Path(
-            snapshot_download(hub_id["name"], revision=hub_id["revision"], allow_patterns=["*.json", "*.safetensors"])
-        )
-    except Exception as error:  # no network, no such repository or revision, not logged in, no space
-        raise ModelError(
-            f"There is no folder {model!r} here, and the Hugging Face Hub gave no model of that name "
-            f"({type(error).__name__}); check the name and the network."
-        ) from error
-
-
-def _check_files(folder: Path) -> None:
-    """Raises a `ValueError` that names the first file that is absent, damaged or of another kind."""
-    index = _read_json(folder, "model_index.json")
-    kind = index.get("_class_name")
-    if kind != FashionFlowPipeline.__name__:
-        raise ValueError(f"'model_index.json' says that it is of the kind {kind!r} and not 'FashionFlowPipeline'")
-    for part, config_file in CONFIG_FILES.items():
-        if not isinstance(index.get(part), list):
-            raise ValueError(f"'model_index.json' does not name its part {part!r}")
-        _read_json(folder, f"{part}/{config_file}")
-        if config_file != "config.json":  # a part without weights
-            continue
-        weights = sorted((folder / part).glob("*.safetensors"))
-        if not weights:
-            raise ValueError(f"its part {part!r} has no weights, a file ending in .safetensors")
-        for file in weights:
-            try:
-                with safe_open(file, framework="pt"):
-                    pass
-            except (SafetensorError, OSError) as error:
-                raise ValueError(f"'{part}/{file.name}' is damaged or was cut off") from error
-
-
-def _read_json(folder: Path, name: str) -> dict:
-    try:
-        content = json.loads((folder / name).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ValueError(f"{name!r} is missing") from error
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{name!r} cannot be read as JSON") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{name!r} cannot be read as settings")
-    return content
 
 
 def _check_tensors(pipe: FashionFlowPipeline, folder: Path) -> None:

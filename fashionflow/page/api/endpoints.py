@@ -85,7 +85,7 @@ class Endpoints:
         """
         with plain_sentences():
             settings = self._settings({**given, "seed": 0, "motion": default_motion(self.context)})
-            settings.check(self.job_queue.pipe)
+            settings.check(self.job_queue.model)
             estimate = self.job_queue.estimate([settings])
             return round(estimate.seconds, 1), estimate.ahead, round(estimate.ahead_seconds, 1)
 
@@ -100,7 +100,7 @@ class Endpoints:
     def _settings(self, given: dict) -> ClipSettings:
         given = {name: whole(value) for name, value in given.items() if value is not None and value != ""}
         given.setdefault("seed", draw_seed())
-        given.setdefault("frames", self.job_queue.pipe.config.default_num_frames)
+        given.setdefault("frames", self.job_queue.model.default_num_frames)
         given.setdefault("steps", DEFAULT_STEPS)
         return ClipSettings(**given)
 

@@ -274,9 +274,9 @@ class History:
 
     def differences(self, words: Words, settings: dict) -> str:
         """Explains why a new clip with these settings would look different."""
-        made_by, own = settings.get("model"), self.context.job_queue.pipe.model_name
+        made_by, own = settings.get("model"), self.context.job_queue.model.name
         said = [words("history.other_model", model=made_by)] if made_by and own and made_by != own else []
-        if settings.get(WITH_BACK_PHOTO) and self.context.job_queue.pipe.has_geometry:
+        if settings.get(WITH_BACK_PHOTO) and self.context.job_queue.model.has_geometry:
             said.append(words("history.back_missing"))
         return " ".join(said)
 
@@ -294,11 +294,11 @@ class History:
         """
         settings = {name: settings[name] for name in LIMITS if name in settings}
         try:
-            ClipSettings(**settings).check(self.context.job_queue.pipe)
+            ClipSettings(**settings).check(self.context.job_queue.model)
         except TypeError as error:  # a name is missing, or a value has a type that cannot be looked up
             raise ValueError(words("history.damaged")) from error
         photo = photo if isinstance(photo, Image.Image) else read_upload(photo)
-        back = read_upload(back_photo) if back_photo and self.context.job_queue.pipe.has_geometry else None
+        back = read_upload(back_photo) if back_photo and self.context.job_queue.model.has_geometry else None
         belongs_to = ""  # the photo of the back belongs to the photo that is restored with it
         return [gr.update(value=photo), gr.update(value=back), *self.settings.restored(settings), belongs_to]
 

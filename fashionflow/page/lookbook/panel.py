@@ -49,9 +49,9 @@ class Lookbook:
             with gr.Row():
                 self.motions = gr.CheckboxGroup(
                     [(LABELS(f"motion.{name}"), name) for name in MOTIONS],
-                    value=list(START_MOTIONS) if self.context.job_queue.pipe.has_motion else [],
+                    value=list(START_MOTIONS) if self.context.job_queue.model.has_motion else [],
                     label=LABELS("lookbook.motions"),
-                    visible=self.context.job_queue.pipe.has_motion,
+                    visible=self.context.job_queue.model.has_motion,
                     min_width=280,
                     elem_id="lookbook-motions",
                 )

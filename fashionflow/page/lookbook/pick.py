@@ -88,7 +88,7 @@ class Picking:
             if settings is None:
                 sentences.append(words(f"lookbook.no_{name}"))
             else:
-                factor, fps = settings.playing_rate(self.context.job_queue.pipe)
+                factor, fps = settings.playing_rate(self.context.job_queue.model.frame_rate)
                 length = f"{(factor * (settings.frames - 1) + 1) / fps:.1f}"
                 time = wording.duration(words, self.context.job_queue.estimate([settings]).seconds)
                 sentences.append(words(f"lookbook.say_{name}", length=length, steps=settings.steps, time=time))

@@ -39,9 +39,9 @@ def takes(
     Raises:
         ValueError: if there are no clips, more clips than one job may have, or clips that the model cannot make.
     """
-    pipe, page = settings.context.job_queue.pipe, settings.read(values)
-    page.check(pipe)
-    if pipe.has_motion and not motions:
+    model, page = settings.context.job_queue.model, settings.read(values)
+    page.check(model)
+    if model.has_motion and not motions:
         raise ValueError(words("lookbook.no_motion"))
     seeds = min(max(1, int(whole(seeds) or 1)), MOST_SEEDS)
     planned = [
@@ -52,11 +52,11 @@ def takes(
             turn_angle=page.turn_angle if motion == page.motion else None,
             seed=(page.seed + index) % (LIMITS["seed"].largest + 1),
         )
-        for motion in (motions if pipe.has_motion else [None])
+        for motion in (motions if model.has_motion else [None])
         for index in range(seeds)
     ]
     for clip in planned:
-        clip.check(pipe)
+        clip.check(model)
     if num_photos * len(planned) > MOST_CLIPS:
         raise ValueError(words("lookbook.too_many", count=num_photos * len(planned), most=MOST_CLIPS))
     return planned
@@ -98,6 +98,6 @@ def longer(settings: Settings, clip: ClipSettings) -> ClipSettings | None:
 
 def at_full_steps(settings: Settings, clip: ClipSettings) -> ClipSettings | None:
     """The same settings with full steps; `None` if they already have them."""
-    predicts = settings.context.job_queue.pipe.scheduler.config.prediction_type
+    predicts = settings.context.job_queue.model.prediction_type
     steps = FULL_STEPS.get(predicts, FULL_STEPS_OF_OTHERS)
     return replace(clip, steps=steps) if steps > clip.steps else None
