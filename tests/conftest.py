@@ -8,10 +8,13 @@ import pytest
 import fashionflow  # noqa: F401  # isort: skip  (before PyTorch, whose threads it tells how to wait)
 import torch
 
+from fashionflow.generation.queue import JobQueue
 from fashionflow.models import winograd
 
 from . import tiny
-from .browser import started_browser, visitors
+from .brake import Brake
+from .browser import started_browser, visitors, wait_until
+from .serve import served
 
 
 if (
@@ -32,6 +35,45 @@ def visit(browser):
     """`visit(address, **options of Playwright's context)` opens the page as a new visitor."""
     with visitors(browser) as open_page:
         yield open_page
+
+
+@pytest.fixture(scope="session")
+def site():
+    """The page for all tests of this process that need no special model. A file with a special one has a `site` of its own."""
+    pipe = tiny.pipeline(default_num_frames=12)
+    pipe.model_name, pipe.model_hash = "tiny", "0" * 16
+    with served(JobQueue(pipe, measure=True)) as site:
+        yield site
+
+
+@pytest.fixture
+def job_queue(site):
+    """The queue behind `site`, which every test leaves empty."""
+    yield site.job_queue
+    for job in list(site.job_queue._jobs.values()):
+        site.job_queue.discard(job)
+    wait_until(lambda: not site.job_queue.in_line)
+
+
+@pytest.fixture
+def url(site, job_queue):
+    return site.url
+
+
+@pytest.fixture
+def jobs(job_queue):
+    """The jobs that were submitted since the test began."""
+    jobs = []
+    job_queue.watchers.append(jobs.append)
+    yield jobs
+    job_queue.watchers.remove(jobs.append)
+
+
+@pytest.fixture
+def brake(job_queue):
+    brake = Brake(job_queue.pipe)
+    yield brake
+    brake.remove()
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,21 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+
+import gradio as gr
 
 from fashionflow.generation.queue import JobQueue
 from fashionflow.page import LAUNCH_SETTINGS, QUEUE_SETTINGS, build_page
+
+
+@dataclass(frozen=True)
+class Site:
+    """A page that is being served, its address, and the job queue behind it."""
+
+    job_queue: JobQueue
+    page: gr.Blocks
+    url: str
 
 
 def free_port() -> int:
@@ -17,17 +29,24 @@ def free_port() -> int:
 
 
 @contextmanager
-def serve(job_queue: JobQueue) -> Iterator[str]:
-    """Serves the page of `job_queue` and gives its address."""
+def served(job_queue: JobQueue) -> Iterator[Site]:
+    """Serves the page of `job_queue`."""
     before = os.environ.get("GRADIO_TEMP_DIR")  # of a page that is being served already
     os.environ["GRADIO_TEMP_DIR"] = str(job_queue.folder)  # as app.py does
     page = build_page(job_queue).queue(**QUEUE_SETTINGS)
     where = {"server_name": "127.0.0.1", "server_port": free_port()}
     _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **where, **LAUNCH_SETTINGS)
     try:
-        yield url
+        yield Site(job_queue, page, url)
     finally:
         page.close(verbose=False)
         os.environ.pop("GRADIO_TEMP_DIR")
         if before is not None:
             os.environ["GRADIO_TEMP_DIR"] = before
+
+
+@contextmanager
+def serve(job_queue: JobQueue) -> Iterator[str]:
+    """Serves the page of `job_queue` and gives its address."""
+    with served(job_queue) as site:
+        yield site.url

@@ -8,41 +8,10 @@ from urllib.parse import urlparse
 
 import pytest
 
-from fashionflow.generation.queue import JobQueue
-
-from . import tiny
 from .browser import animate, choose, wait_for_status, wait_until
-from .serve import serve
 
 
 pytestmark = pytest.mark.browser
-
-STEPS = 50  # the slider's most
-STEP_SECONDS = 0.8  # until the connection has been lost and found again
-
-
-@pytest.fixture(scope="module")
-def job_queue():
-    return JobQueue(tiny.pipeline(default_num_frames=12))
-
-
-@pytest.fixture
-def hurry(job_queue):
-    """The studio is slow until this is set."""
-    hurry = threading.Event()
-
-    def take_time(*_) -> None:
-        hurry.wait(STEP_SECONDS)
-
-    hook = job_queue.pipe.unet.register_forward_pre_hook(take_time)
-    yield hurry
-    hook.remove()
-
-
-@pytest.fixture(scope="module")
-def url(job_queue):
-    with serve(job_queue) as url:
-        yield url
 
 
 class Proxy:
@@ -53,9 +22,7 @@ class Proxy:
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}/"
         self.streams: list[tuple[socket.socket, threading.Event]] = []  # towards browsers, and what hangs them
-        self.held: list[tuple[socket.socket, bytes]] | None = (
-            None  # what streams of events say while they are held back
-        )
+        self.held: list[tuple[socket.socket, bytes]] | None = None  # what was said while streams were held back
         self.lock = threading.Lock()
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -140,16 +107,18 @@ def proxied(url: str):
 
 
 @pytest.mark.parametrize("trouble", ["offline", "ended", "hanging"])
-def test_a_job_outlives_its_connection(visit, url, job_queue, dress, hurry, trouble):
+def test_a_job_outlives_its_connection(visit, url, jobs, dress, brake, trouble):
     with proxied(url) as proxy:
         page = visit(proxy.url)
-        page.clock.install()
-        page.reload()
-        page.wait_for_selector("#animate")
-        animate(page, dress, steps=STEPS)
-        wait_for_status(page, "Step 2")
+        if trouble == "hanging":
+            page.clock.install()
+            page.reload()
+            page.wait_for_selector("#animate")
+        brake.hold()
+        animate(page, dress, steps=12)
+        wait_for_status(page, "Step")
         seed = page.input_value("#seed input")
-        with page.expect_event("load", timeout=60_000):
+        with page.expect_event("load"):
             if trouble == "offline":
                 page.context.set_offline(True)
                 page.wait_for_selector(".toast-body")  # Gradio says that it tries again
@@ -166,13 +135,13 @@ def test_a_job_outlives_its_connection(visit, url, job_queue, dress, hurry, trou
         page.wait_for_selector("#first-frame img")  # the photo and the settings are there again
         page.click("#advanced button")
         page.wait_for_function(f"document.querySelector('#seed input')?.value === '{seed}'")
+        (job,) = jobs
         if trouble == "ended":
             page.click("#stop")
-            wait_for_status(page, "Stopped")
-        else:
-            hurry.set()
-            wait_for_status(page, "Done")
-            assert list(job_queue._jobs.values())[-1].results[0].whole
+            page.wait_for_selector("#stop:disabled")
+        brake.release()
+        wait_for_status(page, "Stopped" if trouble == "ended" else "Done")
+        assert job.results[0].whole is (trouble != "ended")
         page.wait_for_function(
             "[...document.querySelectorAll('#player video, #clip video')].some((video) => video.currentTime > 0.1)"
         )

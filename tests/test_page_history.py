@@ -1,7 +1,7 @@
 """What a browser keeps of its clips, what comes back, what goes for ever, and how a job outlives its connection."""
 
 import base64
-import time
+import threading
 from pathlib import Path
 
 import gradio as gr
@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from fashionflow.generation.job import Job, spoken_number
-from fashionflow.generation.queue import JobQueue
 from fashionflow.generation.request import ClipRequest
 from fashionflow.generation.settings import ClipSettings
 from fashionflow.page import privacy
@@ -19,20 +18,18 @@ from fashionflow.page.history.entries import PHOTO_BYTES, data_uri
 from fashionflow.page.history.list import History
 from fashionflow.page.languages import ENGLISH
 from fashionflow.page.photo_box import PhotoBox
+from fashionflow.page.privacy import Privacy
 from fashionflow.page.run import OUTPUTS, Run
 from fashionflow.page.settings import Settings
 from fashionflow.video.io import write_clip
 
 from . import tiny
-from .browser import PHONE, animate, wait_for_status
-from .serve import serve
+from .browser import PHONE, animate, wait_for_status, wait_until
 
 
 pytestmark = pytest.mark.browser
 
-FRAMES = 12
-STEP_SECONDS = 0.12  # of a slowed run
-SLOW_STEPS = 40
+HELD_STEPS = 12  # of a run that is held in the middle
 KEPT = """
 window.kept = [];
 window.fashionflow = {
@@ -44,26 +41,6 @@ window.fashionflow = {
 OURS = "Object.keys(localStorage).filter((key) => key.startsWith('fashionflow-')).sort().join()"
 
 
-@pytest.fixture(scope="module")
-def job_queue():
-    pipe = tiny.pipeline(default_num_frames=FRAMES)
-    pipe.model_name, pipe.model_hash = "tiny", "0" * 16
-    return JobQueue(pipe)
-
-
-@pytest.fixture(scope="module")
-def url(job_queue):
-    with serve(job_queue) as url:
-        yield url
-
-
-@pytest.fixture
-def slowly(job_queue):
-    hook = job_queue.pipe.unet.register_forward_pre_hook(lambda *_: time.sleep(STEP_SECONDS))
-    yield
-    hook.remove()
-
-
 def make(job_queue, **changes) -> Job:
     """A finished job of somebody without a browser."""
     photo = job_queue.pipe.fit_photo(tiny.photo())
@@ -72,10 +49,6 @@ def make(job_queue, **changes) -> Job:
     )
     list(job.follow())
     return job
-
-
-def last_job(job_queue) -> Job:
-    return list(job_queue._jobs.values())[-1]
 
 
 def unfold(page) -> None:
@@ -98,12 +71,14 @@ def wait_for_seed(page, seed: int) -> None:
     page.wait_for_function(f"document.querySelector('#seed input')?.value === '{seed}'")
 
 
-def test_the_history_outlives_a_reload_and_brings_back_the_clip_or_what_it_was_made_from(visit, url, job_queue, dress):
+def test_the_history_outlives_a_reload_and_brings_back_the_clip_or_what_it_was_made_from(
+    visit, url, job_queue, jobs, dress
+):
     page = visit(url, viewport=PHONE)
     page.get_by_label("Walk").click()
     animate(page, dress)
     wait_for_status(page, "Done")
-    job = last_job(job_queue)
+    (job,) = jobs
     seed = job.requests[0].settings.seed
     page.wait_for_function("localStorage['fashionflow-history']")
     page.reload()
@@ -134,9 +109,8 @@ def test_the_history_outlives_a_reload_and_brings_back_the_clip_or_what_it_was_m
     wait_for_photo(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     page.click("#animate")  # from what the browser kept
-    wait_until(lambda: job_queue._jobs and last_job(job_queue).has_ended)
     page.wait_for_selector("#history-gallery .thumbnail-item >> nth=1")
-    assert last_job(job_queue).requests[0] == job.requests[0]
+    assert jobs[-1] is not job and jobs[-1].requests[0] == job.requests[0]
 
     page.click("#history-gallery .thumbnail-item >> nth=0")
     page.click("#history-remove:enabled")
@@ -214,7 +188,7 @@ def test_no_file_of_the_server_can_be_named_as_a_clip(job_queue, tmp_path, monke
     assert "has been deleted in the meantime" in history.open(None, {"path": f"{job_queue.folder}/../{stolen}"})[1]
 
 
-def test_a_clip_can_be_fetched_by_its_number_however_it_is_typed(visit, url, job_queue, slowly):
+def test_a_clip_can_be_fetched_by_its_number_however_it_is_typed(visit, url, job_queue, brake):
     job = make(job_queue)
     page = visit(f"{url}?job={spoken_number(job.number).lower()}")
     wait_for_status(page, "Done")
@@ -231,68 +205,70 @@ def test_a_clip_can_be_fetched_by_its_number_however_it_is_typed(visit, url, job
     wait_for_status(page, "Done")
     assert page.is_enabled("#animate") and page.is_disabled("#stop")
 
+    brake.hold()
     working = job_queue.submit(
-        ClipRequest(job_queue.pipe.fit_photo(tiny.photo()), ClipSettings(4, SLOW_STEPS, 6, motion="spin"))
+        ClipRequest(job_queue.pipe.fit_photo(tiny.photo()), ClipSettings(4, HELD_STEPS, 6, motion="spin"))
     )
     page.fill("#history-number :is(input, textarea)", working.number)
     page.click("#history-fetch-button")
     wait_for_status(page, "Step")
     page.click("#stop")
+    page.wait_for_selector("#stop:disabled")
+    brake.release()
     wait_for_status(page, "Stopped")
     assert working.state == "stopped"
 
 
-def test_two_runs_in_one_tab_are_not_told_at_once(visit, url, job_queue, dress, slowly):
+def test_two_runs_in_one_tab_are_not_told_at_once(visit, url, job_queue, jobs, dress, brake):
     job = make(job_queue, seed=99)
     page = visit(url)
-    animate(page, dress, steps=SLOW_STEPS)
+    brake.hold()
+    animate(page, dress, steps=HELD_STEPS)
     wait_for_status(page, "Step")
     unfold(page)
     page.fill("#history-number :is(input, textarea)", job.number)
     page.click("#history-fetch-button")
     wait_for_status(page, "seed 99")
-    page.wait_for_timeout(5 * 1000 * STEP_SECONDS)
+    brake.release()
+    wait_until(lambda: jobs[-1].has_ended)
+    page.wait_for_timeout(300)  # in which the page could be told of it
     assert "seed 99" in page.inner_text("#status")
-    job_queue.stop(last_job(job_queue))
 
 
-def test_what_was_on_its_way_is_not_the_last_word(job_queue, slowly):
+def test_what_was_on_its_way_is_not_the_last_word(job_queue, brake):
     """A step of one run can reach the page after the end of another."""
     context = PageContext(job_queue, live=False)
     run = Run(context, PhotoBox(context), Settings(context))
     done = make(job_queue, seed=99)
-    working = job_queue.submit(ClipRequest(job_queue.pipe.fit_photo(tiny.photo()), ClipSettings(4, SLOW_STEPS, 6)))
+    brake.hold()
+    working = job_queue.submit(ClipRequest(job_queue.pipe.fit_photo(tiny.photo()), ClipSettings(4, HELD_STEPS, 6)))
     visit, status = Visit(), OUTPUTS.index("status")
     told = run.show(visit, working, ENGLISH)
     while "Step" not in str(next(told)[status]):
         pass
     *_, last = run.show(visit, done, ENGLISH)
     assert "seed 99" in last[status]
+    brake.release()
     (back,) = told
     assert back[status] == last[status]
-    job_queue.stop(working)
+
+
+def timers() -> list[threading.Timer]:
+    """Those that will delete the files of tabs which have left by then."""
+    pending = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+    return [timer for timer in pending if timer.function.__name__ == Privacy.leave.__name__]
 
 
 def files(job_queue) -> set[Path]:
     return {path for path in job_queue.folder.rglob("*") if path.is_file()}
 
 
-def wait_until(condition, seconds: float = 10) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.05)
-
-
-def test_leave_nothing_leaves_nothing_and_takes_nothing_from_others(visit, url, job_queue, dress, monkeypatch):
+def test_leave_nothing_leaves_nothing_and_takes_nothing_from_others(visit, url, job_queue, jobs, dress, monkeypatch):
     assert privacy.GRACE_SECONDS == 60 and "a minute" in ENGLISH("history.leave_nothing_info")
-    monkeypatch.setattr(privacy, "GRACE_SECONDS", 3.0)
-    for job in list(job_queue._jobs.values()):
-        job_queue.discard(job)
     other = visit(url)
     animate(other, dress)  # the same photo, which Gradio keeps at the same path
     wait_for_status(other, "Done")
-    others_job, before = last_job(job_queue), files(job_queue)
+    (others_job,), before = jobs, files(job_queue)
 
     page = visit(url)
     assert "deleted after one hour" in page.inner_text("#keeping")
@@ -301,19 +277,23 @@ def test_leave_nothing_leaves_nothing_and_takes_nothing_from_others(visit, url, 
     page.wait_for_function("localStorage['fashionflow-history']")
     page.get_by_label("Leave nothing").check()
     page.wait_for_function(f"{OURS} === 'fashionflow-leave-nothing'")
-    page.click("#animate")
-    wait_until(lambda: len(job_queue._jobs) == 3 and last_job(job_queue).has_ended)
+    page.click("#animate:enabled")
+    wait_until(lambda: len(jobs) == 3 and jobs[-1].has_ended)
     wait_for_status(page, "Done")
-    own_jobs = [job for job in job_queue._jobs.values() if job is not others_job]
+    own_jobs = jobs[1:]
     assert page.evaluate(OURS) == "fashionflow-leave-nothing"
 
     page.reload()
     wait_for_status(page, "Done")  # within the tab, a job is found again
     assert page.get_by_label("Leave nothing").is_checked()
-    page.wait_for_timeout(3500)
+    wait_until(timers)
+    for timer in timers():  # a minute later
+        timer.cancel()
+        timer.function(*timer.args)
     assert all(job_queue.find(job.number) for job in own_jobs)  # it came back in time
     made = files(job_queue) - before
     assert made
+    monkeypatch.setattr(privacy, "GRACE_SECONDS", 0.5)
     context = page.context
     page.close()
     wait_until(lambda: not any(job_queue.find(job.number) for job in own_jobs))

@@ -164,14 +164,10 @@ class History:
 
     def _connect_returns(self, script: dict) -> None:
         following = {"preprocess": False, "show_progress": "hidden", "concurrency_limit": None} | script
-        gr.on(
-            [self.fetch_button.click, self.number.submit],
-            self.fetch,
-            [self.run.visit, self.number],
-            [*self.run.outputs, self.note],
-            api_name="fetch",
-            **following,
-        )
+        asked = [self.fetch_button.click, self.number.submit]
+        # An event of its own, because a browser may receive only the last of several quick updates.
+        gr.on(asked, self.say_fetched, self.number, self.note, preprocess=False, **HELPER)
+        gr.on(asked, self.fetch, [self.run.visit, self.number], self.run.outputs, api_name="fetch", **following)
         self.file.upload(self.open, self.file, [self.file, self.note, *self.outputs], preprocess=False, **HELPER)
 
     def _connect_draft(self, script: dict) -> None:
@@ -244,15 +240,18 @@ class History:
 
     def fetch(self, request: gr.Request, visit: Visit, typed: str | None) -> Iterator[list]:
         """Shows the job with a number: its clip or its progress."""
-        words, job = words_for(request), self.context.job_queue.find(typed)
+        job = self.context.job_queue.find(typed)
         if job is None:
-            key = "history.no_clip" if (typed or "").strip() else "history.no_number"
-            said = words(key, number=(typed or "").strip(), minutes=AVAILABLE_SECONDS // 60)
-            yield [*self.run.changes(), self.problem(said)]
-            return
-        yield [*self.run.changes(), wording.status(words("history.fetched", number=spoken_number(job.number)))]
-        for changes in self.run.show(visit, job, words):
-            yield [*changes, gr.skip()]
+            yield self.run.changes()
+        else:
+            yield from self.run.show(visit, job, words_for(request))
+
+    def say_fetched(self, request: gr.Request, typed: str | None) -> str:
+        words, job = words_for(request), self.context.job_queue.find(typed)
+        if job is not None:
+            return wording.status(words("history.fetched", number=spoken_number(job.number)))
+        key = "history.no_clip" if (typed or "").strip() else "history.no_number"
+        return self.problem(words(key, number=(typed or "").strip(), minutes=AVAILABLE_SECONDS // 60))
 
     def open(self, request: gr.Request, upload: dict | None) -> list:
         """Restores a clip that was dropped on the page: its settings, and its first frame as the photo. The file contains no photo of the
