@@ -84,21 +84,39 @@ def test_a_shorter_number_format_is_only_rounding(plain, name, largest):
     assert 1e-4 < error < largest  # not nothing, or it was not applied
 
 
+class Reached(Exception):
+    """Ends a call of the U-Net early."""
+
+
 @pytest.mark.skipif(not shutil.which("g++"), reason="there is no C++ compiler")
 def test_compiled_blocks_give_the_same(tmp_path, monkeypatch):
+    """One block is run, because the compiler needs half a minute for all. That every block can be compiled is in
+    `tests/test_unet_space_time.py::test_compile_traces_without_a_graph_break`."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     unet = tiny.unet(block_channels=(8,), attention_levels=(), cross_attention_heads=(1,))
-    inputs = unet_inputs(unet)
+    block, draw = unet.down_blocks[0].cross_attention, torch.Generator().manual_seed(0)
+    hidden_states = torch.randn(1, 4, 4, 4, 8, generator=draw)  # [B, F, H, W, C]
+    context = torch.randn(1, 5, tiny.CONTEXT_CHANNELS, generator=draw)
     with torch.no_grad():
-        expected = unet(**inputs).sample
+        expected = block(hidden_states, context)
         acceleration.compile_blocks(unet)
-        assert relative(unet(**inputs).sample, expected) < 1e-5
+        assert relative(block(hidden_states, context), expected) < 1e-5
     assert any(tmp_path.rglob("*.so"))  # another start finds them
+    compiled = {type(module).__name__ for module in unet.modules() if module._compiled_call_impl}
+    assert compiled == {"ResnetBlock", "SpaceTimeTransformerBlock", "CrossAttentionBlock"}
     limits = []
-    unet.conv_in.register_forward_hook(lambda *_: limits.append(torch._dynamo.config.recompile_limit))
-    thread = threading.Thread(
-        target=torch.no_grad()(lambda: unet(**inputs))
-    )  # as a job queue's, which has a limit of its own
+
+    def note_the_limit(*_):
+        limits.append(torch._dynamo.config.recompile_limit)
+        raise Reached
+
+    unet.conv_in.register_forward_hook(note_the_limit)
+
+    def call():
+        with torch.no_grad(), pytest.raises(Reached):
+            unet(**unet_inputs(unet))
+
+    thread = threading.Thread(target=call)  # as a job queue's, which has a limit of its own
     thread.start()
     thread.join()
     assert limits == [acceleration.MOST_KINDS_OF_BLOCK]
@@ -126,39 +144,28 @@ def test_the_automatic_format_is_what_the_processor_multiplies_fast(monkeypatch)
 
 
 PAGES_TAKEN = """
-import resource, sys, threading, torch
-from fashionflow.runtime import acceleration
-keep = sys.argv[1] == "keep"
-if keep:
-    assert acceleration.keep_freed_memory()
-def work():
-    for _ in range(20):
+import resource, threading, torch
+def measure():
+    for _ in range(4):
         torch.ones(16_000_000)
     taken = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(20):
+    for _ in range(4):
         torch.ones(16_000_000)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - taken)
-thread = threading.Thread(target=work)  # the models run on a thread of their own
-thread.start()
-thread.join()
+def on_a_thread():  # the models run on a thread of their own
+    thread = threading.Thread(target=measure)
+    thread.start()
+    thread.join()
 """
-
-
-@ON_LINUX
-def test_kept_memory_is_not_asked_for_again():
-    pages = {}
-    for keep in ("keep", "leave"):
-        command = [sys.executable, "-c", PAGES_TAKEN, keep]
-        pages[keep] = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    assert pages["keep"] < 100 < 1000 < pages["leave"]
-
-
-GIVEN_BACK = """
-import gc, psutil, torch
+WITHOUT_KEEPING = f"{PAGES_TAKEN}\non_a_thread()"
+WITH_KEEPING = f"""{PAGES_TAKEN}
+import psutil
 from fashionflow.runtime import acceleration
-acceleration.keep_freed_memory()
 def resident():
     return psutil.Process().memory_info().rss
+assert acceleration.keep_freed_memory()
+on_a_thread()
+acceleration.return_freed_memory()
 before = resident()
 tensors = [torch.ones(8_000_000) for _ in range(20)]
 del tensors
@@ -168,10 +175,15 @@ print(kept, resident() - before)
 """
 
 
+def numbers_printed(code: str) -> list[int]:
+    command = [sys.executable, "-c", code]
+    return [*map(int, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())]
+
+
 @ON_LINUX
-def test_kept_memory_can_be_given_back():
-    command = [sys.executable, "-c", GIVEN_BACK]
-    kept, left = map(int, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+def test_kept_memory_is_not_asked_for_again_and_can_be_given_back():
+    (usual,), (pages, kept, left) = numbers_printed(WITHOUT_KEEPING), numbers_printed(WITH_KEEPING)
+    assert pages < 100 < 1000 < usual
     assert kept > 500e6 and left < 50e6
 
 
@@ -200,8 +212,7 @@ print(psutil.Process().memory_info().rss - before)
 
 @ON_LINUX
 def test_a_job_queue_with_nothing_to_do_keeps_nothing():
-    command = [sys.executable, "-c", AFTER_A_CLIP]
-    left = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    (left,) = numbers_printed(AFTER_A_CLIP)
     assert left < 100e6  # of 640 MB
 
 
