@@ -31,17 +31,20 @@ def build_page(job_queue: JobQueue) -> gr.Blocks:
         viewer, lookbook, history, stage = (
             part(context, photo_box, settings, run) for part in (Viewer, Lookbook, History, Stage)
         )
-        gr.HTML("<h1>FashionFlow</h1>", padding=False, elem_id="title")
-        gr.HTML(LABELS("page.tagline"), padding=False, elem_id="tagline")
-        gr.HTML(LABELS("page.keeping"), padding=False, elem_id="keeping")
-        history.build_switches()
+        with gr.Row(elem_id="header"):
+            gr.HTML("<h1>FashionFlow</h1>", padding=False, elem_id="title")
+            gr.HTML(LABELS("page.tagline"), padding=False, elem_id="tagline")
+            gr.HTML(LABELS("page.keeping"), padding=False, elem_id="keeping")
+            history.build_switches()
         with gr.Row(elem_id="workplace"):
-            with gr.Column(scale=6, min_width=320, elem_id="controls"):
+            with gr.Column(scale=6, min_width=280, elem_id="photo-side"):
                 photo_box.build()
+            with gr.Column(scale=8, min_width=320, elem_id="controls"):
                 settings.build_motion()
+                settings.build_main()
                 run.build_buttons()
                 settings.build_advanced()
-            with gr.Column(scale=5, min_width=320, elem_id="result"):
+            with gr.Column(scale=10, min_width=320, elem_id="result"):
                 run.build_stage()
                 viewer.build()
         lookbook.build()

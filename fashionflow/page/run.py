@@ -23,6 +23,8 @@ from .uploads import read_upload
 # The components that a run updates, in the order of the outputs given to Gradio.
 OUTPUTS = ("preview", "player", "clip", "status", "number", "animate", "stop", "shown", "last_job")
 
+EXAMPLE_CLIP = Path(__file__).parents[2] / "assets" / "recorded" / "floral-mini-turn-and-back.mp4"
+
 NOBODYS_CLIP = {"number": "", "clip": 0}
 """The value of `Run.shown` while there is no finished clip to show."""
 
@@ -66,6 +68,7 @@ class Run:
         """Builds the area where the clip appears. The picture has its own place; all text is below it."""
         looks = {"label": LABELS("stage.label"), "show_label": False, "interactive": False, "buttons": []}
         with gr.Column(elem_id="stage"):
+            self._build_example()
             self.components["preview"] = gr.Image(format="jpeg", elem_id="preview", **looks)
             # A streaming player cannot be the input of other events and saves no settings, so the finished file has its own player.
             playing = {"autoplay": True, "loop": True, "visible": False} | looks
@@ -74,6 +77,19 @@ class Run:
         before = LABELS("status.before") if self.context.live else LABELS("status.no_live_playback")
         self.components["status"] = gr.HTML(before, padding=False, elem_id="status")
         self.components["number"] = gr.HTML(visible=False, padding=False, elem_id="job-number")
+
+    def _build_example(self) -> None:
+        """Builds a clip that was made earlier, labelled as an example; viewer.css shows it until there is something of the visitor's."""
+        if not EXAMPLE_CLIP.is_file():
+            return
+        gr.set_static_paths([EXAMPLE_CLIP.parent])
+        source = f"gradio_api/file={EXAMPLE_CLIP}"
+        gr.HTML(
+            f'<video src="{source}" autoplay muted loop playsinline aria-hidden="true"></video>',
+            padding=False,
+            elem_id="example-clip",
+        )
+        gr.HTML(LABELS("stage.example"), padding=False, elem_id="example-label")
 
     def connect(self, page: gr.Blocks) -> None:
         back = self.photo_box.back.photo

@@ -17,19 +17,23 @@ FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "
 FIXED_WIDTH_FONTS = ["ui-monospace", "Menlo", "Consolas", "monospace"]
 
 THEME = gr.themes.Base(
-    primary_hue=gr.themes.colors.stone,
+    primary_hue=gr.themes.colors.orange,
     neutral_hue=gr.themes.colors.stone,
     radius_size=gr.themes.sizes.radius_md,
     font=[gr.themes.Font(name) for name in FONTS],
     font_mono=[gr.themes.Font(name) for name in FIXED_WIDTH_FONTS],
 ).set(
     body_text_color_subdued="*neutral_600",  # Gradio's own colour is too pale for some readers
-    button_primary_background_fill="*neutral_900",
-    button_primary_background_fill_hover="*neutral_700",
-    button_primary_background_fill_dark="*neutral_100",
-    button_primary_background_fill_hover_dark="*neutral_300",
+    # One accent, dark enough for white text (5.2 to 1) and light enough for black text in the dark (8.9 to 1).
+    color_accent="*primary_700",
+    slider_color="*primary_700",
+    slider_color_dark="*primary_400",
+    button_primary_background_fill="*primary_700",
+    button_primary_background_fill_hover="*primary_800",
+    button_primary_background_fill_dark="*primary_400",
+    button_primary_background_fill_hover_dark="*primary_300",
     button_primary_text_color="white",
-    button_primary_text_color_dark="*neutral_900",
+    button_primary_text_color_dark="*neutral_950",
 )
 
 STYLES = Path(__file__).with_name("styles")

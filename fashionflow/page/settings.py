@@ -1,4 +1,4 @@
-"""The settings that a visitor can change besides the photo: the motion, and everything else under Advanced."""
+"""The settings that a visitor can change besides the photo: motion, angle, steps, frames and seed, and everything else under Advanced."""
 
 import gradio as gr
 
@@ -41,70 +41,53 @@ class Settings:
         return [self.components[name] for name in self.NAMES]
 
     def build_motion(self) -> None:
+        """Builds the motion and its angle."""
+        has_motion = self.context.job_queue.model.has_motion
         self.components["motion"] = gr.Radio(
             [(LABELS(f"motion.{name}"), name) for name in MOTIONS],
             value=default_motion(self.context),
             label=LABELS("motion.label"),
-            visible=self.context.job_queue.model.has_motion,
+            visible=has_motion,
             elem_id="motion",
         )
+        angle = next(iter(PRESETS.values())).angle
+        self._slider("turn_angle", -LARGEST_TURN, LARGEST_TURN, angle, step=5, visible=has_motion)
 
-    def build_advanced(self) -> None:
+    def build_main(self) -> None:
+        """Builds the settings that are always visible: steps, frames, and the seed with its die."""
         model = self.context.job_queue.model
         multiple = model.frame_multiple
         most = min(LIMITS["frames"].largest, 2 * model.default_num_frames)
-
-        def slider(name: str, smallest: float, largest: float, value: float, step: float = 1, **looks) -> None:
-            self.components[name] = gr.Slider(
-                smallest,
-                largest,
-                value,
-                step=step,
-                label=LABELS(f"advanced.{name}"),
-                info=LABELS(f"advanced.{name}_info"),
-                min_width=140,
-                elem_id=name.replace("_", "-"),
-                **looks,
-            )
-
-        with gr.Accordion(LABELS("advanced.title"), open=False, elem_id="advanced"):
-            angle = next(iter(PRESETS.values())).angle
-            slider("turn_angle", -LARGEST_TURN, LARGEST_TURN, angle, step=5, visible=model.has_motion)
-            with gr.Row():
-                slider("steps", 1, 50, DEFAULT_STEPS)
-                slider("frames", max(2, multiple), most - most % multiple, model.default_num_frames, step=multiple)
+        with gr.Row(elem_id="main-settings"):
+            self._slider("steps", 1, 50, DEFAULT_STEPS)
+            self._slider("frames", max(2, multiple), most - most % multiple, model.default_num_frames, step=multiple)
             with gr.Row(elem_id="seed-row"):
-                self.components["sampler"] = gr.Dropdown(
-                    list(SAMPLERS), label=LABELS("advanced.sampler"), min_width=100
-                )
                 self.components["seed"] = gr.Number(
                     0,
                     label=LABELS("advanced.seed"),
                     precision=0,
                     minimum=0,
                     maximum=LIMITS["seed"].largest,
-                    min_width=120,
+                    min_width=90,
                     elem_id="seed",
                 )
-                self.die = gr.Button(LABELS("advanced.new_seed"), min_width=130, scale=0, elem_id="die")
-            slider(
-                "guidance",
-                LIMITS["guidance"].smallest,
-                LIMITS["guidance"].largest,
-                1,
-                step=0.5,
-                visible=model.has_motion,
-            )
+                self.die = gr.Button(LABELS("advanced.new_seed"), min_width=120, scale=0, elem_id="die")
+
+    def build_advanced(self) -> None:
+        model = self.context.job_queue.model
+        guidance, interpolation = LIMITS["guidance"], LIMITS["interpolation"]
+        with gr.Accordion(LABELS("advanced.title"), open=False, elem_id="advanced"):
             with gr.Row():
-                slider("frame_rate", 4, 30, model.frame_rate)
-                slider(
-                    "interpolation",
-                    LIMITS["interpolation"].smallest,
-                    LIMITS["interpolation"].largest,
-                    frames_shown_for_each(model.frame_rate),
+                self._slider("guidance", guidance.smallest, guidance.largest, 1, step=0.5, visible=model.has_motion)
+                self.components["sampler"] = gr.Dropdown(
+                    list(SAMPLERS), label=LABELS("advanced.sampler"), min_width=100
                 )
             with gr.Row():
-                slider("quality", LIMITS["quality"].smallest, LIMITS["quality"].largest, DEFAULT_QUALITY)
+                self._slider("frame_rate", 4, 30, model.frame_rate)
+                factor = frames_shown_for_each(model.frame_rate)
+                self._slider("interpolation", interpolation.smallest, interpolation.largest, factor)
+            with gr.Row():
+                self._slider("quality", LIMITS["quality"].smallest, LIMITS["quality"].largest, DEFAULT_QUALITY)
                 self.components["memory"] = gr.Radio(
                     [(LABELS(f"advanced.memory_{name}"), name) for name in MEMORY_CHOICES],
                     value=AUTOMATIC,
@@ -113,11 +96,20 @@ class Settings:
                     min_width=140,
                     elem_id="memory",
                 )
-            self.report = gr.Textbox(
-                label=LABELS("advanced.model"),
-                interactive=False,
-                elem_id="model",
-            )
+            self.report = gr.Textbox(label=LABELS("advanced.model"), interactive=False, elem_id="model")
+
+    def _slider(self, name: str, smallest: float, largest: float, value: float, step: float = 1, **looks) -> None:
+        self.components[name] = gr.Slider(
+            smallest,
+            largest,
+            value,
+            step=step,
+            label=LABELS(f"advanced.{name}"),
+            info=LABELS(f"advanced.{name}_info"),
+            min_width=120,
+            elem_id=name.replace("_", "-"),
+            **looks,
+        )
 
     def connect(self, page: gr.Blocks) -> None:
         seed, motion = self.components["seed"], self.components["motion"]

@@ -45,7 +45,9 @@ class History:
         return [*self.restored, self.photo_box.back.belongs_to]
 
     def build_switches(self) -> None:
-        with gr.Row(elem_id="switches"):
+        """Builds the button in the header, and the switches that it shows (scripts/switches.js)."""
+        gr.Button(LABELS("page.switches"), size="sm", scale=0, min_width=100, elem_id="show-switches")
+        with gr.Column(elem_id="switches"):
             looks = {"container": False, "min_width": 240}
             self.leave_nothing = gr.Checkbox(
                 label=LABELS("history.leave_nothing"),
@@ -118,6 +120,7 @@ class History:
             None, self.leave_nothing, kept, js="(on) => window.fashionflow.leaveNothing(on)", **script
         )
         page.load(None, None, self.chime, js="() => window.fashionflow.chimes()", **script)
+        page.load(None, js="() => window.fashionflow.attachSwitches()", **script)
         self.chime.input(None, self.chime, None, js="(on) => window.fashionflow.chime(on)", **script)
         self._connect_entries(page, script)
         self._connect_returns(script)

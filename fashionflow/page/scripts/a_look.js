@@ -2,6 +2,7 @@
 window.fashionflow = window.fashionflow || {};
 
 window.fashionflow.scrollToTheClip = () => {
+  document.querySelector("#workplace").classList.add("has-begun"); // page.css makes room at once, and not when the preview arrives
   const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
   const scroll = () =>
     document.querySelector("#status").scrollIntoView({ block: "nearest", behavior: calm ? "auto" : "smooth" });

@@ -73,7 +73,7 @@
   document.addEventListener(
     "play",
     ({ target }) => {
-      const place = target.closest("#player, #clip");
+      const place = target.closest("#player, #clip, #example-clip");
       if (place && place !== touched && calm.matches && !root.classList.contains("on-stage")) target.pause();
     },
     true,
