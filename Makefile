@@ -16,10 +16,8 @@ run: $(VENV)/ready programs
 	$(BIN)/python app.py
 
 test: $(VENV)/ready-for-tests programs test-programs check
-	$(BIN)/python -m pytest -m "not browser" --numprocesses auto --dist loadfile
-	@# One after another, because two browsers and two models at once keep each other waiting; and what failed once more, because
-	@# other programs on the machine do so too. What only passed then is named at the end.
-	$(BIN)/python -m pytest -m browser --reruns 1 -r R
+	@# One process for each core. All tests of a file run in the same process, and share its models and its page.
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 bench: $(VENV)/ready-for-tests programs
 	$(BIN)/python -m benchmarks $(BENCH)

@@ -1,6 +1,5 @@
 """The photo of the back: for programs, on the page with its history and its lookbook, and what is said where there is none."""
 
-import time
 from pathlib import Path
 
 import gradio as gr
@@ -24,8 +23,8 @@ from fashionflow.pipelines.motions import surprise
 from fashionflow.video.io import read_frames, read_settings
 
 from . import tiny
-from .browser import PHONE, choose, set_slider, wait_for_status
-from .serve import serve
+from .browser import PHONE, choose, set_slider, wait_for_status, wait_until
+from .serve import serve, served
 from .test_page_history import drop
 
 
@@ -34,21 +33,18 @@ GREEN = (0, 255, 0)
 
 
 @pytest.fixture(scope="module")
-def job_queue():
+def site():
     pipe = tiny.guided_pipeline(default_num_frames=4)
     pipe.model_name, pipe.model_hash = "tiny", "0" * 16
-    return JobQueue(pipe)
+    with served(JobQueue(pipe)) as site:
+        yield site
 
 
 @pytest.fixture(scope="module")
-def url(job_queue):
-    with serve(job_queue) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def client(url, tmp_path_factory):
-    return Client(url, verbose=False, download_files=tmp_path_factory.mktemp("downloads"), analytics_enabled=False)
+def client(site, tmp_path_factory):
+    return Client(
+        site.url, verbose=False, download_files=tmp_path_factory.mktemp("downloads"), analytics_enabled=False
+    )
 
 
 @pytest.fixture(scope="module")
@@ -70,17 +66,10 @@ def back_of(job, clip: int = 0) -> tuple | None:
     return back and back.getpixel((5, 5))
 
 
-def last_job(job_queue):
-    return max(job_queue._jobs.values(), key=lambda job: job.asked_at, default=None)
-
-
-def ended(job_queue, after=None):
-    """The last job, once it has ended; one that came later than `after`."""
-    until = time.monotonic() + 60
-    while (job := last_job(job_queue)) is after or not job.has_ended:
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    return job
+def ended(jobs, before: int = 0):
+    """The last job, once it has ended; one that came after the first `before` jobs."""
+    wait_until(lambda: len(jobs) > before and jobs[-1].has_ended)
+    return jobs[-1]
 
 
 def refusal(client, *values, **named) -> str:
@@ -104,10 +93,10 @@ def test_a_program_shows_the_real_back(client, dress, green):
     assert client.predict(handle_file(with_back), api_name="/settings_of")["with_back_photo"] is True
 
 
-def test_all_clips_of_a_submitted_job_have_the_back_until_it_is_deleted(client, job_queue, dress, green):
+def test_all_clips_of_a_submitted_job_have_the_back_until_it_is_deleted(client, job_queue, jobs, dress, green):
     back = {"back_photo": handle_file(green), "more_motions": ["spin"]}
     number, clips, _ = client.predict(handle_file(dress), motion="walk", **QUICK, **back, api_name="/submit")
-    job = ended(job_queue)
+    job = ended(jobs)
     assert job.number == number and [back_of(job, clip) for clip in range(clips)] == [GREEN, GREEN]
     assert job.back_photo(0).size == (job_queue.pipe.width, job_queue.pipe.height)  # and no more of it is kept
     assert all(request.back_photo is None for request in job.requests)
@@ -144,11 +133,11 @@ def spin(page) -> None:
     page.get_by_label("Spin").check()
 
 
-def animated(page, job_queue):
+def animated(page, jobs):
     """The job of a click on the button, once it has ended."""
-    before = last_job(job_queue)
+    before = len(jobs)
     page.click("#animate:enabled")
-    return ended(job_queue, after=before)
+    return ended(jobs, before)
 
 
 def no_back(page) -> None:
@@ -160,9 +149,7 @@ def wait_for(page, selector: str, text: str) -> None:
 
 
 @pytest.mark.browser
-def test_what_is_guessed_is_said_and_a_back_is_used_kept_and_brought_back(
-    visit, url, job_queue, dress, green, tmp_path
-):
+def test_what_is_guessed_is_said_and_a_back_is_used_kept_and_brought_back(visit, url, jobs, dress, green, tmp_path):
     page = visit(url)
     choose(page, dress)
     page.wait_for_timeout(300)
@@ -182,7 +169,7 @@ def test_what_is_guessed_is_said_and_a_back_is_used_kept_and_brought_back(
         page.wait_for_selector("#guessed", state="hidden" if drawn == "walk" else "visible")
     spin(page)
     give_back(page, green)
-    job = animated(page, job_queue)
+    job = animated(page, jobs)
     assert back_of(job) == GREEN and is_green(
         read_frames(job.results[0].path)[len(read_frames(job.results[0].path)) // 2]
     )
@@ -207,7 +194,7 @@ def test_what_is_guessed_is_said_and_a_back_is_used_kept_and_brought_back(
     wait_for(page, "#back-note", "belonged to another photo")
     no_back(page)
     wait_for(page, "#guessed", "will be guessed")
-    assert back_of(animated(page, job_queue)) is None
+    assert back_of(animated(page, jobs)) is None
     page.wait_for_selector("#animate:enabled")
 
     page.click("#history > button")
@@ -218,7 +205,7 @@ def test_what_is_guessed_is_said_and_a_back_is_used_kept_and_brought_back(
     page.wait_for_selector("#back-photo img")
     page.wait_for_timeout(1000)  # in which the restored photo could take it out again
     assert page.is_visible("#back-photo img")
-    again = animated(page, job_queue)
+    again = animated(page, jobs)
     assert np.abs(np.array(back_of(again)) - GREEN).max() < 8  # the history's is a JPEG
     page.wait_for_selector("#animate:enabled")
     page.click("#history-gallery .thumbnail-item >> nth=1")  # made without
@@ -252,7 +239,7 @@ def test_a_back_that_comes_with_its_photo_is_not_taken_out_for_it(job_queue):
 
 
 @pytest.mark.browser
-def test_a_bad_back_is_said_at_once_and_the_clip_is_made_without(visit, url, job_queue, green, tmp_path):
+def test_a_bad_back_is_said_at_once_and_the_clip_is_made_without(visit, url, jobs, green, tmp_path):
     letter, dark = tmp_path / "letter.png", tmp_path / "dark.png"
     letter.write_text("This is a letter.")
     tiny.photo().resize((384, 512)).point(lambda level: level // 5).save(dark)
@@ -271,7 +258,7 @@ def test_a_bad_back_is_said_at_once_and_the_clip_is_made_without(visit, url, job
     assert page.is_visible("#back-photo img")
     page.click("#back-photo [aria-label='Remove Image']")
     no_back(page)
-    assert back_of(animated(page, job_queue)) is None
+    assert back_of(animated(page, jobs)) is None
 
 
 @pytest.mark.browser
@@ -289,7 +276,7 @@ def test_a_photo_that_is_dropped_on_its_box_is_a_back_whatever_its_kind(visit, u
 
 @pytest.mark.browser
 def test_a_lookbook_of_one_photo_has_its_back_and_one_of_several_says_that_it_has_not(
-    visit, url, job_queue, dress, green, tmp_path
+    visit, url, jobs, dress, green, tmp_path
 ):
     page = visit(url)
     choose(page, dress)
@@ -303,11 +290,11 @@ def test_a_lookbook_of_one_photo_has_its_back_and_one_of_several_says_that_it_ha
     assert "of the back" not in page.inner_text("#lookbook-time-estimate")
     page.click("#lookbook-make")
     wait_for(page, "#lookbook-status", "All 3 clips are made")
-    job = last_job(job_queue)
+    (job,) = jobs
     assert [back_of(job, clip) for clip in range(3)] == [GREEN] * 3
     page.click("#lookbook-sheet .thumbnail-item >> nth=0")
     page.click("#lookbook-longer:enabled")
-    assert back_of(ended(job_queue, after=job)) == GREEN
+    assert back_of(ended(jobs, 1)) == GREEN
     wait_for_status(page, "Done")
 
     page.click("#lookbook-photos-fold > button")
@@ -317,11 +304,11 @@ def test_a_lookbook_of_one_photo_has_its_back_and_one_of_several_says_that_it_ha
     wait_for(page, "#lookbook-time-estimate", "The photo of the back is not used for these photos")
     page.click("#lookbook-make")
     wait_for(page, "#lookbook-status", "All 6 clips are made")
-    assert [back_of(last_job(job_queue), clip) for clip in range(6)] == [None] * 6
+    assert [back_of(jobs[-1], clip) for clip in range(6)] == [None] * 6
 
 
 @pytest.mark.browser
-def test_leave_nothing_deletes_the_back_too(visit, url, job_queue, dress, tmp_path, monkeypatch):
+def test_leave_nothing_deletes_the_back_too(visit, url, job_queue, jobs, dress, tmp_path, monkeypatch):
     monkeypatch.setattr(privacy, "GRACE_SECONDS", 1.0)
     back = tmp_path / "back.png"
     Image.new("RGB", (150, 200), GREEN).save(back)  # which no other visitor has, whose copy would stay
@@ -335,14 +322,11 @@ def test_leave_nothing_deletes_the_back_too(visit, url, job_queue, dress, tmp_pa
     give_back(page, back)
     page.get_by_label("Leave nothing").check()
     page.wait_for_function("localStorage['fashionflow-leave-nothing'] === 'on'")
-    job = animated(page, job_queue)
+    job = animated(page, jobs)
     wait_for_status(page, "Done")
     assert copies() and back_of(job) == GREEN
     page.close()
-    until = time.monotonic() + 15
-    while copies() or job.folder.exists():
-        assert time.monotonic() < until
-        time.sleep(0.1)
+    wait_until(lambda: not copies() and not job.folder.exists())
 
 
 @pytest.mark.browser

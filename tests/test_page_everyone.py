@@ -4,11 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fashionflow.generation.queue import JobQueue
-
-from . import tiny
 from .browser import PHONE, choose, set_slider, wait_for_status
-from .serve import serve
 
 
 axe_package = pytest.importorskip("axe_playwright_python")
@@ -38,12 +34,6 @@ BESIDE_THE_WINDOW = """
 """
 
 
-@pytest.fixture(scope="module")
-def url():
-    with serve(JobQueue(tiny.pipeline(default_num_frames=12))) as url:
-        yield url
-
-
 def found_by_axe(page) -> list[tuple]:
     """What axe calls serious or critical, in both colours of the page."""
     if not page.evaluate("'axe' in window"):
@@ -68,17 +58,17 @@ def outside(page) -> list[str]:
     return page.evaluate(BESIDE_THE_WINDOW) + ([f"{widest} px to scroll"] if widest > 0 else [])
 
 
-def test_axe_finds_nothing_serious_and_everything_fits(visit, url, dress):
+def test_axe_finds_nothing_serious_and_everything_fits(visit, url, dress, brake):
     page = visit(url, **CALM)
     assert found_by_axe(page) == []  # empty
     choose(page, dress)
     page.wait_for_selector("#note .advice")
-    assert found_by_axe(page) == []  # with advice
-
-    set_slider(page, "steps", 50)
+    set_slider(page, "steps", 12)
+    brake.hold()
     page.click("#animate")
     wait_for_status(page, "Step")
-    assert found_by_axe(page) == []  # at work
+    assert found_by_axe(page) == []  # at work, with advice
+    brake.release()
     wait_for_status(page, "Done")
     set_slider(page, "steps", 4)
     page.click("#advanced > button")  # folded again, to be unfolded like the others
@@ -97,21 +87,22 @@ def test_axe_finds_nothing_serious_and_everything_fits(visit, url, dress):
     assert page.evaluate(size) == 1
     assert found_by_axe(page) == []
 
+    brake.hold()
     page.click("#lookbook-make")
     page.wait_for_selector("#lookbook-status :text('Step'), #lookbook-status :text('Clip')")
     page.click("#lookbook-stop")
+    brake.release()
     page.wait_for_selector("#lookbook-status :text('Stopped')")
     assert found_by_axe(page) == [] and outside(page) == []
 
 
 def test_axe_finds_nothing_serious_on_the_stage(visit, url):
     page = visit(f"{url}?stage=1", **CALM)
-    page.wait_for_selector("html.on-stage .screen", state="attached")
-    page.wait_for_timeout(1500)  # it may load itself once more
+    page.wait_for_selector("html.on-stage .screen[data-seen]", state="attached")
     assert found_by_axe(page) == []
 
 
-def test_with_tab_alone_from_an_example_to_the_file(visit, url):
+def test_with_tab_alone_from_an_example_to_the_file(visit, url, brake):
     page = visit(url)
     page.wait_for_selector("#examples .gallery-item")
 
@@ -138,15 +129,18 @@ def test_with_tab_alone_from_an_example_to_the_file(visit, url):
     tab_to("#motion input[value='turn-right']")  # Gradio's radio buttons are a stop each
     page.keyboard.press("Space")
     page.wait_for_selector("#motion input[value='turn-right']:checked")
-    set_slider(page, "steps", 50)
+    set_slider(page, "steps", 12)
     page.click("#advanced > button")
     page.focus("#motion input:checked")
     tab_to("#animate")
+    brake.hold()
     page.keyboard.press("Enter")
     page.wait_for_selector("#stop:not([disabled])")
     tab_to("#stop")
     wait_for_status(page, "Step")
     page.keyboard.press("Enter")
+    page.wait_for_selector("#stop:disabled")
+    brake.release()
     wait_for_status(page, "Stopped")
     set_slider(page, "steps", 2)
     page.focus("#animate")
@@ -171,14 +165,14 @@ def test_who_wants_less_motion_starts_clips_by_hand_and_hears_what_happens(visit
     )
     assert page.get_attribute("#announcer", "role") == "status"
     choose(page, dress)
-    set_slider(page, "steps", 30)
+    set_slider(page, "steps", 20)
     page.click("#animate")
     wait_for_status(page, "Done")
     page.wait_for_selector("#clip[data-drawn]", state="attached")
     page.wait_for_timeout(800)
     heard = page.evaluate("window.heard")
     assert any("blurry" in said for said in heard) and "Done" in heard[-1]
-    assert sum("Step" in said for said in heard) <= 3  # of 30
+    assert sum("Step" in said for said in heard) <= 3  # of 20
 
     assert page.evaluate("window.played") < 0.2
     assert page.eval_on_selector("#clip video", "video => video.paused && video.readyState >= 2")

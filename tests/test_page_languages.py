@@ -10,7 +10,6 @@ import pytest
 import fashionflow.page
 from fashionflow import errors
 from fashionflow.evaluation import fidelity
-from fashionflow.generation.queue import JobQueue
 from fashionflow.page.languages import ENGLISH, FALLBACK, texts, words_for, words_of
 from fashionflow.page.settings import Settings
 from fashionflow.page.stage import KEYS
@@ -21,7 +20,6 @@ from fashionflow.video.export import FORMATS, PLAYS, SHAPES
 
 from . import tiny
 from .browser import choose
-from .serve import serve
 
 
 PAGE = Path(fashionflow.page.__file__).parent
@@ -113,12 +111,6 @@ def test_what_is_wrong_with_a_photo_is_said_in_the_visitors_language_and_to_prog
     said = words_of(caught.value, words_for(request("de-DE")))
     assert "20 x 30 Pixeln zu klein" in said
     assert words_of(ValueError("Something else."), words_for(request("de-DE"))) == "Something else."
-
-
-@pytest.fixture(scope="module")
-def url():
-    with serve(JobQueue(tiny.pipeline())) as url:
-        yield url
 
 
 @pytest.mark.browser

@@ -1,42 +1,21 @@
 """The lookbook in a real browser: one job of several clips, picked, made longer, stopped, and found again."""
 
-import time
 import zipfile
-from collections import Counter
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 
-from fashionflow.generation.queue import MOST_CLIPS, JobQueue
+from fashionflow.generation.queue import MOST_CLIPS
 from fashionflow.video.io import read_frames, read_settings
 
 from . import tiny
-from .browser import PHONE, animate, choose, set_slider, wait_for_status
-from .serve import serve
+from .browser import PHONE, animate, choose, set_slider, wait_for_status, wait_until
 
 
 pytestmark = pytest.mark.browser
 
 FRAMES = 12
-STEP_SECONDS = 0.1  # a step of the toy model would be over before anybody could press anything
-
-
-@pytest.fixture(scope="module")
-def job_queue():
-    pipe = tiny.pipeline(default_num_frames=FRAMES)
-    pipe.unet.register_forward_pre_hook(lambda *_: time.sleep(STEP_SECONDS))
-    return JobQueue(pipe)
-
-
-@pytest.fixture(scope="module")
-def url(job_queue):
-    with serve(job_queue) as url:
-        yield url
-
-
-def last_job(job_queue):
-    return max(job_queue._jobs.values(), key=lambda job: job.asked_at)
 
 
 def unfold(page, motions: int = 2, seeds: int = 2) -> None:
@@ -63,7 +42,7 @@ def made_cells(page, count: int) -> None:
     )
 
 
-def test_clips_are_picked_while_others_are_made_then_made_longer_and_finer(job_queue, url, visit, dress):
+def test_clips_are_picked_while_others_are_made_then_made_longer_and_finer(jobs, url, visit, dress, brake):
     page = visit(url)
     choose(page, dress)
     set_slider(page, "steps", 11)
@@ -71,6 +50,7 @@ def test_clips_are_picked_while_others_are_made_then_made_longer_and_finer(job_q
     wait_for(page, "#lookbook-time-estimate", "4 clips, about")
     seed = int(page.input_value("#seed input"))
     assert f"Seeds {seed} to {seed + 1}." in page.inner_text("#lookbook-time-estimate")
+    brake.hold(when=lambda: jobs[0].results[0])  # in the second clip
     page.click("#lookbook-make")
 
     made_cells(page, 1)
@@ -79,12 +59,13 @@ def test_clips_are_picked_while_others_are_made_then_made_longer_and_finer(job_q
     cell(page, 0).click()
     page.wait_for_selector("#clip video")
     assert "left" in page.inner_text("#lookbook-status")  # the others are still being made
-    job = last_job(job_queue)
+    (job,) = jobs
     assert not job.has_ended
     assert job.results[0].path.name in page.get_attribute("#clip video", "src")
     assert f"seed {seed}" in page.inner_text("#status")
     page.wait_for_function("document.querySelector('#stage').getBoundingClientRect().top >= -1")
 
+    brake.release()
     wait_for(page, "#lookbook-status", "All 4 clips are made")
     asked = [(request.settings.motion, request.settings.seed) for request in job.requests]
     assert asked == [("turn-left", seed), ("turn-left", seed + 1), ("turn-right", seed), ("turn-right", seed + 1)]
@@ -103,25 +84,30 @@ def test_clips_are_picked_while_others_are_made_then_made_longer_and_finer(job_q
     cell(page, 2).click()
     wait_for(page, "#lookbook-picked", f"Turn right · seed {seed}")
     for button, frames, steps in (("longer", 2 * FRAMES, 11), ("full", FRAMES, 12)):
-        page.click(f"#lookbook-{button}")
-        page.wait_for_selector("#animate:disabled")
+        before = len(jobs)
+        page.click(f"#lookbook-{button}:enabled")
+        wait_until(lambda before=before: len(jobs) > before and jobs[-1].has_ended)
+        (made,) = jobs[-1].results
+        page.wait_for_selector(f"#clip video[src*='{made.path.parent.name}/{made.path.name}']")
         page.wait_for_selector("#animate:enabled")
         wait_for_status(page, "Done")
-        (made,) = last_job(job_queue).results
         settings = read_settings(made.path)
         assert (settings["frames"], settings["steps"]) == (frames, steps)
         assert (settings["motion"], settings["seed"]) == ("turn-right", seed)
 
 
-def test_others_come_in_between_and_stop_keeps_what_was_made(job_queue, url, visit, dress):
+def test_others_come_in_between_and_stop_keeps_what_was_made(job_queue, jobs, url, visit, dress, brake):
     page, other = visit(url), visit(url)
     choose(page, dress)
     set_slider(page, "steps", 12)
     unfold(page)
+    brake.hold()
     page.click("#lookbook-make")
     wait_for(page, "#lookbook-status", "Clip 1 of 4")
-    job = last_job(job_queue)
+    (job,) = jobs
     animate(other, dress)
+    wait_for_status(other, "1 clip is made before yours")
+    brake.hold(when=lambda: job.results[1])  # in the third clip
     wait_for_status(other, "Done")
     made = sum(result is not None for result in job.results)
     assert made <= 2 and not job.has_ended  # the next one, not the last
@@ -132,6 +118,8 @@ def test_others_come_in_between_and_stop_keeps_what_was_made(job_queue, url, vis
     wait_for(page, "#lookbook-status", "left")
     visit.errors.clear()
     page.click("#lookbook-stop")
+    page.wait_for_selector("#lookbook-stop:disabled")
+    brake.release()
     wait_for(page, "#lookbook-status", "Stopped")
     made = sum(result is not None for result in job.results)
     assert f"{made} of 4 clips were made" in page.inner_text("#lookbook-status") and made < 4
@@ -147,7 +135,7 @@ def test_others_come_in_between_and_stop_keeps_what_was_made(job_queue, url, vis
     assert page.is_enabled("#animate")
 
 
-def test_several_photos_on_a_phone_one_of_which_is_none(job_queue, url, visit, dress, tmp_path):
+def test_several_photos_on_a_phone_one_of_which_is_none(jobs, url, visit, dress, tmp_path):
     letter, second = tmp_path / "letter.jpg", tmp_path / "second.png"
     letter.write_text("This is a letter.")
     tiny.photo().transpose(0).save(second)
@@ -156,10 +144,9 @@ def test_several_photos_on_a_phone_one_of_which_is_none(job_queue, url, visit, d
     page.click("#lookbook-photos-fold > button")
     page.set_input_files("#lookbook-photos input[type=file]", [dress, letter, second])
     wait_for(page, "#lookbook-time-estimate", f"36 clips, and a lookbook has {MOST_CLIPS} at most")
-    before = Counter(job_queue._jobs)
     page.tap("#lookbook-make")
     wait_for(page, "#lookbook-note", "36 clips")
-    assert Counter(job_queue._jobs) == before
+    assert jobs == []
 
     for name in ("Walk", "Turn right"):
         page.locator("#lookbook-motions").get_by_label(name, exact=True).tap()
@@ -173,9 +160,7 @@ def test_several_photos_on_a_phone_one_of_which_is_none(job_queue, url, visit, d
     assert "letter.jpg" in note and "left out" in note and "not a picture" in note
     assert "second.png" not in note and "dress.png" not in note
     assert cell(page, 0).inner_text().startswith("Photo 1 ·") and cell(page, 1).inner_text().startswith("Photo 2 ·")
-    colours = [
-        read_frames(result.path)[0][-8:, :8].mean(axis=(0, 1)).argmax() for result in last_job(job_queue).results
-    ]
+    colours = [read_frames(result.path)[0][-8:, :8].mean(axis=(0, 1)).argmax() for result in jobs[-1].results]
     assert colours[0] != colours[1]  # each of its own photo
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 

@@ -1,34 +1,17 @@
 """The photo box in a real browser: the crop by slider and by hand, advice with its remedies, and what is promised before the click."""
 
 import re
-import time
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from fashionflow.generation.queue import JobQueue
-
-from . import tiny
 from .browser import animate, choose, set_slider, wait_for_status
-from .serve import serve
-from .test_job_queue import wait_until_idle
 
 
 pytestmark = pytest.mark.browser
 
 SLIDERS = "[...document.querySelectorAll('#crop input[type=range]')].map((slider) => Number(slider.value))"
-
-
-@pytest.fixture(scope="module")
-def job_queue():
-    return JobQueue(tiny.pipeline(), measure=True)
-
-
-@pytest.fixture(scope="module")
-def url(job_queue):
-    with serve(job_queue) as url:
-        yield url
 
 
 def busy_photo(path) -> None:
@@ -80,22 +63,18 @@ def test_advice_comes_with_a_remedy_that_can_be_undone(visit, url, tmp_path):
     page.wait_for_selector("#undo-remedy", state="hidden")
 
 
-def test_the_time_is_promised_before_the_click_with_the_line(visit, url, job_queue, dress):
-    wait_until_idle(job_queue)
+def test_the_time_is_promised_before_the_click_with_the_line(visit, url, dress, brake):
     page = visit(url)
     page.wait_for_selector("#time-estimate :text('Takes about')")
     assert "ahead" not in page.inner_text("#time-estimate")
     worker = visit(url)
-    slow = job_queue.pipe.unet.register_forward_pre_hook(
-        lambda *_: time.sleep(0.3)
-    )  # longer than the page takes to ask again
-    try:
-        animate(worker, dress, steps=50)
-        page.wait_for_selector("#time-estimate :text('1 clip ahead of you')", timeout=15_000)
-        worker.click("#stop")
-    finally:
-        slow.remove()
+    brake.hold()
+    animate(worker, dress, steps=12)
+    page.wait_for_selector("#time-estimate :text('1 clip ahead of you')")
+    worker.click("#stop")
+    worker.wait_for_selector("#stop:disabled")
+    brake.release()
     set_slider(page, "steps", 50)
     wait_for_status(worker, "Stopped")
-    page.wait_for_function("!document.querySelector('#time-estimate').innerText.includes('ahead')", timeout=15_000)
+    page.wait_for_function("!document.querySelector('#time-estimate').innerText.includes('ahead')")
     assert re.fullmatch(r"Takes about (\d+ min )?\d+ s\.", page.inner_text("#time-estimate").strip())

@@ -1,6 +1,7 @@
 """The page on a stage: keys, recorded clips and live ones told apart, visits that leave nothing, and the audience's phones."""
 
 import re
+from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
 import cv2
@@ -8,21 +9,16 @@ import httpx
 import numpy as np
 import pytest
 
-from fashionflow.generation.queue import JobQueue
-from fashionflow.page import build_page
 from fashionflow.page.address import DarkFromTheStart, public_address
 from fashionflow.page.stage import RECORDED
 
-from . import tiny
-from .browser import PHONE, animate, wait_for_status
-from .serve import serve
+from .browser import PHONE, animate, wait_for_status, wait_until
+from .serve import Site
 
 
-class Hall:
-    """A studio, its page and the page's address for the tests of this file."""
-
-    def __init__(self, job_queue: JobQueue, page, url: str):
-        self.job_queue, self.page, self.url = job_queue, page, url
+@dataclass(frozen=True)
+class Hall(Site):
+    """The page for the tests of this file."""
 
     def stage(self, visit, query: str = ""):
         page = visit(f"{self.url}?stage=1{query}", viewport={"width": 1280, "height": 720})
@@ -30,14 +26,10 @@ class Hall:
         return page
 
 
-@pytest.fixture(scope="module")
-def hall():
-    job_queue, pages = JobQueue(tiny.pipeline()), []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tests.serve.build_page", lambda job_queue: pages.append(build_page(job_queue)) or pages[0])
-        with serve(job_queue) as url:
-            patch.setenv("FASHIONFLOW_ADDRESS", url)  # as phones would reach it if they were on this machine
-            yield Hall(job_queue, pages[0], url)
+@pytest.fixture
+def hall(site, job_queue, monkeypatch):
+    monkeypatch.setenv("FASHIONFLOW_ADDRESS", site.url)  # as phones would reach it if they were on this machine
+    return Hall(site.job_queue, site.page, site.url)
 
 
 def wait_for_phase(page, phase: str) -> None:
@@ -50,10 +42,19 @@ def picture_of(page) -> np.ndarray:
     return cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR).astype(np.float32)
 
 
+def mark(page) -> None:
+    """Marks the page, so that `wait_for_reload` can tell the next one from it."""
+    page.evaluate("window.marked = true")
+
+
+def wait_for_reload(page) -> None:
+    page.wait_for_function("!window.marked && document.querySelector('#stage-screen .screen[data-seen]')")
+
+
 def press_until_reloaded(page, key: str) -> None:
-    with page.expect_navigation():
-        page.keyboard.press(key)
-    page.wait_for_selector("#stage-screen .screen[data-seen]", state="attached")
+    mark(page)
+    page.keyboard.press(key)
+    wait_for_reload(page)
 
 
 SEEN = "(selector) => [...document.querySelectorAll(selector)].filter((each) => each.checkVisibility({visibilityProperty: true}))"
@@ -64,7 +65,7 @@ COVERED = f"""
 
 
 @pytest.mark.browser
-def test_a_visit_from_the_recorded_clips_to_a_live_one_and_back(hall, visit):
+def test_a_visit_from_the_recorded_clips_to_a_live_one_and_back(hall, visit, jobs, brake):
     page = hall.stage(visit, "&reset=600")
     page.wait_for_function("document.querySelector('#attract video.on-top')?.currentTime > 0.1")
     assert page.locator("#recorded").is_visible() and page.inner_text("#recorded") == "Recorded"
@@ -94,9 +95,12 @@ def test_a_visit_from_the_recorded_clips_to_a_live_one_and_back(hall, visit):
         }"""
     )
     photo = picture_of(page)
+    brake.hold()
     page.keyboard.press("PageDown")
     wait_for_phase(page, "working")
     assert page.inner_text(".working") == "Live"
+    page.wait_for_function("[...window.said].some((said) => said.startsWith('Step'))")
+    brake.release()
     wait_for_phase(page, "finished")
     assert any(re.match(r"Step \d of 4\s.*left", said) for said in page.evaluate("[...window.said]"))
     assert re.fullmatch(r"Live, made just now in \d+ s", page.inner_text("#stage-made").strip())
@@ -117,28 +121,27 @@ def test_a_visit_from_the_recorded_clips_to_a_live_one_and_back(hall, visit):
     page.keyboard.press("q")
     assert page.locator(".qr").bounding_box()["width"] > 1.5 * small
 
-    (job,) = hall.job_queue._jobs.values()
+    (job,) = jobs
     press_until_reloaded(page, "Escape")
-    assert hall.job_queue._jobs == {} and not job.folder.exists()
+    assert hall.job_queue.find(job.number) is None and not job.folder.exists()
     page.wait_for_selector("#recorded")
     assert urlsplit(page.url).query == "stage=1&reset=600"
 
 
 @pytest.mark.browser
-def test_a_visit_ends_by_itself_and_the_server_lets_go_of_it(hall, visit):
-    sessions = set(hall.page.state_holder.session_data)
+def test_a_visit_ends_by_itself_and_the_server_lets_go_of_it(hall, visit, jobs):
+    sessions, streams = set(hall.page.state_holder.session_data), set(hall.page.pending_streams)
     page = hall.stage(visit, "&reset=1")
+    mark(page)
     page.keyboard.press(" ")  # nothing was chosen: the first photo
-    wait_for_phase(page, "finished")
-    assert hall.page.pending_streams and hall.job_queue._jobs
-    page.wait_for_event("framenavigated", timeout=10_000)
-    page.wait_for_selector("#recorded")
-    assert hall.job_queue._jobs == {}
-    for _ in range(50):  # Gradio notices soon that the browser has gone
-        if not hall.page.pending_streams:
-            break
-        page.wait_for_timeout(100)
-    assert not hall.page.pending_streams
+    page.wait_for_function("['working', 'finished'].includes(document.documentElement.dataset.phase)", polling=20)
+    wait_until(lambda: jobs and jobs[0].has_ended)
+    assert jobs[0].results[0].whole
+    wait_until(lambda: set(hall.page.pending_streams) - streams)
+    own = set(hall.page.pending_streams) - streams
+    wait_for_reload(page)
+    assert hall.job_queue.find(jobs[0].number) is None
+    wait_until(lambda: not own & set(hall.page.pending_streams))  # Gradio notices soon that the browser has gone
     page.keyboard.press("ArrowRight")
     page.wait_for_selector("#first-frame img")
     press_until_reloaded(page, "F5")
@@ -164,8 +167,9 @@ def test_when_the_server_is_lost_the_recorded_clips_go_on(hall, visit):
     for _ in range(2):
         before = page.evaluate("document.querySelector('#attract video.on-top').currentTime")
         page.wait_for_function(f"document.querySelector('#attract video.on-top').currentTime !== {before}")
+    mark(page)
     page.context.set_offline(False)
-    page.wait_for_event("framenavigated", timeout=10_000)  # what was left of the visit goes as soon as it can
+    wait_for_reload(page)  # what was left of the visit goes as soon as it can
     page.wait_for_selector("#recorded")
     assert not page.locator("#stage-note").is_visible()
     visit.errors[:] = [error for error in visit.errors if "ERR_INTERNET_DISCONNECTED" not in error]
@@ -178,6 +182,7 @@ def test_a_phone_gets_its_clip_by_number_and_the_stage_shows_none_of_it(hall, vi
     pixels = cv2.imdecode(np.frombuffer(stage.locator(".qr").screenshot(), np.uint8), cv2.IMREAD_COLOR)
     address, *_ = cv2.QRCodeDetector().detectAndDecode(pixels)
     assert address == f"{hall.url}?from=stage"
+    stage.set_viewport_size({"width": 320, "height": 180})  # its pixels are drawn without a GPU here
 
     phone = visit(address, viewport=PHONE, is_mobile=True, has_touch=True)
     phone.wait_for_selector(".greeting")

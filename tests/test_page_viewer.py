@@ -8,7 +8,6 @@ import pytest
 
 from fashionflow.__main__ import make_parser
 from fashionflow.evaluation.fidelity import SENTENCES, Fidelity
-from fashionflow.generation.queue import JobQueue
 from fashionflow.generation.request import ClipRequest
 from fashionflow.generation.settings import ClipSettings
 from fashionflow.page.compare import verdict
@@ -19,7 +18,6 @@ from fashionflow.video.io import read_settings
 
 from . import tiny
 from .browser import PHONE, choose, set_slider, wait_for_status
-from .serve import serve
 
 
 FRAMES = 24  # three seconds: the stream is still playing when the file is finished
@@ -79,18 +77,7 @@ SIDE_BY_SIDE = """
 """
 
 
-@pytest.fixture(scope="module")
-def job_queue():
-    return JobQueue(tiny.pipeline(default_num_frames=FRAMES))
-
-
-@pytest.fixture(scope="module")
-def url(job_queue):
-    with serve(job_queue) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def number(job_queue):
     """A finished job, which pages open by its number."""
     photo = job_queue.pipe.fit_photo(tiny.photo())
@@ -109,6 +96,7 @@ def wait_for_clip(page) -> None:
 def run_and_watch(page, photo) -> None:
     """A run to its clip, with what is seen of it gathered in `window.seen`."""
     choose(page, photo)
+    set_slider(page, "frames", FRAMES)
     page.evaluate("document.querySelector('#stage').scrollIntoView()")
     page.eval_on_selector("#animate", "button => button.click()")
     page.wait_for_selector("#preview img")
@@ -123,7 +111,7 @@ def turns(seen: list) -> list[str]:
 
 
 @pytest.mark.browser
-def test_the_file_takes_over_from_the_stream_with_no_flash_and_no_restart(visit, url, dress):
+def test_the_file_takes_over_from_the_stream_with_no_flash_and_no_restart(visit, url, dress, brake):
     page = visit(url)
     run_and_watch(page, dress)
     page.wait_for_timeout(400)
@@ -139,8 +127,8 @@ def test_the_file_takes_over_from_the_stream_with_no_flash_and_no_restart(visit,
     assert page.eval_on_selector("#player video", "video => video.paused")
 
     # Another run begins with its preview, also over the clip of the one before, and can be stopped.
-    set_slider(page, "steps", 50)
-    set_slider(page, "frames", 2 * FRAMES)
+    set_slider(page, "steps", 12)
+    brake.hold()
     page.evaluate("document.querySelector('#stage').scrollIntoView()")
     page.evaluate("window.seen.length = 0")
     page.eval_on_selector("#animate", "button => button.click()")
@@ -148,6 +136,8 @@ def test_the_file_takes_over_from_the_stream_with_no_flash_and_no_restart(visit,
     assert turns(page.evaluate("window.seen"))[-1] == "preview"
     assert not page.is_visible("#viewer")
     page.eval_on_selector("#stop", "button => button.click()")
+    page.wait_for_selector("#stop:disabled", state="attached")
+    brake.release()
     wait_for_status(page, "Stopped; this is what was made")
     wait_for_clip(page)
     page.reload()  # no stream any more
