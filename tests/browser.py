@@ -75,6 +75,13 @@ def set_slider(page, name: str, value: float) -> None:
     field.press("Enter")
 
 
+def switch(page, label: str) -> None:
+    """Changes a switch behind the header's button, and closes the popover."""
+    page.click("#show-switches")
+    page.get_by_label(label).click()
+    page.keyboard.press("Escape")
+
+
 def animate(page, photo: Path, steps: int | None = None) -> None:
     choose(page, photo)
     if steps:

@@ -23,7 +23,7 @@ from fashionflow.pipelines.motions import surprise
 from fashionflow.video.io import read_frames, read_settings
 
 from . import tiny
-from .browser import PHONE, choose, set_slider, wait_for_status, wait_until
+from .browser import PHONE, choose, set_slider, switch, wait_for_status, wait_until
 from .serve import serve, served
 from .test_page_history import drop
 
@@ -320,7 +320,7 @@ def test_leave_nothing_deletes_the_back_too(visit, url, job_queue, jobs, dress, 
     page = visit(url)
     choose(page, dress)
     give_back(page, back)
-    page.get_by_label("Leave nothing").check()
+    switch(page, "Leave nothing")
     page.wait_for_function("localStorage['fashionflow-leave-nothing'] === 'on'")
     job = animated(page, jobs)
     wait_for_status(page, "Done")

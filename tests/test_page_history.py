@@ -24,7 +24,7 @@ from fashionflow.page.settings import Settings
 from fashionflow.video.io import write_clip
 
 from . import tiny
-from .browser import PHONE, animate, wait_for_status, wait_until
+from .browser import PHONE, animate, switch, wait_for_status, wait_until
 
 
 pytestmark = pytest.mark.browser
@@ -275,7 +275,7 @@ def test_leave_nothing_leaves_nothing_and_takes_nothing_from_others(visit, url, 
     animate(page, dress)
     wait_for_status(page, "Done")
     page.wait_for_function("localStorage['fashionflow-history']")
-    page.get_by_label("Leave nothing").check()
+    switch(page, "Leave nothing")
     page.wait_for_function(f"{OURS} === 'fashionflow-leave-nothing'")
     page.click("#animate:enabled")
     wait_until(lambda: len(jobs) == 3 and jobs[-1].has_ended)
@@ -321,7 +321,7 @@ def test_the_page_chimes_only_if_it_is_asked_to(visit, url, dress):
     wait_for_status(page, "Done")
     page.wait_for_function("localStorage['fashionflow-history']")
     assert page.evaluate("window.notes") == 0
-    page.get_by_label("Chime").check()
+    switch(page, "Chime when a clip is done")
     page.wait_for_function("window.notes === 2")  # how it sounds
     page.click("#animate")
     page.wait_for_function("window.notes === 4")

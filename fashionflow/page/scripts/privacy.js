@@ -7,19 +7,20 @@ window.fashionflow = window.fashionflow || {};
   const LASTING = [SWITCH, "fashionflow-chime"]; // these say nothing about a visitor's clips
   const SHARED = ["fashionflow-history", "fashionflow-forgotten"]; // the same in all tabs
   const isOurs = (storage, key) => storage === localStorage && key.startsWith("fashionflow-") && !LASTING.includes(key);
-  const { setItem, getItem } = Storage.prototype;
+  const kind = Object.getPrototypeOf(localStorage); // Storage, or what a_storage.js has instead
+  const { setItem, getItem } = kind;
   const leavesNothing = () => getItem.call(localStorage, SWITCH) === "on";
   const isStage = new URLSearchParams(window.location.search).get("stage") === "1"; // visitors of the stage share a browser
 
   // Gradio's BrowserState uses only localStorage.
-  Storage.prototype.setItem = function (key, value) {
+  kind.setItem = function (key, value) {
     if (isOurs(this, key)) {
       if (!SHARED.includes(key)) setItem.call(sessionStorage, key, value);
       if (leavesNothing() || isStage) return;
     }
     setItem.call(this, key, value);
   };
-  Storage.prototype.getItem = function (key) {
+  kind.getItem = function (key) {
     const own = isOurs(this, key) ? getItem.call(sessionStorage, key) : null;
     return own ?? getItem.call(this, key);
   };
