@@ -25,13 +25,13 @@ from . import tiny, training
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory) -> str:
-    """A toy pipeline with geometry and the trained toy autoencoder, 320 x 256 pixels, whose clips are 640 x 512."""
+    """A toy pipeline with geometry and the trained toy autoencoder, 192 x 128 pixels, whose clips are 384 x 256."""
     return saved(tmp_path_factory.mktemp("pipeline"), tiny.guided_pipeline, guide_channels=20)
 
 
 def saved(folder, make, **unet) -> str:
     vae = GarmentAutoencoder.from_pretrained(training.trained_autoencoder() / "vae")
-    conditioner = GarmentConditioner(5, tiny.CONTEXT_CHANNELS, 16, (20, 16)).eval()
+    conditioner = GarmentConditioner(5, tiny.CONTEXT_CHANNELS, 16, (12, 8)).eval()
     make(vae=vae, unet=tiny.unet(in_channels=16, **unet), conditioner=conditioner).save_pretrained(folder)
     return str(folder)
 
@@ -78,15 +78,15 @@ def test_decoder_learns_from_sampled_clips_and_keeps_the_code(trained):
     assert not [name for name in changed if "encoder" in name]
     assert after.guide_fusion.fuse[-2].weight.abs().max() > 0, "the fusion learns"
     with Image.open(out / "samples.png") as strip:
-        assert strip.size == (6 * 256, 5 * 320), "guide, sampled, true, drawn and truth of every fourth frame"
+        assert strip.size == (6 * training.WIDTH, 5 * training.HEIGHT), "guide, sampled, true, drawn and truth of every fourth frame"
 
 
 def test_sampled_latents_and_guide_are_the_pipelines_own(pipeline, trained):
     pair = load_file(trained[0] / "sampled" / "000007.safetensors")
-    assert pair["sampled"].shape == pair["true"].shape == (24, 16, 20, 16)
+    assert pair["sampled"].shape == pair["true"].shape == (24, 16, 12, 8)
     torch.testing.assert_close(pair["sampled"][0], pair["true"][0], atol=0.05, rtol=0.05)  # frame 0 is the photo
     assert (pair["sampled"][1:] - pair["true"][1:]).float().abs().mean() > 0.1
-    assert pair["guide_pixels"].shape == (24, 3, 320, 256) and pair["guide_known"].shape == (24, 4, 320, 256)
+    assert pair["guide_pixels"].shape == (24, 3, 192, 128) and pair["guide_known"].shape == (24, 4, 192, 128)
     assert pair["guide_pixels"].dtype == pair["guide_known"].dtype == torch.uint8
     known = pair["guide_known"].float() / 255
     certain = known[0, [0, 2]].sum(0) > 0.99
@@ -97,11 +97,11 @@ def test_sampled_latents_and_guide_are_the_pipelines_own(pipeline, trained):
     label = read_labels(training.clips())["000007"]
     pipe = FashionFlowPipeline.from_pretrained(pipeline)
     guide = pipe.guide(
-        fit(Image.fromarray(photo.permute(1, 2, 0).numpy()), 512, 640, "crop"),
+        fit(Image.fromarray(photo.permute(1, 2, 0).numpy()), 256, 384, "crop"),
         rows(np.array(label["yaw"]), walked_distance(label, 24)),
         24,
     )
-    small = F.interpolate(guide_frames(guide.frames(torch.tensor([9]))).pixels, (320, 256), mode="area")
+    small = F.interpolate(guide_frames(guide.frames(torch.tensor([9]))).pixels, (192, 128), mode="area")
     assert ((small[0] + 1) * 127.5 - pair["guide_pixels"][9].float()).abs().max() < 0.6
 
 
@@ -170,7 +170,7 @@ def test_a_pipeline_without_geometry_trains_without_guides(pipeline, tmp_path):
 def test_clips_of_another_size_and_missing_kinds_are_one_sentence(pipeline, tmp_path):
     small = tiny.guided_pipeline()
     small.save_pretrained(tmp_path / "small")
-    with pytest.raises(ValueError, match="must be 96 x 64 pixels .* pictures, got 320 x 256 in 000007.mp4"):
+    with pytest.raises(ValueError, match="must be 96 x 64 pixels .* pictures, got 192 x 128 in 000007.mp4"):
         decoder.main(config(str(tmp_path / "small"), tmp_path / "out", steps=1))
     clips = tmp_path / "clips"
     shutil.copytree(training.clips(), clips, ignore=shutil.ignore_patterns("000007.mp4"))
@@ -227,4 +227,4 @@ def test_trained_decoder_loads_in_the_pipeline(pipeline, trained):
     pipe = FashionFlowPipeline.from_pretrained(pipeline, vae=vae)
     pipe.set_progress_bar_config(disable=True)
     frames = pipe(**tiny.inputs(motion="spin", num_frames=2, num_inference_steps=1)).frames
-    assert frames.shape == (1, 2, 3, 640, 512)
+    assert frames.shape == (1, 2, 3, 384, 256)

@@ -56,16 +56,15 @@ def four_steps(tmp_path_factory):
 
 def test_denoiser_learns_and_its_pipeline_runs(tmp_path):
     tensorboard = importlib.util.find_spec("tensorboard") is not None
-    denoiser.main(training.tiny_denoiser_config(tmp_path, steps=100, batch_size=1, tensorboard=tensorboard))
+    denoiser.main(training.tiny_denoiser_config(tmp_path, steps=50, tensorboard=tensorboard))
     assert any(tmp_path.rglob("events.out.tfevents*")) == tensorboard
     log = training.read_log(tmp_path)
-    losses = [line["loss"] for line in log if "loss" in line]
-    assert losses[-1] < 0.9 * losses[0]
     assert log[-1]["held_out_100"] < 1, "nearly clean latents must be told better than by repeating the photo"
+    assert log[-1]["held_out_400"] < 0.73, "it is 0.77 before training"
     pipe = FashionFlowPipeline.from_pretrained(tmp_path / "pipeline")
     pipe.set_progress_bar_config(disable=True)
     frames = pipe(tiny.photo(), num_inference_steps=2, motion="spin", output_type="pt").frames
-    assert frames.shape == (1, 4, 3, 320, 256)
+    assert frames.shape == (1, 4, 3, 192, 128)
     assert pipe.config.frame_rate == 4.0
 
 
@@ -157,14 +156,14 @@ def test_an_untrained_denoiser_with_guides_repeats_them(tmp_path):
     windows = [window(clip, 0, 4, 2, mirrored=False) for clip in clips]
     windows = {name: torch.stack([w[name] for w in windows]) for name in windows[0]}
     config = training.tiny_denoiser_config(tmp_path, **guided_settings())
-    model = build_denoiser(config, 16, (20, 16), clips[0].image_size, guided=True).eval()
+    model = build_denoiser(config, 16, (12, 8), clips[0].image_size, guided=True).eval()
     scheduler = noise_schedule(config)
     normalise = lambda pictures: pictures.float() / 127.5 - 1  # noqa: E731
     errors = held_out_errors(model, scheduler, windows, normalise, config.conditioning)
     assert set(errors.values()) == {1.0}, "as far off as the guide"
     start_from_linear_denoiser(model.unet, scheduler, variances_of_change(clips))
     errors = held_out_errors(model, scheduler, windows, normalise, config.conditioning)
-    assert errors["held_out_100"] < 0.3 < 0.9 < errors["held_out_999"] < 1.02, "what is less noisy tells more"
+    assert errors["held_out_100"] < 0.3 < 0.9 < errors["held_out_999"] < 1.05, "what is less noisy tells more"
 
 
 def test_training_with_guides_learns_and_its_pipeline_runs(guided):
@@ -180,7 +179,7 @@ def test_training_with_guides_learns_and_its_pipeline_runs(guided):
     before, after = tiny.geometry().state_dict(), pipe.geometry.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items()), "the geometry is as it was"
     frames = pipe(tiny.photo(), num_inference_steps=2, motion="turn-left", output_type="pt").frames
-    assert frames.shape == (1, 4, 3, 640, 512)
+    assert frames.shape == (1, 4, 3, 384, 256)
 
 
 def test_a_guided_denoiser_goes_on_with_ones_own_clips(guided, tmp_path):

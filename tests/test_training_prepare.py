@@ -55,7 +55,7 @@ def test_preparing_skips_what_is_broken_and_what_is_done(capsys):
     clips, latents = training.clips(), training.latents()
     assert sorted(path.stem for path in latents.glob("*.safetensors")) == ["000001", "000002", "000007"]
     before = {path: path.stat().st_mtime_ns for path in latents.glob("*.safetensors")}
-    prepare.main([str(clips), str(latents), "--vae", str(training.trained_autoencoder() / "vae")])
+    prepare.main([str(clips), str(latents), "--vae", str(training.trained_autoencoder() / "vae"), *training.SIZE])
     assert "skipped 000003.mp4: labels.jsonl does not name it" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in latents.glob("*.safetensors")} == before
 
@@ -125,7 +125,7 @@ def test_a_guide_begins_as_the_photo_and_goes_where_the_motion_takes_it():
     assert clip.has_guide and not plain.has_guide and clip.starts == range(1)
     assert torch.equal(clip.latents(whole), plain.latents(whole))
     latents, guide = clip.latents(whole).float(), clip.guide(whole).float()
-    assert guide.shape == (24, channels + 4, 20, 16)
+    assert guide.shape == (24, channels + 4, 12, 8)
     known = guide[:, channels:]
     assert known.min() >= 0 and known.sum(1).max() < 1.01
     certain = (

@@ -7,12 +7,18 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from fashionflow.training import autoencoder, prepare, recipes
+from fashionflow.video.io import read_frames, write_clip
 
 from . import tiny
 
 
 CLIPS = Path(__file__).parent / "data" / "clips"
+HEIGHT, WIDTH = 192, 128
+SIZE = ["--size", str(HEIGHT), str(WIDTH)]
 
 
 def folder() -> Path:
@@ -24,11 +30,12 @@ def folder() -> Path:
 
 @cache
 def clips() -> Path:
-    """Two clips to train on, one held out, and a file that is no video."""
+    """Two small clips to train on, one held out, and a file that is no video."""
     out = folder()
     labels = []
     for name, source in zip(("000001", "000002", "000007"), sorted(CLIPS.glob("*.mp4")), strict=True):
-        shutil.copy(source, out / f"{name}.mp4")
+        small = [np.asarray(Image.fromarray(frame).resize((WIDTH, HEIGHT))) for frame in read_frames(source)]
+        write_clip(out / f"{name}.mp4", small, 8, quality=10)
         labels.append({"name": name, "motion": "walk", "yaw": [float(angle) for angle in range(24)]})
     (out / "000003.mp4").write_bytes(b"not a video")
     (out / "labels.jsonl").write_text("\n".join(map(json.dumps, labels)))
@@ -61,7 +68,7 @@ def trained_autoencoder() -> Path:
 @cache
 def latents() -> Path:
     out = folder()
-    prepare.main([str(clips()), str(out), "--vae", str(trained_autoencoder() / "vae")])
+    prepare.main([str(clips()), str(out), "--vae", str(trained_autoencoder() / "vae"), *SIZE])
     return out
 
 
@@ -77,7 +84,7 @@ def guided_latents() -> Path:
     """The same clips' latents with guides."""
     out = folder()
     vae = str(trained_autoencoder() / "vae")
-    prepare.main([str(clips()), str(out), "--vae", vae, "--geometry", str(geometry())])
+    prepare.main([str(clips()), str(out), "--vae", vae, "--geometry", str(geometry()), *SIZE])
     return out
 
 
@@ -92,10 +99,11 @@ def tiny_settings(out: Path, **overrides) -> dict:
         "vae": str(trained_autoencoder() / "vae"),
         "out": str(out),
         "stem_channels": 16,
-        "block_channels": [16, 16],
+        "block_channels": [16],
+        "attention_levels": [0],
         "attention_heads": 2,
         "attention_head_channels": 8,
-        "cross_attention_heads": [1, 1],
+        "cross_attention_heads": [1],
         "context_channels": 16,
         "num_frames": 4,
         "batch_size": 2,
