@@ -67,12 +67,12 @@ WATCH = """
 value, and the height of the stage."""
 
 
-SIDE_BY_SIDE = """
+ON_TOP_OF_EACH_OTHER = """
 () => {
   const [photo, clip] = ["#compared-photo img", "#compared-clip video"].map((selector) =>
     document.querySelector(selector).getBoundingClientRect());
   return photo.height > 100 && Math.abs(photo.height - clip.height) < 2 && Math.abs(photo.top - clip.top) < 2
-    && photo.right < clip.left;
+    && Math.abs(photo.left - clip.left) < 2;
 }
 """
 
@@ -168,7 +168,17 @@ def test_photo_and_clip_are_compared_under_one_bar(visit, url, number, looks):
     assert not page.is_visible("#compared-clip")
     page.click("#compare > button")
     page.wait_for_function("document.querySelector('#compared-clip video')?.readyState >= 2")
-    page.wait_for_function(SIDE_BY_SIDE)
+    page.wait_for_function(ON_TOP_OF_EACH_OTHER)
+    picture = page.locator("#wiped").bounding_box()
+    page.mouse.move(picture["x"] + 0.8 * picture["width"], picture["y"] + 80)
+    page.mouse.down()
+    page.mouse.up()
+    page.wait_for_function("document.querySelector('#wipe input[type=range]').value === '80'")
+    assert (
+        page.eval_on_selector("#compared-photo", "photo => getComputedStyle(photo).clipPath")
+        == "inset(0px 20% 0px 0px)"
+    )
+    page.click("#charts > button")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     for chart in ("#colour-difference", "#similarity"):
         page.wait_for_selector(f"{chart} svg path[aria-roledescription='line mark']", state="attached")

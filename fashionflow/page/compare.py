@@ -1,4 +1,4 @@
-"""Shows a clip beside its photo with one time bar, and judges how closely the clip's garment matches the photo's."""
+"""Lays a photo over its clip, to be wiped away, with one time bar, and judges how closely the clip's garment matches the photo's."""
 
 import logging
 from html import escape
@@ -27,18 +27,19 @@ class Compare:
 
     def build(self) -> None:
         with gr.Accordion(LABELS("viewer.compare"), open=False, elem_id="compare") as self.accordion:
-            with gr.Row(elem_id="side-by-side"):
+            with gr.Column(elem_id="wiped"):
                 looks = {"interactive": False, "buttons": [], "min_width": 120}
                 self.photo = gr.Image(label=LABELS("viewer.photo"), format="png", elem_id="compared-photo", **looks)
                 # The player's own controls are hidden (viewer.css), because only the bar below controls it.
                 self.clip = gr.Video(label=LABELS("viewer.clip"), loop=True, elem_id="compared-clip", **looks)
+            self.wipe = gr.Slider(0, 100, 50, step=1, label=LABELS("viewer.wipe"), buttons=[], elem_id="wipe")
             with gr.Row(elem_id="bar-row"):
                 self.play = gr.Button(LABELS("viewer.play_pause"), min_width=130, scale=0, elem_id="play-compared")
                 self.bar = gr.Slider(
                     0, 1, 0, label=LABELS("viewer.time"), min_width=160, buttons=[], elem_id="time-bar"
                 )
             self.verdict = gr.HTML(padding=False, elem_id="verdict")
-            with gr.Column(elem_id="charts"):
+            with gr.Accordion(LABELS("viewer.charts"), open=False, elem_id="charts"):
                 self.charts = [
                     gr.LinePlot(
                         x="seconds",
@@ -65,6 +66,7 @@ class Compare:
             )
         # Runs only in the browser, so that the picture follows the finger.
         self.bar.input(None, self.bar, js="(time) => window.fashionflow.moveTo(time)", api_visibility="private")
+        self.wipe.input(None, self.wipe, js="(share) => window.fashionflow.wipeTo(share)", api_visibility="private")
         self.play.click(None, js="() => window.fashionflow.playCompared()", api_visibility="private")
 
     def show(self, request: gr.Request, shown: dict, is_open: bool) -> tuple:

@@ -88,6 +88,17 @@
     follow(target);
   });
 
+  // The line of the comparison follows the pointer over the picture, as the slider below does.
+  const wipe = (event) => {
+    const picture = event.buttons && event.target.closest?.("#wiped");
+    if (!picture) return;
+    const { left, width } = picture.getBoundingClientRect();
+    const input = document.querySelector("#wipe input[type=range]");
+    Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(input, (100 * (event.clientX - left)) / width);
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+  };
+  for (const event of ["pointerdown", "pointermove"]) document.addEventListener(event, wipe);
+
   Object.assign((window.fashionflow = window.fashionflow || {}), {
     moveTo(seconds) {
       const clip = video("compared-clip");
@@ -95,6 +106,9 @@
       clip.pause();
       video("clip")?.pause(); // only one video plays at a time
       clip.currentTime = Math.min(seconds + 0.001, clip.duration - 0.001); // slightly after the start of the frame, so that this frame is shown
+    },
+    wipeTo(share) {
+      document.querySelector("#wiped").style.setProperty("--wipe", `${share}%`);
     },
     playCompared() {
       const clip = video("compared-clip");
