@@ -169,10 +169,8 @@ def test_photo_and_clip_are_compared_under_one_bar(visit, url, number, looks):
     page.click("#compare > button")
     page.wait_for_function("document.querySelector('#compared-clip video')?.readyState >= 2")
     page.wait_for_function(ON_TOP_OF_EACH_OTHER)
-    picture = page.locator("#wiped").bounding_box()
-    page.mouse.move(picture["x"] + 0.8 * picture["width"], picture["y"] + 80)
-    page.mouse.down()
-    page.mouse.up()
+    width = page.locator("#wiped").bounding_box()["width"]
+    page.click("#wiped", position={"x": 0.8 * width, "y": 80})
     page.wait_for_function("document.querySelector('#wipe input[type=range]').value === '80'")
     assert (
         page.eval_on_selector("#compared-photo", "photo => getComputedStyle(photo).clipPath")
