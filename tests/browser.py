@@ -90,7 +90,11 @@ def animate(page, photo: Path, steps: int | None = None) -> None:
 
 
 def wait_for_status(page, text: str) -> None:
-    page.wait_for_selector(f"#status :text('{text}')")
+    try:
+        page.wait_for_selector(f"#status :text('{text}')")
+    except Exception as error:
+        error.add_note(f"The page says: {page.inner_text('#status')!r}; it keeps {page.evaluate(KEPT_KEYS)}.")
+        raise
 
 
 def wait_until(condition: Callable[[], object]) -> None:
@@ -101,6 +105,7 @@ def wait_until(condition: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
+KEPT_KEYS = "[Object.keys(localStorage), Object.keys(sessionStorage)].join(' and ')"
 DRAWN_PIXELS = """
 (selector) => {
   const video = document.querySelector(selector);

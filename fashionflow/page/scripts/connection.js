@@ -50,11 +50,12 @@
       reader.cancel().catch(() => {});
     };
     const continues = async () => {
+      // Gradio aborts a stream at its last message, and a server that is still sending takes that for a visitor who leaves.
+      while (!(await reader.read()).done);
       await Promise.all(submitting);
       return submitted.size > 0;
     };
     const reopen = async () => {
-      reader.cancel().catch(() => {});
       const next = await fetch(...request);
       if (!next.ok || !next.body) throw new TypeError("The event stream could not be continued.");
       reader = next.body.getReader();
