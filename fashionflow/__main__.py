@@ -5,7 +5,7 @@ python -m fashionflow dress.jpg dress.mp4
 
 import argparse
 
-from .generation.settings import DEFAULT_QUALITY, DEFAULT_STEPS, LIMITS
+from .generation.settings import DEFAULT_QUALITY, DEFAULT_STEPS, LIMITS, RANDOM_SEED
 from .pipelines.motions import MOTIONS
 from .pipelines.schedulers import SAMPLERS
 from .runtime.memory_modes import AUTOMATIC, MEMORY_CHOICES
@@ -41,7 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seed",
         type=int,
-        help=f"{LIMITS['seed'].range}; the same seed gives the same clip; by default it is drawn at random and printed",
+        help=f"{LIMITS['seed'].range}; the same seed gives the same clip; by default, and for {RANDOM_SEED}, it is drawn at random and printed",
     )
     parser.add_argument(
         "--motion",

@@ -47,6 +47,12 @@ def run(model, photo, tmp_path, capsys):
     return run
 
 
+def test_the_seed_minus_1_draws_one_and_says_which(run):
+    status, said, clip = run("--seed", "-1")
+    seed = read_settings(clip)["seed"]
+    assert status == 0 and seed >= 0 and f"Seed {seed}\n" in said.err
+
+
 def test_python_m_makes_a_clip_that_browsers_play(model, photo, tmp_path):
     clip = tmp_path / "dress.mp4"
     command = [sys.executable, "-m", "fashionflow", photo, clip, "--model", model, "--steps", "2", "--device", "cpu"]

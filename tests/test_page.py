@@ -79,6 +79,8 @@ def test_only_the_photo_must_be_given_and_the_seed_that_was_drawn_comes_back(cli
     settings = read_settings(clip)
     assert settings["seed"] == seed and settings["frames"] == tiny.FRAMES
     assert settings["motion"] == "turn-left" and settings["turn_angle"] is None
+    clip, drawn = client.predict(handle_file(photo), seed=-1, frames=4, steps=1, api_name="/animate")
+    assert read_settings(clip)["seed"] == drawn >= 0 and drawn != seed
 
 
 def test_two_clients_at_once_get_their_own_clips(connect, photo):

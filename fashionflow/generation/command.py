@@ -22,7 +22,7 @@ from ..runtime.model_folder import ModelDescription
 from ..video.metadata import check_signing
 from .renderer import ClipRenderer
 from .request import ClipRequest
-from .settings import LIMITS, ClipSettings
+from .settings import LIMITS, RANDOM_SEED, ClipSettings
 
 
 def run(arguments: Namespace) -> int:
@@ -60,7 +60,10 @@ def _animate(arguments: Namespace) -> Path:
         raise ValueError(f"The clip's name must end in .mp4, got {arguments.clip!r}.")
     if not clip.parent.is_dir():
         raise ValueError(f"The clip's folder must exist, got {str(clip.parent)!r}.")
+    draws_seed = arguments.seed in (None, RANDOM_SEED)
     for name, limit in LIMITS.items():
+        if name == "seed" and draws_seed:
+            continue
         value = getattr(arguments, name)
         if value is not None and not limit.allows(value):
             raise ValueError(f"`{name}` must be {limit}, got {value!r}.")
@@ -71,7 +74,7 @@ def _animate(arguments: Namespace) -> Path:
     settings = ClipSettings(
         frames=pipe.config.default_num_frames if arguments.frames is None else arguments.frames,
         steps=arguments.steps,
-        seed=random.SystemRandom().randint(0, LIMITS["seed"].largest) if arguments.seed is None else arguments.seed,
+        seed=random.SystemRandom().randint(0, LIMITS["seed"].largest) if draws_seed else arguments.seed,
         motion=MOTIONS[0] if arguments.motion is None and pipe.has_motion else arguments.motion,
         turn_angle=arguments.turn_angle,
         sampler=arguments.sampler,
@@ -88,7 +91,7 @@ def _animate(arguments: Namespace) -> Path:
     if pipe.has_geometry:
         for advice in advise(photo, pipe.width, pipe.height, crop, coverage):
             print(advice.sentence(), file=sys.stderr)
-    if arguments.seed is None:
+    if draws_seed:
         print(f"Seed {settings.seed}", file=sys.stderr)
 
     pipe.set_progress_bar_config(desc="Denoising", unit="step")

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 DEFAULT_STEPS = 4
 DEFAULT_QUALITY = 18
 
+RANDOM_SEED = -1
+"""What people type for a seed of chance, as in other tools. The page, the command line and the API draw one then; no clip has it."""
+
 
 @dataclass(frozen=True)
 class Limit:

@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from ..generation.settings import DEFAULT_QUALITY, DEFAULT_STEPS, LIMITS, ClipSettings
+from ..generation.settings import DEFAULT_QUALITY, DEFAULT_STEPS, LIMITS, RANDOM_SEED, ClipSettings
 from ..pipelines.motions import LARGEST_TURN, MOTIONS, PRESETS, SURPRISE
 from ..pipelines.schedulers import SAMPLERS
 from ..runtime.memory_modes import AUTOMATIC, DECODED_AT_ONCE, MEMORY_CHOICES
@@ -66,7 +66,7 @@ class Settings:
                     0,
                     label=LABELS("advanced.seed"),
                     precision=0,
-                    minimum=0,
+                    minimum=RANDOM_SEED,
                     maximum=LIMITS["seed"].largest,
                     min_width=90,
                     elem_id="seed",
@@ -151,6 +151,8 @@ class Settings:
         chosen = {name: whole(value) for name, value in zip(self.NAMES, values, strict=True)}
         if chosen["motion"] in (None, SURPRISE):
             chosen["turn_angle"] = None
+        if chosen["seed"] == RANDOM_SEED:
+            chosen["seed"] = draw_seed()
         return ClipSettings(**chosen)
 
     def restored(self, settings: dict) -> list[dict]:

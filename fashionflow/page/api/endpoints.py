@@ -10,7 +10,7 @@ import gradio as gr
 from ...generation.events import Finished
 from ...generation.queue import MOST_CLIPS
 from ...generation.request import ClipRequest
-from ...generation.settings import DEFAULT_STEPS, LIMITS, ClipSettings
+from ...generation.settings import DEFAULT_STEPS, LIMITS, RANDOM_SEED, ClipSettings
 from ...runtime.memory_modes import OutOfMemory
 from ..context import PageContext, draw_seed, whole
 from ..languages import ENGLISH
@@ -99,7 +99,8 @@ class Endpoints:
 
     def _settings(self, given: dict) -> ClipSettings:
         given = {name: whole(value) for name, value in given.items() if value is not None and value != ""}
-        given.setdefault("seed", draw_seed())
+        if given.get("seed", RANDOM_SEED) == RANDOM_SEED:
+            given["seed"] = draw_seed()
         given.setdefault("frames", self.job_queue.model.default_num_frames)
         given.setdefault("steps", DEFAULT_STEPS)
         return ClipSettings(**given)

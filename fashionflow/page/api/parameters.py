@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 
 from ...generation.queue import MOST_CLIPS
-from ...generation.settings import DEFAULT_QUALITY, DEFAULT_STEPS, LIMITS, Limit
+from ...generation.settings import DEFAULT_QUALITY, DEFAULT_STEPS, LIMITS, RANDOM_SEED, Limit
 from ...pipelines.motions import MOTIONS, SURPRISE
 from ...pipelines.schedulers import SAMPLERS
 
@@ -17,7 +17,7 @@ PARAMETERS = {
     "turn_angle": f"degrees, {_RANGES['turn_angle']}, positive towards the right of the picture; by default the motion's own angle.",
     "steps": f"denoising steps, {_RANGES['steps']}, by default {DEFAULT_STEPS}.",
     "frames": f"frames that the model makes, {_RANGES['frames']}, by default the model's own number; playback adds frames between them.",
-    "seed": f"{_RANGES['seed']}; the same photo, settings and seed give the same clip. By default a random seed.",
+    "seed": f"{_RANGES['seed']}; the same photo, settings and seed give the same clip. By default, and for {RANDOM_SEED}, a random seed.",
     "sampler": f"the sampler of the denoising steps, by default {next(iter(SAMPLERS))}.",
     "guidance": f"how strongly the clip is guided towards the motion, {_RANGES['guidance']}, by default 1 (not at all); "
     "values above 1 take twice as long.",
