@@ -205,7 +205,7 @@ class History:
         job, clip = self.context.job_queue.find(shown["number"]), shown["clip"]
         try:
             return entries.make(job, clip, path, words)
-        except OSError:  # deleted meanwhile
+        except (OSError, ValueError):  # deleted meanwhile, maybe while it was read
             return gr.skip()
 
     def which(self, event: gr.SelectData) -> int:
