@@ -31,8 +31,9 @@ def browser():
 
 
 @pytest.fixture
-def visit(browser):
-    """`visit(address, **options of Playwright's context)` opens the page as a new visitor."""
+def visit(browser, job_queue):
+    """`visit(address, **options of Playwright's context)` opens the page as a new visitor. The visitors leave before their jobs are
+    deleted."""
     with visitors(browser) as open_page:
         yield open_page
 
