@@ -78,7 +78,9 @@ def test_decoder_learns_from_sampled_clips_and_keeps_the_code(trained):
     assert not [name for name in changed if "encoder" in name]
     assert after.guide_fusion.fuse[-2].weight.abs().max() > 0, "the fusion learns"
     with Image.open(out / "samples.png") as strip:
-        assert strip.size == (6 * training.WIDTH, 5 * training.HEIGHT), "guide, sampled, true, drawn and truth of every fourth frame"
+        assert strip.size == (6 * training.WIDTH, 5 * training.HEIGHT), (
+            "guide, sampled, true, drawn and truth of every fourth frame"
+        )
 
 
 def test_sampled_latents_and_guide_are_the_pipelines_own(pipeline, trained):
