@@ -60,7 +60,7 @@ def test_denoiser_learns_and_its_pipeline_runs(tmp_path):
     assert any(tmp_path.rglob("events.out.tfevents*")) == tensorboard
     log = training.read_log(tmp_path)
     assert log[-1]["held_out_100"] < 1, "nearly clean latents must be told better than by repeating the photo"
-    assert log[-1]["held_out_400"] < 0.73, "it is 0.77 before training"
+    assert log[-1]["held_out_400"] < 0.73, "it was 0.77 after half of the steps"
     pipe = FashionFlowPipeline.from_pretrained(tmp_path / "pipeline")
     pipe.set_progress_bar_config(disable=True)
     frames = pipe(tiny.photo(), num_inference_steps=2, motion="spin", output_type="pt").frames
