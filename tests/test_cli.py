@@ -132,7 +132,7 @@ def test_the_environment_variable_names_the_model(photo, model, tmp_path, monkey
         (["--steps", 0], "`steps` must be a whole number from 1 to 1000, got 0."),
         (["--steps", 1001], "`steps` must be a whole number from 1 to 1000, got 1001."),
         (["--steps", "many"], "Argument --steps: invalid int value: 'many'; see --help."),
-        (["--seed", -1], "`seed` must be a whole number from 0 to 4294967295, got -1."),
+        (["--seed", -2], "`seed` must be a whole number from 0 to 4294967295, got -2."),
         (["--seed", 2**32], "`seed` must be a whole number from 0 to 4294967295, got 4294967296."),
         (["--motion", "fly"], "Argument --motion: invalid choice: 'fly'"),
         (["--turn-angle", 361], "`turn_angle` must be between -360 and 360 degrees, got 361.0."),

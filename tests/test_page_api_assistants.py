@@ -6,6 +6,8 @@ import json
 import logging
 import re
 import sys
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -23,6 +25,12 @@ from fashionflow.video.io import read_settings
 from . import tiny
 from .programs import ADDRESSES, ENDPOINTS, QUICK, animate, looked_up, named_queue, note_look_ups
 from .serve import serve
+
+
+def finished(call: Coroutine) -> object:
+    """The result of a call, made in a thread of its own, because the browser of other tests has its event loop in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, call).result()
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +71,7 @@ def test_an_assistant_sees_the_same_endpoints_with_every_parameter_explained(url
         async with assistant(url) as session:
             return (await session.list_tools()).tools
 
-    tools = {tool.name: tool for tool in asyncio.run(look())}
+    tools = {tool.name: tool for tool in finished(look())}
     assert sorted(tools) == sorted(ENDPOINTS)
     for tool in tools.values():
         assert len(tool.description) > 60 and "http or https" not in json.dumps(tool.inputSchema)
@@ -87,7 +95,7 @@ def test_an_assistant_animates_a_photo_and_gets_the_file(url, dress, tmp_path):
             return made, await said(session, "result", number=number), checked
 
     looked_up.clear()
-    (clip, seed), (other, _), checked = asyncio.run(ask())
+    (clip, seed), (other, _), checked = finished(ask())
     assert seed == "3" and "image" in [part.type for part in checked.content]
     for address, motion in ((clip, "sway"), (other, "walk")):
         assert address.startswith(url)
@@ -110,7 +118,7 @@ def test_what_assistants_send_lies_among_the_uploads_and_is_deleted_with_them(ur
         async with assistant(url) as session:
             return await said(session, "check_photo", photo=data_uri(dress))
 
-    asyncio.run(ask())
+    finished(ask())
     assert Path(get_upload_folder()) == job_queue.folder
     kept = [Path(path) for path in pages[0].upload_file_set if Path(path).read_bytes() == dress.read_bytes()]
     assert any(path.is_relative_to(job_queue.folder) for path in kept)
@@ -138,7 +146,7 @@ def test_an_assistant_gets_one_sentence_for_whatever_is_wrong(url, dress):
             assert sentence.startswith("There is no clip with the number AAA-AAA-AAA")
 
     looked_up.clear()
-    asyncio.run(ask())
+    finished(ask())
     assert not {"169.254.169.254", "example.com"} & set(looked_up)
 
 
@@ -152,7 +160,7 @@ def test_an_assistant_may_send_a_phones_photo(url, tmp_path):
         async with assistant(url) as session:
             return await said(session, "check_photo", photo=data_uri(photo))
 
-    assert asyncio.run(ask())[0] != "refused"
+    assert finished(ask())[0] != "refused"
 
 
 def test_an_assistant_may_name_what_was_uploaded(url, dress, tmp_path):
@@ -166,7 +174,7 @@ def test_an_assistant_may_name_what_was_uploaded(url, dress, tmp_path):
         async with assistant(url) as session:
             return await said(session, "settings_of", clip=f"{url}gradio_api/file={path}")
 
-    assert re.search(r"'motion': 'walk'", asyncio.run(ask())[0])
+    assert re.search(r"'motion': 'walk'", finished(ask())[0])
 
 
 def test_without_mcp_the_page_is_served_all_the_same(monkeypatch, caplog):

@@ -181,7 +181,7 @@ def test_no_file_of_the_server_can_be_named_as_a_clip(job_queue, tmp_path, monke
     with gr.Blocks():
         photo_box, settings = PhotoBox(context), Settings(context)
         history = History(context, photo_box, settings, Run(context, photo_box, settings))
-        for build in (photo_box.build, settings.build_motion, settings.build_advanced):
+        for build in (photo_box.build, settings.build_motion, settings.build_main, settings.build_advanced):
             build()
     assert "are in the page" in history.open(None, {"path": str(clip)})[1]
     assert "has been deleted in the meantime" in history.open(None, {"path": str(stolen)})[1]

@@ -85,7 +85,7 @@ class Run:
         gr.set_static_paths([EXAMPLE_CLIP.parent])
         source = f"gradio_api/file={EXAMPLE_CLIP}"
         gr.HTML(
-            f'<video src="{source}" autoplay muted loop playsinline aria-hidden="true"></video>',
+            f'<video src="{source}" muted loop playsinline preload="auto" aria-hidden="true"></video>',
             padding=False,
             elem_id="example-clip",
         )

@@ -71,9 +71,14 @@
   for (const gesture of ["pointerdown", "keydown"])
     document.addEventListener(gesture, (event) => (touched = event.target.closest?.("#player, #clip")), true);
   document.addEventListener(
+    "loadeddata",
+    ({ target }) => target.closest("#example-clip") && !calm.matches && target.play().catch(() => {}),
+    true,
+  );
+  document.addEventListener(
     "play",
     ({ target }) => {
-      const place = target.closest("#player, #clip, #example-clip");
+      const place = target.closest("#player, #clip");
       if (place && place !== touched && calm.matches && !root.classList.contains("on-stage")) target.pause();
     },
     true,
