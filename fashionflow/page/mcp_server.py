@@ -18,6 +18,7 @@ import gradio.mcp
 from gradio.processing_utils import save_base64_to_cache
 from gradio.utils import get_function_description, get_upload_folder, is_in_or_equal
 from gradio_client.utils import handle_file, is_file_obj_with_meta, is_http_url_like, traverse
+from huggingface_hub import constants
 
 from .api.plain import Refusal
 
@@ -84,7 +85,12 @@ class AssistantServer(gradio.mcp.GradioMCPServer):
     def _get_or_create_client(self):
         # The environment variable overrides the client's own argument for this.
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-        return super()._get_or_create_client()
+        # The client's first request would ask the Hugging Face Hub which programs are assistants.
+        offline, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+        try:
+            return super()._get_or_create_client()
+        finally:
+            constants.HF_HUB_OFFLINE = offline
 
     async def _execute_tool_without_progress(self, job) -> list:
         (result,) = await super()._execute_tool_without_progress(job)
