@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 
 import huggingface_hub
 import pytest
@@ -25,6 +26,7 @@ from fashionflow.runtime.model_folder import ModelDescription, ModelError, descr
 from fashionflow.video.preview import Preview
 
 from . import tiny
+from .waiting import wait_until_idle
 
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
@@ -320,3 +322,16 @@ def test_a_job_waits_for_a_model_that_is_still_being_loaded():
     job_queue.use(pipe)
     assert list(job.follow())[-1].path.is_file() and job_queue.pipe is pipe
     assert job_queue.time_estimator.is_known
+
+
+def test_a_pipeline_and_a_job_that_come_together_start_one_worker():
+    pipe = tiny.pipeline()
+    job_queue = JobQueue(ModelDescription.of(pipe), measure=True)
+    with job_queue._changed:  # as while a job is being submitted
+        bringing = threading.Thread(target=job_queue.use, args=(pipe,))
+        bringing.start()
+        bringing.join(0.3)
+        assert job_queue.is_loaded and job_queue._worker is None
+    bringing.join()
+    assert job_queue._worker is not None
+    wait_until_idle(job_queue)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fashionflow.page.address import DarkFromTheStart, public_address
-from fashionflow.page.stage import RECORDED
+from fashionflow.page.uploads import RECORDED
 
 from .browser import PHONE, animate, wait_for_status, wait_until
 from .serve import Site

@@ -108,7 +108,8 @@ class JobQueue:
         self._pipe = pipe
         self._loaded.set()
         if self._measuring:
-            self._start_worker()
+            with self._changed:  # a job that is submitted at this moment starts the same worker
+                self._start_worker()
 
     def submit(self, requests: ClipRequest | Sequence[ClipRequest], segments: bool = True) -> Job:
         """Adds a job to the end of the queue and returns it at once.

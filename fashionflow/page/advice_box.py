@@ -55,8 +55,8 @@ class AdviceBox:
 
     def says(self, words: Words, photo: Image.Image, crop: Crop, coverage: np.ndarray | None) -> list:
         """The advice on a photo, as updates of `outputs`. `coverage` is what the pipeline's `coverage_of` says of the photo."""
-        pipe = self.context.job_queue.pipe
-        found = advise(photo, pipe.width, pipe.height, crop, coverage)
+        model = self.context.job_queue.model
+        found = advise(photo, model.width, model.height, crop, coverage)
         sentences = [words(f"advice.{advice.key}", **advice.values) for advice in found]
         names = [advice.remedy for advice in found if advice.remedy]
         note = gr.update(value=wording.advice(sentences), visible=bool(sentences))

@@ -14,6 +14,7 @@ from .run import Run
 from .settings import Settings
 from .stage import Stage
 from .streams import sweep_while_open
+from .uploads import RECORDED
 from .viewer import Viewer
 
 
@@ -26,6 +27,8 @@ def build_page(job_queue: JobQueue) -> gr.Blocks:
         analytics_enabled=False,
         delete_cache=(SWEEP_SECONDS, KEEP_SECONDS - SWEEP_SECONDS),
     ) as page:
+        if RECORDED.is_dir():
+            gr.set_static_paths([RECORDED])
         photo_box, settings = PhotoBox(context), Settings(context)
         run = Run(context, photo_box, settings)
         viewer, lookbook, history, stage = (

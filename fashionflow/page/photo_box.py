@@ -1,4 +1,4 @@
-"""The photo, which is dropped, pasted or taken with the camera, and beside it the crop that the model will see, to move and zoom."""
+"""The photo, which is dropped, pasted or taken with the camera, and in its place the crop that the model will see, to move and zoom."""
 
 import gradio as gr
 import numpy as np

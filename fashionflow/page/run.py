@@ -17,13 +17,13 @@ from .context import HELPER, PageContext, Visit
 from .languages import LABELS, Words, words_for, words_of
 from .photo_box import PhotoBox
 from .settings import Settings
-from .uploads import read_upload
+from .uploads import RECORDED, read_upload
 
 
 # The components that a run updates, in the order of the outputs given to Gradio.
 OUTPUTS = ("preview", "player", "clip", "status", "number", "animate", "stop", "shown", "last_job")
 
-EXAMPLE_CLIP = Path(__file__).parents[2] / "assets" / "recorded" / "floral-mini-turn-and-back.mp4"
+EXAMPLE_CLIP = RECORDED / "floral-mini-turn-and-back.mp4"
 
 NOBODYS_CLIP = {"number": "", "clip": 0}
 """The value of `Run.shown` while there is no finished clip to show."""
@@ -82,7 +82,6 @@ class Run:
         """Builds a clip that was made earlier, labelled as an example; viewer.css shows it until there is something of the visitor's."""
         if not EXAMPLE_CLIP.is_file():
             return
-        gr.set_static_paths([EXAMPLE_CLIP.parent])
         source = f"gradio_api/file={EXAMPLE_CLIP}"
         gr.HTML(
             f'<video src="{source}" muted loop playsinline preload="auto" aria-hidden="true"></video>',

@@ -8,7 +8,6 @@ import json
 import time
 import weakref
 from html import escape
-from pathlib import Path
 
 import gradio as gr
 
@@ -19,10 +18,8 @@ from .languages import Words, words_for
 from .photo_box import PhotoBox
 from .run import Run
 from .settings import Settings
+from .uploads import RECORDED
 
-
-RECORDED = Path(__file__).parents[2] / "assets" / "recorded"
-"""Clips that were made earlier. The stage shows them between visitors, and always labels them as recorded."""
 
 KEYS = (
     ("Space, Enter, Page Down", "animate"),
@@ -41,8 +38,6 @@ class Stage:
         self.sessions: set[str] = set()  # Gradio's sessions of stage visits that it may still keep
 
     def build(self) -> None:
-        if RECORDED.is_dir():
-            gr.set_static_paths([RECORDED])
         looks = {"visible": False, "padding": False}
         self.greeting = gr.HTML(elem_id="stage-greeting", **looks)
         self.screen = gr.HTML(elem_id="stage-screen", **looks)

@@ -16,6 +16,9 @@ from ..photo.reading import PhotoError, read_photo
 
 EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
 
+RECORDED = EXAMPLES.with_name("recorded")
+"""Clips that were made earlier. The first screen shows one as an example, and the stage all between visitors, labelled as recorded."""
+
 
 def read_upload(upload: dict | None) -> Image.Image:
     """The photo in the upload of a browser or a program.

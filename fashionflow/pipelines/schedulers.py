@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from diffusers import DDPMScheduler, SchedulerMixin
 
 
-# Each sampler is a class of diffusers, by its name because diffusers takes seconds to import, and what changes between samplers. Everything else (betas, prediction type) comes from the model's own scheduler config.
+# The name of a class of diffusers, which takes seconds to import, and what changes between samplers. Everything else (betas, prediction
+# type) comes from the model's own scheduler config.
 SAMPLERS: dict[str, tuple[str, dict]] = {
     "dpm++": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++", "solver_order": 2}),
     "unipc": ("UniPCMultistepScheduler", {}),

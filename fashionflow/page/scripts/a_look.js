@@ -1,5 +1,11 @@
-// The page's own functions, and scrolling to the clip on a phone.
+// The page's own functions: setting a slider, and scrolling to the clip on a phone.
 window.fashionflow = window.fashionflow || {};
+
+// Sets a slider's field as a visitor would, so that Gradio notices; its own property would keep the change from Gradio.
+window.fashionflow.setField = (field, value) => {
+  Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(field, value);
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+};
 
 window.fashionflow.scrollToTheClip = () => {
   document.querySelector("#workplace").classList.add("has-begun"); // page.css makes room at once, and not when the preview arrives

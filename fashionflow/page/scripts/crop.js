@@ -6,8 +6,7 @@
     const input = slider(name);
     if (!input) return;
     const value = Math.min(Number(input.max), Math.max(Number(input.min), Number(input.value) + change));
-    Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(input, value);
-    input.dispatchEvent(new Event("input", { bubbles: true }));
+    window.fashionflow.setField(input, value);
   };
   const onFrame = (event) => event.target.closest?.("#first-frame img") && document.querySelector("#crop");
   const fingers = new Map(); // by pointer: its last position

@@ -93,9 +93,7 @@
     const picture = event.buttons && event.target.closest?.("#wiped");
     if (!picture) return;
     const { left, width } = picture.getBoundingClientRect();
-    const input = document.querySelector("#wipe input[type=range]");
-    Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(input, (100 * (event.clientX - left)) / width);
-    input.dispatchEvent(new Event("input", { bubbles: true }));
+    window.fashionflow.setField(document.querySelector("#wipe input[type=range]"), (100 * (event.clientX - left)) / width);
   };
   for (const event of ["pointerdown", "pointermove"]) document.addEventListener(event, wipe);
 
