@@ -15,7 +15,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 
 SMALL = {"width": 480, "height": 270}  # pixels are drawn without a GPU here
@@ -125,6 +124,7 @@ def serve() -> None:
     from fashionflow.page import LAUNCH_SETTINGS, QUEUE_SETTINGS, build_page
 
     from . import tiny
+    from .waiting import files_below
 
     logging.disable(logging.INFO)
     job_queue = JobQueue(tiny.pipeline())
@@ -134,7 +134,7 @@ def serve() -> None:
     print(json.dumps({"url": url}), flush=True)
     for _ in sys.stdin:
         gc.collect()
-        files = [path for path in Path(job_queue.folder).rglob("*") if path.is_file()]
+        files = files_below(job_queue.folder)
         figures = {
             "server_mib": psutil.Process().memory_info().rss / 2**20,
             "jobs": len(job_queue.jobs),

@@ -25,6 +25,7 @@ from fashionflow.video.io import write_clip
 
 from . import tiny
 from .browser import PHONE, animate, switch, wait_for_status, wait_until
+from .waiting import files_below
 
 
 pytestmark = pytest.mark.browser
@@ -259,16 +260,12 @@ def timers() -> list[threading.Timer]:
     return [timer for timer in pending if timer.function.__name__ == Privacy.leave.__name__]
 
 
-def files(job_queue) -> set[Path]:
-    return {path for path in job_queue.folder.rglob("*") if path.is_file()}
-
-
 def test_leave_nothing_leaves_nothing_and_takes_nothing_from_others(visit, url, job_queue, jobs, dress, monkeypatch):
     assert privacy.GRACE_SECONDS == 60 and "a minute" in ENGLISH("history.leave_nothing_info")
     other = visit(url)
     animate(other, dress)  # the same photo, which Gradio keeps at the same path
     wait_for_status(other, "Done")
-    (others_job,), before = jobs, files(job_queue)
+    (others_job,), before = jobs, files_below(job_queue.folder)
 
     page = visit(url)
     assert "deleted after one hour" in page.inner_text("#keeping")
@@ -291,14 +288,14 @@ def test_leave_nothing_leaves_nothing_and_takes_nothing_from_others(visit, url, 
         timer.cancel()
         timer.function(*timer.args)
     assert all(job_queue.find(job.number) for job in own_jobs)  # it came back in time
-    made = files(job_queue) - before
+    made = files_below(job_queue.folder) - before
     assert made
     monkeypatch.setattr(privacy, "GRACE_SECONDS", 0.5)
     context = page.context
     page.close()
     wait_until(lambda: not any(job_queue.find(job.number) for job in own_jobs))
-    wait_until(lambda: not made & files(job_queue))
-    assert job_queue.find(others_job.number) and before <= files(job_queue)
+    wait_until(lambda: not made & files_below(job_queue.folder))
+    assert job_queue.find(others_job.number) and before <= files_below(job_queue.folder)
     assert others_job.results[0].path.is_file()
     again = context.new_page()
     again.goto(url)

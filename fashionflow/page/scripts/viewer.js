@@ -26,8 +26,12 @@
 
   // The clip waits slightly ahead of the stream and starts when the stream arrives. Returns whether the stream arrived.
   const meet = async (player, clip) => {
+    const before = performance.now() + PATIENCE_MS;
+    const nearEnd = () => player.currentTime + LEAD > clip.duration - LEAD;
+    // At the end of its loop, the stream is at its start before the clip could be ready.
+    while (!player.paused && nearEnd() && performance.now() < before) await nextFrame();
     const target = player.currentTime + LEAD;
-    if (player.paused || target > clip.duration - LEAD) return false;
+    if (player.paused || nearEnd()) return false;
     await move(clip, target);
     const until = performance.now() + PATIENCE_MS;
     const ahead = () => clip.currentTime - player.currentTime;
@@ -38,6 +42,8 @@
   const synchronise = async (player, clip) => {
     clip.pause();
     if (!(await meet(player, clip))) await move(clip, player.currentTime);
+    // A stream that began its loop again while the clip was moved is followed, or the clip would show its end once more.
+    if (Math.abs(clip.currentTime - player.currentTime) > CLOSE) await move(clip, player.currentTime);
     if (player.paused) return;
     await clip.play().catch(() => {}); // some browsers do not start videos by themselves
     const until = performance.now() + PATIENCE_MS;
