@@ -20,7 +20,6 @@ SENTENCES = {
     "damaged": (
         "The photo is damaged or was cut off while it was copied; save or export it again and choose the new file."
     ),
-    "heic": "The photo is in the HEIC format, which cannot be read here; export it as JPEG and choose that.",
     "video": "The file is a video, not a photo; choose a still picture such as a JPEG or PNG.",
     "no-picture": "The file is not a picture that can be read here; choose a JPEG, PNG or WebP photo.",
     "gone": "The photo has been deleted in the meantime; choose it again.",

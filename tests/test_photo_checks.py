@@ -151,6 +151,8 @@ def test_a_cut_out_is_a_good_photo(shipped, tmp_path):
     assert advise(photo, shipped.width, shipped.height, crop, shipped.coverage_of(photo)) == []
     frame = np.asarray(shipped.fit_photo(photo))
     assert frame[:, [0, -1]].min() > 240
+    # For the pipeline too, which programs give pictures of any mode.
+    np.testing.assert_array_equal(np.asarray(shipped.fit_photo(Image.open(cut_out))), frame)
 
 
 def test_a_good_photo_gets_no_advice():

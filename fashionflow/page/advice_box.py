@@ -1,11 +1,7 @@
 """Warnings about a photo before a clip is made from it, with a one-tap remedy where there is one."""
 
-import tempfile
-from pathlib import Path
-
 import gradio as gr
 import numpy as np
-from gradio.utils import get_upload_folder
 from PIL import Image
 
 from ..photo.checks import MOST_ADVICE, advise, remedy
@@ -13,7 +9,7 @@ from ..photo.reading import Crop
 from . import wording
 from .context import HELPER, PageContext
 from .languages import LABELS, Words, words_for, words_of
-from .uploads import read_upload
+from .uploads import read_upload, save_photo
 
 
 class AdviceBox:
@@ -86,7 +82,7 @@ class AdviceBox:
             unchanged[4] = gr.update(value=wording.status(words_of(error, words), problem=True), visible=True)
             return unchanged
         before = before or {"path": upload["path"], "crop": [zoom, across, down]}
-        path = upload["path"] if mended is photo else _save(mended)
+        path = upload["path"] if mended is photo else save_photo(mended)
         shown = gr.skip() if mended is photo else path
         return [shown, crop.zoom, crop.across, crop.down, gr.skip(), path, before, gr.update(visible=True)]
 
@@ -100,10 +96,3 @@ class AdviceBox:
         labels = [words(f"advice.remedy_{name}") for name in names]
         shown = [gr.update(value=label, visible=True) for label in labels]
         return shown + [gr.update(visible=False)] * (MOST_ADVICE - len(shown))
-
-
-def _save(photo: Image.Image) -> str:
-    """Saves a photo among the uploads, which are deleted in time, and returns its path."""
-    folder = Path(tempfile.mkdtemp(dir=get_upload_folder()))
-    photo.save(folder / "photo.jpg", quality=95, subsampling=0)
-    return str(folder / "photo.jpg")

@@ -7,7 +7,7 @@ from ..photo.reading import PhotoError
 from . import wording
 from .context import HELPER, PageContext
 from .languages import LABELS, Words, words_for, words_of
-from .uploads import read_upload
+from .uploads import read_upload, save_photo, shown_by_browsers
 
 
 class BackPhoto:
@@ -54,6 +54,8 @@ class BackPhoto:
         except ValueError as error:
             note = gr.update(value=wording.status(str(error), problem=True), visible=True)
             return [None, note, gr.skip()]
+        if not shown_by_browsers(upload):  # its copy comes back here as the new photo
+            return [save_photo(read_upload(upload)), gr.skip(), gr.skip()]
         note = gr.update(visible=False)
         if front and not self._matches(front, back):
             note = gr.update(value=wording.advice([words("photo.back_mismatch")]), visible=True)

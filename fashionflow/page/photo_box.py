@@ -9,7 +9,7 @@ from .advice_box import AdviceBox
 from .back_photo import BackPhoto
 from .context import HELPER, PageContext
 from .languages import LABELS, words_for, words_of
-from .uploads import EXAMPLES, read_upload
+from .uploads import EXAMPLES, read_upload, save_photo, shown_by_browsers
 
 
 class PhotoBox:
@@ -111,6 +111,8 @@ class PhotoBox:
         undo = [gr.skip()] * 2 if kept else [None, gr.update(visible=False)]
         try:
             photo = read_upload(upload)
+            if not shown_by_browsers(upload):  # its copy comes back here as the new photo
+                return [save_photo(photo), *[gr.skip()] * (7 + len(self.advice.outputs)), *unchanged]
             coverage = pipe.coverage_of(photo)
             crop = Crop(zoom, across, down) if kept else pipe.crop_of(photo, coverage)
             first_frame = self.fitted(photo, crop, coverage)

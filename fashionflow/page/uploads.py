@@ -6,6 +6,7 @@ traceback for every damaged one.
 
 import base64
 import binascii
+import tempfile
 from pathlib import Path
 
 from gradio.utils import get_upload_folder, is_in_or_equal
@@ -18,6 +19,8 @@ EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
 
 RECORDED = EXAMPLES.with_name("recorded")
 """Clips that were made earlier. The first screen shows one as an example, and the stage all between visitors, labelled as recorded."""
+
+BROWSER_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "GIF", "BMP")
 
 
 def read_upload(upload: dict | None) -> Image.Image:
@@ -50,3 +53,19 @@ def uploaded_path(upload: dict) -> Path:
     if not Path(path).is_file():
         raise PhotoError("gone")
     return Path(path)
+
+
+def shown_by_browsers(upload: dict) -> bool:
+    """Whether browsers can show an upload that `read_upload` has read. Most cannot show the photos of an iPhone (HEIC) or a scanner
+    (TIFF)."""
+    if (upload.get("url") or "").startswith("data:"):
+        return True
+    with Image.open(uploaded_path(upload)) as picture:
+        return picture.format in BROWSER_FORMATS
+
+
+def save_photo(photo: Image.Image) -> str:
+    """Saves a photo among the uploads, which are deleted in time, and returns its path."""
+    folder = Path(tempfile.mkdtemp(dir=get_upload_folder()))
+    photo.save(folder / "photo.jpg", quality=95, subsampling=0)
+    return str(folder / "photo.jpg")

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+import pillow_heif
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 from ..errors import PhotoError
 from .cropping import MAX_ZOOM, MIN_ZOOM, Crop, crop_box, cropped, figure_crop, fit
@@ -25,20 +26,28 @@ __all__ = [
     "figure_crop",
     "fit",
     "read_photo",
+    "to_rgb",
 ]
 
 
 MIN_SIDE = 64
 """The shortest side of a photo that still shows a garment, in pixels."""
 
-MAX_PIXELS = 50_000_000
-"""The most pixels that are worth decoding: more than any phone delivers, and 150 MB once decoded."""
+MAX_PIXELS = 64_000_000
+"""The most pixels of a photo: those of a phone's camera of "50 megapixels" and of most medium-format cameras; 192 MB once decoded."""
+
+ENOUGH_DETAIL = 3000
+"""Both sides of a JPEG that is decoded at a half, a quarter or an eighth of its size stay at least this long, in pixels. A clip shows far
+less, and a photo of 8192 x 6144 pixels takes a quarter of the memory."""
+
+MAX_PNG_TEXT = 64 * 2**20
+"""The most bytes that a PNG's colour profile or description may have once it is unpacked. Pillow refuses photos with more than 1 MiB."""
 
 STUDIO_WHITE = (255, 255, 255)
 """The colour behind the transparent parts of a cut-out garment, sRGB."""
 
 # The picture formats that people upload. Pillow knows more, but some of those run other programs (EPS) or match nearly
-# any bytes (TGA); "HEIF" is available if the optional package pillow-heif has been registered.
+# any bytes (TGA).
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "HEIF", "GIF", "TIFF", "BMP", "JPEG2000", "PPM")
 
 # Python's warning filters belong to the whole process; two threads changing them at once could leave them changed.
@@ -86,6 +95,8 @@ def _read_file(file: BinaryIO) -> Image.Image:
         with _OPENING, warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is the stricter one
             Image.init()
+            pillow_heif.register_heif_opener()  # the format of iPhones
+            PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = MAX_PNG_TEXT
             image = Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN])
     except Image.DecompressionBombError as error:
         raise PhotoError("far-too-many-pixels", most=MAX_PIXELS // 1_000_000) from error
@@ -104,8 +115,9 @@ def _decode(image: Image.Image) -> Image.Image:
     if width * height > MAX_PIXELS:
         raise PhotoError("too-many-pixels", width=width, height=height, most=MAX_PIXELS // 1_000_000)
     try:
+        image.draft(None, (ENOUGH_DETAIL, ENOUGH_DETAIL))  # only JPEG can
         image.load()
-        photo = _to_rgb(_upright(image))
+        photo = to_rgb(_upright(image))
     except Exception as error:
         raise PhotoError("damaged") from error
     photo.info.clear()  # otherwise a profile that no longer applies would be saved with the picture
@@ -119,7 +131,9 @@ def _upright(image: Image.Image) -> Image.Image:
         return image.copy()
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
+    """A picture of any mode as sRGB of mode "RGB": transparent parts become studio white, an embedded colour profile is converted. The
+    given picture stays unchanged."""
     profile = image.info.get("icc_profile")
     if image.mode == "F" or image.mode.startswith("I"):
         image = _to_8_bits(image)
@@ -154,8 +168,8 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
 
 def _unreadable(start: bytes) -> str:
     """The reason why a file with these first bytes cannot be opened as a picture: a key of `errors.SENTENCES`."""
-    if start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"mif1", b"msf1"):
-        return "heic"
+    if start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"avif"):
+        return "damaged"
     if start[4:8] == b"ftyp" or start[:4] == b"\x1aE\xdf\xa3":
         return "video"
     return "no-picture"

@@ -6,7 +6,7 @@ from PIL import Image
 
 from ..models.geometry import PhotoGeometry
 from ..photo.matte import CLEAR, without_small_pieces
-from ..photo.reading import Crop, cropped, figure_crop, fit
+from ..photo.reading import Crop, cropped, figure_crop, fit, to_rgb
 from .back_photo import LEAST_MATCH, fit_back, outline_match
 from .photo_layers import PhotoLayers, take_apart
 
@@ -26,7 +26,7 @@ class PhotoPreparation:
             image: the photo.
             crop: what `crop_of` says of it, where that is known already.
         """
-        image = image.convert("RGB")
+        image = to_rgb(image)
         if image.size == (self.width, self.height):
             return image
         if self.config.photo_fit == FIGURE:
@@ -41,7 +41,7 @@ class PhotoPreparation:
         if self.geometry is None:
             return None
         height, width = self.geometry.config.sample_size
-        frame = fit(image.convert("RGB"), width, height, "pad")
+        frame = fit(to_rgb(image), width, height, "pad")
         pixels = torch.from_numpy(np.array(frame)).permute(2, 0, 1)[None].float() / 127.5 - 1
         coverage = self.geometry.predict(pixels.to(self._execution_device)).coverage[0, 0].cpu().numpy()
         coverage = without_small_pieces(coverage)
