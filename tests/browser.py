@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
+from PIL import Image
 
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -27,12 +29,24 @@ def started_browser() -> Iterator:
         if os.environ.get("CI"):
             pytest.fail("No Chromium on PATH; CI must run the browser tests.")
         pytest.skip("No Chromium on PATH.")
-    with sync_api.sync_playwright() as playwright:
+    with sync_api.sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
+        camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+        camera.append(f"--use-file-for-fake-video-capture={camera_film(Path(folder))}")
         browser = playwright.chromium.launch(
-            executable_path=found, args=["--no-sandbox", "--disable-gpu", "--disable-sync", *QUIET]
+            executable_path=found, args=["--no-sandbox", "--disable-gpu", "--disable-sync", *QUIET, *camera]
         )
         yield browser
         browser.close()
+
+
+def camera_film(folder: Path) -> Path:
+    """What the browser's camera sees: red on the left, blue on the right."""
+    picture = Image.new("RGB", (320, 240), "red")
+    picture.paste("blue", (160, 0, 320, 240))
+    frame, film = folder / "camera.jpg", folder / "camera.mjpeg"
+    picture.save(frame, quality=95)
+    film.write_bytes(3 * frame.read_bytes())
+    return film
 
 
 @contextmanager

@@ -335,6 +335,17 @@ def test_leave_nothing_deletes_the_back_too(visit, url, job_queue, jobs, dress, 
 
 
 @pytest.mark.browser
+def test_what_the_model_sees_is_shown_on_request(visit, url, dress):
+    page = visit(url)
+    choose(page, dress)
+    page.click("#crop > button")
+    assert not page.is_visible(".crop-view .cut-out")
+    page.get_by_label("Show what the model sees").check()
+    page.wait_for_selector(".crop-view .cut-out")
+    assert page.is_visible(".crop-view .axis")
+
+
+@pytest.mark.browser
 def test_the_second_photo_fits_every_screen_and_has_a_name(visit, url, green):
     german = texts()["de"]
     axe = pytest.importorskip("tests.test_page_everyone")

@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image
 
@@ -10,6 +11,18 @@ from .browser import animate, choose, set_slider, wait_for_status
 
 
 pytestmark = pytest.mark.browser
+
+REDS = """
+async () => {
+  const picture = document.querySelector("#photo img");
+  await picture.decode();
+  const canvas = Object.assign(document.createElement("canvas"), {width: 20, height: 20});
+  const context = canvas.getContext("2d");
+  context.drawImage(picture, 0, 0, 20, 20);
+  return [2, 17].map((x) => context.getImageData(x, 10, 1, 1).data[0]);
+}
+"""
+"""How red a photo is on its left and on its right."""
 
 SLIDERS = "[...document.querySelectorAll('#crop input[type=range]')].map((slider) => Number(slider.value))"
 
@@ -26,26 +39,51 @@ def drawn(page) -> str:
     return page.get_attribute("#first-frame img", "src")
 
 
-def test_the_crop_follows_the_hand_and_the_wheel(visit, url, dress):
+def test_the_frame_of_the_crop_follows_the_hand_and_the_wheel(visit, url, dress):
     page = visit(url)
     choose(page, dress)
     before = drawn(page)
     page.click("#crop button")
     page.wait_for_selector("#crop-zoom input[type=range]")
-    frame = page.locator("#first-frame img").bounding_box()
-    middle = frame["x"] + frame["width"] / 2, frame["y"] + frame["height"] / 2
+    view = page.locator(".crop-view").bounding_box()
+    middle = view["x"] + view["width"] / 2, view["y"] + view["height"] / 2
     page.mouse.move(*middle)
     for _ in range(5):
         page.mouse.wheel(0, -100)
     page.wait_for_function(f"{SLIDERS}[0] === 1.5")
+    page.wait_for_function("parseFloat(document.querySelector('.crop-view .frame').style.height) < 70")
     page.mouse.down()
-    page.mouse.move(middle[0] + frame["width"] / 4, middle[1] - frame["height"] / 4, steps=4)
+    page.mouse.move(middle[0] + view["width"] / 8, middle[1] - view["height"] / 8, steps=4)
     page.mouse.up()
     page.mouse.move(*middle)  # no longer held
-    page.wait_for_function(
-        f"{SLIDERS}[1] < -0.3 && {SLIDERS}[2] > 0.3"
-    )  # the photo goes with the hand, the crop against it
+    page.wait_for_function(f"{SLIDERS}[1] > 0.3 && {SLIDERS}[2] < -0.3")
     page.wait_for_function(f"document.querySelector('#first-frame img').src !== '{before}'")
+    # The frame lies where the hand has moved it: an eighth of the photo to the right of the middle.
+    left = "parseFloat(document.querySelector('.crop-view .frame').style.left)"
+    width = "parseFloat(document.querySelector('.crop-view .frame').style.width)"
+    page.wait_for_function(f"Math.abs({left} + {width} / 2 - 62.5) < 4")
+
+
+def test_a_photo_that_browsers_cannot_show_is_shown_as_a_copy(visit, url, dress, tmp_path):
+    pillow_heif.register_heif_opener()
+    path = tmp_path / "IMG_0001.heic"
+    Image.open(dress).save(path)
+    page = visit(url)
+    page.set_input_files("#photo input[type=file]", path)
+    page.wait_for_selector(".crop-view img")
+    page.wait_for_function("document.querySelector('#photo img')?.src.endsWith('.jpg')")
+    assert page.evaluate("document.querySelector('#photo img').naturalWidth") == Image.open(dress).width
+
+
+def test_the_camera_is_not_mirrored(visit, url):
+    page = visit(url, permissions=["camera"])
+    page.click("#photo [aria-label='Capture from camera']")
+    page.click("#photo .access-wrap button, #photo button:has-text('Access Webcam')")
+    page.wait_for_function("document.querySelector('#photo video')?.videoWidth > 0")
+    page.click("#photo [aria-label='capture photo']")
+    page.wait_for_selector(".crop-view img")
+    left, right = page.evaluate(REDS)
+    assert left > 200 and right < 60  # as `camera_film` has it
 
 
 def test_advice_comes_with_a_remedy_that_can_be_undone(visit, url, tmp_path):

@@ -1,4 +1,4 @@
-"""The photo, which is dropped, pasted or taken with the camera, and in its place the crop that the model will see, to move and zoom."""
+"""The photo, which is dropped, pasted or taken with the camera, and on it the frame of the crop that the model will see."""
 
 import gradio as gr
 import numpy as np
@@ -8,6 +8,7 @@ from ..photo.reading import MAX_ZOOM, MIN_ZOOM, Crop, PhotoError, cropped
 from .advice_box import AdviceBox
 from .back_photo import BackPhoto
 from .context import HELPER, PageContext
+from .crop_view import crop_view
 from .languages import LABELS, words_for, words_of
 from .uploads import EXAMPLES, read_upload, save_photo, shown_by_browsers
 
@@ -31,6 +32,8 @@ class PhotoBox:
                 type="filepath",
                 format="png",  # the format of a photo that a remedy returns
                 buttons=[],
+                # A mirrored picture would have its lettering the wrong way round.
+                webcam_options=gr.WebcamOptions(mirror=False),
                 min_width=140,
                 elem_id="photo",
             )
@@ -42,8 +45,16 @@ class PhotoBox:
                 min_width=140,
                 elem_id="first-frame",
             )
+            self.crop_view = gr.HTML(visible=False, padding=False, elem_id="crop-view")
         self.advice.build()
         self.crop = gr.Accordion(LABELS("crop.title"), open=False, visible=False, elem_id="crop")
+        with self.crop:
+            self.show_cut_out = gr.Checkbox(
+                label=LABELS("crop.cut_out"),
+                container=False,
+                visible=self.context.job_queue.model.has_geometry,
+                elem_id="show-cut-out",
+            )
         with self.crop, gr.Row():
             looks = {"min_width": 120}
             self.zoom = gr.Slider(
@@ -74,22 +85,32 @@ class PhotoBox:
     def inputs(self) -> list[gr.components.Component]:
         return [self.photo, self.zoom, self.across, self.down]
 
+    @property
+    def views(self) -> list[gr.components.Component]:
+        """Frame 0, the photo with the crop's frame, and the sliders of the crop."""
+        return [self.first_frame, self.crop_view, self.crop]
+
+    @property
+    def nothing(self) -> list:
+        """Updates of `views` without a photo."""
+        return [None, gr.update(visible=False), gr.update(visible=False)]
+
     def connect(self, page: gr.Blocks) -> None:
         sliders, says = [self.zoom, self.across, self.down], self.advice.outputs
         advice = self.advice
         self.photo.change(
             self.take,
             [*self.inputs, advice.kept_crop, self.back.photo, self.back.belongs_to],
-            [self.photo, self.first_frame, self.crop, *sliders, advice.before, advice.undo, *says, *self.back.outputs],
+            [self.photo, *self.views, *sliders, advice.before, advice.undo, *says, *self.back.outputs],
             preprocess=False,
             **HELPER,
         )
-        self.photo.clear(self.forget, None, [self.first_frame, self.crop, advice.undo, *says], **HELPER)
+        self.photo.clear(self.forget, None, [*self.views, advice.undo, *says], **HELPER)
         gr.on(
             [slider.change for slider in sliders],
             self.move,
             self.inputs,
-            [self.first_frame, *says],
+            [self.first_frame, self.crop_view, *says],
             preprocess=False,
             trigger_mode="always_last",
             **HELPER,
@@ -104,39 +125,40 @@ class PhotoBox:
         the photo of the back. A photo that a remedy returned keeps the crop."""
         unchanged = [gr.skip()] * len(self.back.outputs)
         if upload is None:
-            nothing = [gr.skip()] * (5 + len(self.advice.outputs))
-            return [gr.skip(), None, gr.update(visible=False), *nothing, *unchanged]
+            return [gr.skip(), *self.nothing, *[gr.skip()] * (5 + len(self.advice.outputs)), *unchanged]
         words, pipe = words_for(request), self.context.job_queue.pipe
         kept = upload.get("path") == kept_crop
         undo = [gr.skip()] * 2 if kept else [None, gr.update(visible=False)]
         try:
             photo = read_upload(upload)
             if not shown_by_browsers(upload):  # its copy comes back here as the new photo
-                return [save_photo(photo), *[gr.skip()] * (7 + len(self.advice.outputs)), *unchanged]
-            coverage = pipe.coverage_of(photo)
+                return [save_photo(photo), *[gr.skip()] * (8 + len(self.advice.outputs)), *unchanged]
+            coverage, axis = pipe.coverage_and_axis_of(photo)
             crop = Crop(zoom, across, down) if kept else pipe.crop_of(photo, coverage)
             first_frame = self.fitted(photo, crop, coverage)
         except PhotoError as error:
             said = self.advice.says_wrong(words_of(error, words))
-            return [None, None, gr.update(visible=False), *[gr.skip()] * 3, *undo, *said, *unchanged]
+            return [None, *self.nothing, *[gr.skip()] * 3, *undo, *said, *unchanged]
+        view = crop_view(words, photo, crop, pipe.width / pipe.height, coverage, axis)
+        views = [first_frame, gr.update(value=view, visible=True), gr.update(visible=True)]
         said = self.advice.says(words, photo, crop, coverage)
         back = self.back.after(words, upload.get("path"), kept, back, back_belongs_to)
-        shown = [first_frame, gr.update(visible=True), crop.zoom, crop.across, crop.down]
-        return [gr.skip(), *shown, *undo, *said, *back]
+        return [gr.skip(), *views, crop.zoom, crop.across, crop.down, *undo, *said, *back]
 
     def forget(self) -> list:
-        """Updates of frame 0, the crop and the advice after the visitor has removed the photo."""
-        return [None, gr.update(visible=False), gr.update(visible=False), *self.advice.says_nothing()]
+        """Updates of the views, the crop and the advice after the visitor has removed the photo."""
+        return [*self.nothing, gr.update(visible=False), *self.advice.says_nothing()]
 
     def move(self, request: gr.Request, upload: dict | None, zoom, across, down) -> list:
-        """Updates of frame 0 and the advice after a change of the crop."""
-        words, crop = words_for(request), Crop(zoom, across, down)
+        """Updates of frame 0, the view of the crop and the advice after a change of the crop."""
+        words, crop, pipe = words_for(request), Crop(zoom, across, down), self.context.job_queue.pipe
         try:
             photo = read_upload(upload)
-            coverage = self.context.job_queue.pipe.coverage_of(photo)
-            return [self.fitted(photo, crop, coverage), *self.advice.says(words, photo, crop, coverage)]
+            coverage, axis = pipe.coverage_and_axis_of(photo)
+            view = crop_view(words, photo, crop, pipe.width / pipe.height, coverage, axis)
+            return [self.fitted(photo, crop, coverage), view, *self.advice.says(words, photo, crop, coverage)]
         except ValueError:  # the visitor was told when the photo was uploaded
-            return [gr.skip()] * (1 + len(self.advice.outputs))
+            return [gr.skip()] * (2 + len(self.advice.outputs))
 
     def fitted(self, photo: Image.Image, crop: Crop, coverage: np.ndarray | None = None) -> Image.Image:
         """A photo as the model sees it. Only this picture is kept while a job waits in the queue.

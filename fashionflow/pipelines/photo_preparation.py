@@ -34,21 +34,26 @@ class PhotoPreparation:
             return cropped(image, self.width, self.height, crop)
         return fit(image, self.width, self.height, self.config.photo_fit)
 
-    @torch.no_grad()
     def coverage_of(self, image: Image.Image) -> np.ndarray | None:
         """Where this model sees the figure in a whole photo, in [0, 1], float32 [h, w], the photo shrunk to the size that its geometry
         works at; `None` for a model without geometry."""
+        return self.coverage_and_axis_of(image)[0]
+
+    @torch.no_grad()
+    def coverage_and_axis_of(self, image: Image.Image) -> tuple[np.ndarray | None, float]:
+        """What `coverage_of` says of a whole photo, and the place of the figure's turning axis as a share of the photo's width (0.5 for a
+        model without geometry)."""
         if self.geometry is None:
-            return None
+            return None, 0.5
         height, width = self.geometry.config.sample_size
         frame = fit(to_rgb(image), width, height, "pad")
         pixels = torch.from_numpy(np.array(frame)).permute(2, 0, 1)[None].float() / 127.5 - 1
-        coverage = self.geometry.predict(pixels.to(self._execution_device)).coverage[0, 0].cpu().numpy()
-        coverage = without_small_pieces(coverage)
+        geometry = self.geometry.predict(pixels.to(self._execution_device))
+        coverage = without_small_pieces(geometry.coverage[0, 0].cpu().numpy())
         scale = min(width / image.width, height / image.height)
         rows, columns = max(1, round(image.height * scale)), max(1, round(image.width * scale))
         top, left = (height - rows) // 2, (width - columns) // 2
-        return coverage[top : top + rows, left : left + columns]
+        return coverage[top : top + rows, left : left + columns], min(max((geometry.axis - left) / columns, 0), 1)
 
     def crop_of(self, image: Image.Image, coverage: np.ndarray | None = None) -> Crop:
         """The crop that this model takes of a photo by itself: round the figure that it sees, or else the centre.

@@ -1,4 +1,4 @@
-// The page's own functions: setting a slider, and scrolling to the clip on a phone.
+// The page's own functions: setting a slider, scrolling to the clip on a phone, and resting the example.
 window.fashionflow = window.fashionflow || {};
 
 // Sets a slider's field as a visitor would, so that Gradio notices; its own property would keep the change from Gradio.
@@ -15,3 +15,10 @@ window.fashionflow.scrollToTheClip = () => {
   // Scroll more than once, because a browser stops a smooth scroll when the page changes meanwhile, as it does now.
   [0, 400, 1000].forEach((wait) => setTimeout(scroll, wait));
 };
+
+// The example clip rests once the visitor has a photo: often the model needs the processor that draws the clip.
+document.addEventListener(
+  "load", // which does not bubble, so it is captured
+  ({ target }) => target.closest?.("#first-frame") && document.querySelector("#example-clip video")?.pause(),
+  true,
+);
