@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import struct
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -14,9 +15,10 @@ from PIL import Image
 
 from fashionflow.generation.saved_settings import first_frame, read_provenance
 from fashionflow.video import export as export_module
-from fashionflow.video.export import FORMATS, PLAYS, SHAPES, Export, arrange, export, reshape
+from fashionflow.video.export import FORMATS, PLAYS, SHAPES, Export, arrange, export
 from fashionflow.video.io import read_frames, read_rate, read_settings, write_clip
 from fashionflow.video.metadata import SOURCE_TYPE
+from fashionflow.video.shapes import place, reshape
 
 
 CLIPS = Path(__file__).parent / "data" / "clips"
@@ -90,7 +92,7 @@ def test_still_clips_and_shortest_clips_can_be_looped():
 )
 def test_shapes_hold_the_whole_clip_and_meet_it_without_a_seam(shape, box):
     frame = read_frames(CLIPS / "001007.mp4")[12]
-    shaped = reshape(frame, SHAPES[shape])
+    shaped = reshape(frame, place(frame[None], SHAPES[shape]))
     assert shaped.shape == (SHAPES[shape][1], SHAPES[shape][0], 3) and shaped.flags.c_contiguous
     left, top, right, bottom = box
     fitted = Image.fromarray(frame).resize((right - left, bottom - top), Image.Resampling.LANCZOS)
@@ -101,17 +103,42 @@ def test_shapes_hold_the_whole_clip_and_meet_it_without_a_seam(shape, box):
     assert np.abs(lines[0] - lines[top or left]).mean() < 6  # a studio's wall stays the same wall
 
 
-def test_what_touches_the_edge_is_not_drawn_out():
-    """Without the growing blur a red leg at the lower edge would become a red stripe."""
+def cut_off(*, above: bool, below: bool) -> np.ndarray:
+    """A red figure, [320, 256, 3], that leaves the picture; to the right a darker wall begins."""
     frame = np.full((320, 256, 3), 230, np.uint8)
-    frame[200:, 120:136] = (200, 20, 30)
-    frame[:100, 120:136] = (200, 20, 30)
-    shaped = reshape(frame, SHAPES["9:16"]).astype(int)
-    above = shaped[284::-1, 540, 1]
-    assert above[0] < 60 and above[-1] > 190 and np.abs(np.diff(above[4:])).max() < 15
-    below = shaped[:, 540, 1]  # green through the leg's middle
-    assert below[1636] < 60 and below[1919] > 190
-    assert np.abs(np.diff(below[1640:])).max() < 15
+    frame[:, 200:] = 190
+    frame[0 if above else 40 : 320 if below else 280, 120:136] = (200, 20, 30)
+    return frame
+
+
+def test_what_touches_the_edge_fades_into_the_wall_behind_it():
+    """Blurred alone, a red leg at the lower edge would become a stripe or a cloud of red."""
+    frame = cut_off(above=True, below=True)
+    shaped = reshape(frame, place(frame[None], SHAPES["9:16"])).astype(int)
+    below = shaped[1350:, 540, 1]  # green through the leg's middle
+    assert below[0] < 60 and below[200] > 220 and np.abs(np.diff(below[4:])).max() < 15
+    assert np.abs(shaped[1650:, :, 0] - shaped[1650:, :, 1]).max() <= 1  # no red further away
+    assert abs(shaped[1400, 1060, 1] - 190) <= 4  # the other wall stays behind
+
+
+@pytest.mark.parametrize("above, below, top", [(0, 0, 285), (1, 0, 0), (0, 1, 570), (1, 1, 0)])
+def test_a_figure_that_is_cut_off_ends_at_the_edge_of_the_picture(tmp_path, above, below, top):
+    frame = cut_off(above=above, below=below)
+    shaped = reshape(frame, place(frame[None], SHAPES["9:16"]))
+    fitted = np.asarray(Image.fromarray(frame).resize((1080, 1350), Image.Resampling.LANCZOS))
+    np.testing.assert_array_equal(shaped[top : top + 1350], fitted)
+    clip = write_clip(tmp_path / "clip.mp4", frame[None], FPS, settings=SETTINGS)
+    photo = first_frame(export(clip, Export("webp", "9:16"), tmp_path))
+    difference = np.asarray(photo.resize((256, 320))).astype(int) - frame
+    assert np.abs(difference[:, 120:136]).mean() < 10  # where the figure is
+
+
+def test_the_extended_wall_stays_still_while_the_figure_moves():
+    standing = cut_off(above=True, below=False)
+    frames = np.stack([standing, np.roll(standing, 40, axis=1)])
+    placement = place(frames, SHAPES["9:16"])
+    shown = [reshape(frame, placement).astype(int) for frame in frames]
+    assert np.abs(shown[0][-100:] - shown[1][-100:]).max() <= 1
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -136,7 +163,7 @@ def test_settings_say_that_a_model_made_it(made):
 
 def test_every_format_holds_every_frame(clip, made):
     shown = len(read_frames(clip)) * 2 - 2
-    assert len(read_frames(made["mp4"])) == shown and read_rate(made["mp4"]) == FPS
+    assert len(read_frames(made["mp4"])) == 5 * shown and read_rate(made["mp4"]) == FPS  # 4 seconds
     with zipfile.ZipFile(made["zip"]) as archive:
         assert archive.namelist() == ["settings.json", *(f"{number:04}.png" for number in range(1, shown + 1))]
         assert json.loads(archive.read("settings.json"))["fps"] == FPS
@@ -147,6 +174,69 @@ def test_every_format_holds_every_frame(clip, made):
     assert len(frames) == shown and sum(durations) == pytest.approx(1000 * shown / FPS, abs=2)
     difference = np.stack(frames)[11].astype(int) - read_frames(clip)[11]
     assert np.abs(difference).mean() < 2
+
+
+@pytest.mark.parametrize(
+    "shape, play, fps, count, shown, rate",
+    [
+        ("1:1", "once", 24, 50, 100, 24),  # 4.2 seconds
+        ("1:1", "once", 24, 96, 96, 24),  # exactly 4 seconds
+        ("as-made", "loop", 24, 95, 190, 24),
+        ("as-made", "boomerang", 24, 12, 110, 24),
+        ("1:1", "once", 8, 20, 120, 24),  # twice, and each frame three times
+        ("as-made", "once", 8, 20, 20, 8),
+    ],
+)
+def test_social_media_get_at_least_4_seconds_in_whole_repetitions(
+    tmp_path, monkeypatch, shape, play, fps, count, shown, rate
+):
+    monkeypatch.setitem(export_module.SHAPES, "1:1", (32, 32))
+    frames = np.stack([np.full((32, 16, 3), 2 * index, np.uint8) for index in range(count)])
+    clip = write_clip(tmp_path / "clip.mp4", frames, fps)
+    path = export(clip, Export("mp4", shape, play, mark=shape == "as-made"), tmp_path)
+    levels = read_frames(path)[:, 20:, 8:].mean(axis=(1, 2, 3))
+    assert len(levels) == shown and read_rate(path) == rate
+    each, once = rate // fps, 2 * count - 2 if play == "boomerang" else count
+    np.testing.assert_allclose(levels[::each], np.resize(levels[::each][:once], len(levels) // each), atol=3)
+    assert np.abs(levels[:each] - levels[0]).max() < 1.5 and levels[each] > levels[0] + 1
+
+
+def boxes(path: Path) -> dict[str, bytes]:
+    """The boxes of an mp4 file by name, in their order. Boxes inside of boxes follow the box around them."""
+    found, content = {}, path.read_bytes()
+
+    def read(start: int, end: int) -> None:
+        while start < end:
+            size, name = struct.unpack_from(">I4s", content, start)
+            found[name.decode("latin-1")] = content[start + 8 : start + size]
+            if name in (b"moov", b"trak", b"edts", b"mdia", b"minf", b"stbl"):
+                read(start + 8, start + size)
+            start += size
+
+    read(0, len(content))
+    return found
+
+
+def test_mp4_files_have_no_edit_list_and_one_frame_rate_and_start_at_once(clip, made):
+    for path in (clip, made["mp4"]):
+        found = boxes(path)
+        assert "elst" not in found and "edts" not in found
+        assert struct.unpack_from(">I", found["stts"], 4) == (1,)  # all frames take the same time
+        assert list(found).index("moov") < list(found).index("mdat")
+        # The first frame is shown at 0, although later ones are decoded in another order.
+        version, _, _, offset = struct.unpack_from(">iIIi", found["ctts"])
+        assert version == 1 << 24 and offset == 0
+        assert b"avc1" in found["stsd"]
+
+
+@pytest.mark.parametrize("fps", [30, 50, 60])
+def test_webp_shows_no_frame_for_less_than_20_ms(tmp_path, fps):
+    frames = np.stack([np.full((32, 32, 3), 8 * index, np.uint8) for index in range(30)])
+    path = export(write_clip(tmp_path / "clip.mp4", frames, fps), Export("webp"), tmp_path)
+    shown, durations = animation(path)
+    assert len(shown) == (15 if fps == 60 else 30) and min(durations) >= 20
+    assert sum(durations) == pytest.approx(1000 * 30 / fps, abs=2)
+    assert all(abs(int(frame.mean()) - 8 * index * 30 / len(shown)) < 4 for index, frame in enumerate(shown))
 
 
 @pytest.mark.parametrize("fps", [8, 24, 30])
@@ -184,7 +274,8 @@ def test_only_what_is_asked_to_plays_again(clip, made, name, once):
         assert again.info["loop"] == 0 and single.info.get("loop") == once
 
 
-def test_shapes_have_their_sizes_in_files_and_the_photo_is_found_in_them(tmp_path, clip):
+def test_shapes_have_their_sizes_in_files_and_the_photo_is_found_in_them(tmp_path, clip, monkeypatch):
+    monkeypatch.setattr(export_module, "LEAST_SECONDS", 0.01)  # large frames take long
     frames = read_frames(clip)
     short = write_clip(tmp_path / "short.mp4", frames[:2], FPS, settings=SETTINGS)
     for wanted, size in (
@@ -247,8 +338,8 @@ def test_nothing_is_left_when_writing_fails(clip, tmp_path, monkeypatch):
     monkeypatch.setattr(export_module, "WEBP_QUALITY", "good")
     with pytest.raises(OSError, match=r"^ffmpeg cannot write a webp file in '.*'\.$"):
         export(clip, Export("webp"), tmp_path)
-    monkeypatch.setitem(export_module.SHAPES, "1:1", (0, 0))  # found out when the zip file is begun
-    with pytest.raises(ValueError, match="must be > 0"):
+    monkeypatch.setattr(export_module, "reshape", lambda frame, _: frame / 2)  # found out when the zip file is begun
+    with pytest.raises(TypeError, match="Cannot handle this data type"):
         export(clip, Export("zip", "1:1"), tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -14,6 +14,7 @@ from ..errors import SENTENCES, UploadError
 from ..video.ffmpeg import decode, source
 from ..video.io import LONGEST_READING, read_settings
 from ..video.metadata import FIRST_FRAME_FILE, GENERATOR, SETTINGS_FILE, USER_COMMENT_ENCODING
+from ..video.shapes import PLACES
 from .request import WITH_BACK_PHOTO
 from .settings import LIMITS, ClipSettings
 
@@ -60,7 +61,8 @@ def first_frame(path: Path | str) -> Image.Image:
         if isinstance(size, list) and len(size) == 2 and all(_whole(1, 2**14)(side) for side in size):
             scale = min(frame.width / size[0], frame.height / size[1])
             width, height = round(size[0] * scale), round(size[1] * scale)
-            left, top = (frame.width - width) // 2, (frame.height - height) // 2
+            share = PLACES.get(settings.get("place"), PLACES["middle"])  # older exports are all in the middle
+            left, top = int((frame.width - width) * share), int((frame.height - height) * share)
             frame = frame.crop((left, top, left + width, top + height))
     except Exception as error:  # Pillow and zipfile raise many kinds of errors for a damaged file
         raise UploadError("not-ours") from error

@@ -54,6 +54,7 @@ class Downloads:
                     [(LABELS(f"viewer.play_{name}"), name) for name in PLAYS],
                     value=PLAYS[0],
                     label=LABELS("viewer.play"),
+                    info=LABELS("viewer.play_info"),
                     min_width=200,
                     elem_id="play",
                 )

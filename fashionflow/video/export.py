@@ -11,7 +11,6 @@ import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from io import BytesIO
 from itertools import chain
 from pathlib import Path
@@ -24,6 +23,7 @@ from .ffmpeg import FfmpegError, encode, source
 from .files import written_whole
 from .io import TITLE, read_frames, read_rate, read_settings, write_clip
 from .metadata import FIRST_FRAME_FILE, SETTINGS_FILE, USER_COMMENT_ENCODING, describe, mark, sign, xmp
+from .shapes import place, reshape
 
 
 FORMATS = ("mp4", "gif", "webp", "zip")
@@ -32,13 +32,16 @@ SHAPES: dict[str, tuple[int, int] | None] = {"as-made": None, "9:16": (1080, 192
 """Shapes by name, width and height in pixels."""
 
 LONGEST_FADE = 0.4  # seconds at the end of a clip in which it fades to its first frame
-GIF_RATE = 12.5  # the most frames per second; a GIF counts time in hundredths of a second, and a frame takes 8 of them
+
+LEAST_SECONDS = 4.0  # of an mp4 for social media; Pinterest takes none under 4, Instagram and TikTok none under 3
+LEAST_RATE = 23.0  # its frames per second; Instagram and TikTok take 23 to 60
+
+MOST_RATES = {"gif": 12.5, "webp": 50.0}
+"""The most frames per second. A GIF counts time in hundredths of a second, and a frame takes 8 of them, which keeps it small. Browsers show
+a WebP's frames of 10 ms or less for 100 ms, and WebP counts whole milliseconds, so 20 ms are safe."""
+
 GIF_SCALE = 0.5  # of a shape's sides; in full size, a GIF has four times the bytes, 9 MB for 3 seconds
 WEBP_QUALITY = 85
-
-EDGE_LINES = 4  # of a scaled clip; the extended background starts with their mean
-BLUR_LEVELS = 9  # each level doubles the blur, which grows with the distance from the clip
-BLUR_SLOPE = 0.8  # standard deviation of the blur, divided by the distance
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,12 @@ class Export:
     shape: str = "as-made"
     play: str = "once"
     mark: bool = False
+
+    @property
+    def is_for_social_media(self) -> bool:
+        """Whether it is a video that platforms must take. A video of the clip as made stays as it is, also with a mark, and GIF and WebP play
+        again by themselves."""
+        return self.format == "mp4" and (self.shape != "as-made" or self.play != "once")
 
     def check(self) -> None:
         """Raises a `ValueError` with one sentence if a value is not supported."""
@@ -132,68 +141,39 @@ def _distance(frame: np.ndarray, other: np.ndarray) -> float:
     return float(cv2.absdiff(frame, other).mean())
 
 
-def reshape(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The whole frame, as large as it fits, in the middle of `size` (width, height); its background is extended to the rest.
-
-    The extension starts with the colours of the frame's own edges and becomes softer with the distance. So the wall and the floor of a
-    studio continue, the frame and its extension meet without a seam, and objects that touch the edge do not become streaks.
-    """
-    width, height = size
-    scale = min(width / frame.shape[1], height / frame.shape[0])
-    fitted = (min(width, round(frame.shape[1] * scale)), min(height, round(frame.shape[0] * scale)))
-    picture = np.asarray(Image.fromarray(frame).resize(fitted, Image.Resampling.LANCZOS))
-    sideways = fitted[0] < width
-    if sideways:  # the same with rows and columns exchanged
-        picture = picture.transpose(1, 0, 2)
-    missing = (width if sideways else height) - len(picture)
-    before = _extension(picture[:EDGE_LINES], missing // 2)[::-1]
-    after = _extension(picture[-EDGE_LINES:], missing - missing // 2)
-    whole = np.concatenate([before, picture, after])
-    return np.ascontiguousarray(whole.transpose(1, 0, 2) if sideways else whole)
-
-
-def _extension(edge: np.ndarray, depth: int) -> np.ndarray:
-    """`depth` lines that continue the lines of an edge, [EDGE_LINES, length, 3] -> [depth, length, 3]."""
-    line = edge.mean(axis=0, dtype=np.float32)[None]  # [1, length, 3]
-    blurs = (
-        cv2.GaussianBlur(line, (0, 0), 2.0**level, borderType=cv2.BORDER_REFLECT) for level in range(1, BLUR_LEVELS)
-    )
-    levels = np.concatenate([line, *blurs])  # [BLUR_LEVELS, length, 3]
-    columns, rows = _blur_map(line.shape[1], depth)
-    return cv2.remap(levels, columns, rows, cv2.INTER_LINEAR).round().clip(0, 255).astype(np.uint8)
-
-
-@lru_cache(maxsize=8)
-def _blur_map(length: int, depth: int) -> tuple[np.ndarray, np.ndarray]:
-    """The column and the blur level of every pixel of an extension, both float32 [depth, length]."""
-    deviation = BLUR_SLOPE * np.arange(1, depth + 1)
-    level = np.where(deviation < 2, deviation / 2, np.log2(np.maximum(deviation, 2))).clip(0, BLUR_LEVELS - 1)
-    columns, rows = np.meshgrid(np.arange(length), level)
-    return columns.astype(np.float32), rows.astype(np.float32)
-
-
 def _write(path: Path, frames: np.ndarray, fps: float, wanted: Export, settings: dict) -> None:
     """Writes a clip's frames in the wanted form, one by one, so that large shapes need no more memory."""
-    every = math.ceil(fps / GIF_RATE) if wanted.format == "gif" else 1
+    every = math.ceil(fps / MOST_RATES.get(wanted.format, fps))
     frames, fps = frames[::every], fps / every
     size = SHAPES[wanted.shape]
     if size is not None and wanted.format == "gif":
         size = (round(size[0] * GIF_SCALE), round(size[1] * GIF_SCALE))
+    placement = place(frames, size) if size is not None else None
+    if placement is not None:
+        settings = settings | {"place": placement.place}
+    times, each = _repeats(len(frames), fps, wanted.play) if wanted.is_for_social_media else (1, 1)
 
     def pictures() -> Iterator[np.ndarray]:
-        arranged = arrange(frames, fps, wanted.play)
-        shaped = arranged if size is None else (reshape(frame, size) for frame in arranged)
-        return mark(shaped) if wanted.mark else iter(shaped)
+        arranged = chain.from_iterable(arrange(frames, fps, wanted.play) for _ in range(times))
+        shaped = arranged if placement is None else (reshape(frame, placement) for frame in arranged)
+        marked = mark(shaped) if wanted.mark else shaped
+        return (frame for frame in marked for _ in range(each))
 
     again = wanted.play != "once"
     if wanted.format == "mp4":
-        write_clip(path, pictures(), fps, settings=settings)
+        write_clip(path, pictures(), fps * each, settings=settings)
     elif wanted.format == "zip":
         _write_zip(path, pictures(), settings | {"fps": fps})
     elif wanted.format == "gif":
         _write_gif(path, pictures(), mark(frames) if wanted.mark else frames, fps, again, settings)
     else:
         _write_webp(path, pictures(), fps, again, settings)
+
+
+def _repeats(num_frames: int, fps: float, play: str) -> tuple[int, int]:
+    """How often a clip is played in a video for social media, always whole, and how often each of its frames is shown."""
+    shown = max(num_frames, 2 * num_frames - 2) if play == "boomerang" else num_frames
+    return math.ceil(LEAST_SECONDS * fps / shown), math.ceil(LEAST_RATE / fps)
 
 
 def _write_zip(path: Path, frames: Iterable[np.ndarray], settings: dict) -> None:

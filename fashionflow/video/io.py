@@ -27,6 +27,10 @@ H264_ARGUMENTS = (
     *("-color_range", "tv", "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"),
 )
 
+# Players can start before the whole file is there. Frames are decoded in another order than they are shown, so ffmpeg delays them and tells
+# players to skip the delay, in an edit list. Platforms refuse files with edit lists (Instagram does), so nothing is delayed instead.
+MP4_ARGUMENTS = ("-movflags", "+faststart+negative_cts_offsets", "-use_editlist", "0")
+
 
 TITLE = "AI-generated with FashionFlow"
 """The title that players and file managers show with a clip."""
@@ -83,7 +87,7 @@ def write_clip(
     tags = {"title": TITLE, "description": TITLE}
     if settings is not None:
         tags["comment"] = json.dumps(settings)  # pure ASCII on one line, which every program shows unchanged
-    arguments = ["-crf", str(quality), "-movflags", "+faststart"]
+    arguments = ["-crf", str(quality), *MP4_ARGUMENTS]
     for name, value in tags.items():
         arguments += ["-metadata", f"{name}={value}"]
     return _write_h264(path, frames, fps, "medium", arguments)

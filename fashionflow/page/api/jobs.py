@@ -76,7 +76,8 @@ class JobEndpoints:
             clip: the index of the clip, from 0, which is the default.
             format: mp4 (the default), gif, webp, or zip for the frames as PNG files.
             shape: as-made (the default), or 9:16 or 1:1 for social media, with the background extended.
-            play: once (the default), loop, or boomerang, which plays forwards and then backwards.
+            play: once (the default), loop, or boomerang, which plays forwards and then backwards. An mp4 under 4 seconds is repeated
+                until it has 4, unless it is as made and played once, because platforms take no shorter ones.
             mark: true writes a visible note on the frames that they are AI-generated; false by default.
 
         Returns:
