@@ -37,7 +37,7 @@ KNOWN = {
     "lookbook.say_": ("longer", "full"),
     "motion.": MOTIONS,
     "refused.": errors.SENTENCES,
-    "stage.": ("title", "tagline", "working", "space", "keys"),
+    "stage.": ("title", "tagline", "working", "space", "keys", "unreachable"),
     "stage.key_": [name for _, name in KEYS],
     "viewer.": [*(key.replace(" ", "_") for key in fidelity.SENTENCES), "colour_difference", "similarity"],
     "viewer.format_": FORMATS,

@@ -9,7 +9,11 @@ import httpx
 import numpy as np
 import pytest
 
+from fashionflow.generation.events import Step
+from fashionflow.page import wording
 from fashionflow.page.address import DarkFromTheStart, public_address
+from fashionflow.page.languages import ENGLISH
+from fashionflow.page.stage import draw_phones
 from fashionflow.page.uploads import RECORDED
 
 from .browser import PHONE, animate, wait_for_status, wait_until
@@ -32,6 +36,12 @@ def hall(site, job_queue, monkeypatch):
     return Hall(site.job_queue, site.page, site.url)
 
 
+@pytest.fixture
+def hall_without_phones(site, job_queue, monkeypatch):
+    monkeypatch.delenv("FASHIONFLOW_ADDRESS", raising=False)
+    return Hall(site.job_queue, site.page, site.url)
+
+
 def wait_for_phase(page, phase: str) -> None:
     page.wait_for_function(f"document.documentElement.dataset.phase === '{phase}'", polling=50)
 
@@ -40,6 +50,27 @@ def picture_of(page) -> np.ndarray:
     """The middle of the stage, where the clip is, [200, 200, 3] in [0, 255]."""
     png = page.screenshot(clip={"x": 540, "y": 260, "width": 200, "height": 200})
     return cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR).astype(np.float32)
+
+
+def colour_beside_the_clip(page) -> np.ndarray:
+    """The mean colours of the stage left and right of the clip, where there is no text: blue, green and red, in [0, 255]."""
+    png = page.screenshot(clip={"x": 0, "y": 140, "width": 1280, "height": 120})
+    pixels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+    return np.array([part.mean((0, 1)) for part in (pixels[:, 40:300], pixels[:, 980:1240])])
+
+
+def check_places(page) -> None:
+    """The clip, or the photo, is as high as the screen, and no text is on it, on another text, or cut off."""
+    width, height, texts, pictures = page.evaluate(PLACES)
+    assert pictures and all(box[1:] == [0, width, height] for box in pictures), pictures
+    clip = ["the clip", (width - 0.8 * height) / 2, 0, (width + 0.8 * height) / 2, height]
+    assert len(texts) >= 2
+    for name, left, top, right, bottom in texts:
+        assert 0 <= left < right <= width and 0 <= top < bottom <= height, f"{name} is cut off at {width} x {height}"
+    for index, (name, left, top, right, bottom) in enumerate(texts):
+        for other, *box in [clip, *texts[:index]]:
+            apart = right <= box[0] or box[2] <= left or bottom <= box[1] or box[3] <= top
+            assert apart, f"{name} is on {other} at {width} x {height}: {(left, top, right, bottom)}, {box}"
 
 
 def mark(page) -> None:
@@ -63,6 +94,29 @@ COVERED = f"""
 """
 """Ids of what is seen of Gradio's page."""
 
+WORDS = f"({SEEN})('body :not(#announcer)').filter((each) => !each.children.length).map((each) => each.textContent.trim()).filter(Boolean)"
+"""All texts that are seen."""
+
+PLACES = f"""
+() => {{
+  const own = "#recorded, #stage-made, #status, #stage-line, #stage-note, .screen > *";
+  const texts = ({SEEN})(own).map((each) => {{
+    const range = document.createRange(); // the text itself, which can be wider than its box
+    range.selectNodeContents(each);
+    const rects = [each.getBoundingClientRect(), range.getBoundingClientRect()];
+    const most = (side, choose) => choose(...rects.map((rect) => rect[side]));
+    return [each.id || each.className, most("left", Math.min), most("top", Math.min), most("right", Math.max), most("bottom", Math.max)];
+  }});
+  const pictures = ({SEEN})("#attract video.on-top, #first-frame img, #stage :is(img, video)").map((each) => {{
+    const {{ top, width, height }} = each.getBoundingClientRect();
+    return [each.closest("[id]").id, top, width, height];
+  }});
+  return [innerWidth, innerHeight, texts, pictures];
+}}
+"""
+"""The size of the screen, the boxes of the texts that are seen (name, left, top, right, bottom), and of the pictures (name, top, width,
+height)."""
+
 
 @pytest.mark.browser
 def test_a_visit_from_the_recorded_clips_to_a_live_one_and_back(hall, visit, jobs, brake):
@@ -72,16 +126,25 @@ def test_a_visit_from_the_recorded_clips_to_a_live_one_and_back(hall, visit, job
     assert set(page.evaluate(COVERED)) <= {"stage-screen", "stage-line"}, "the ordinary page is seen"
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(0, 0, 0)"
     assert page.locator(".phones").is_visible()
+    for width, height in ((1366, 768), (1920, 1080), (3840, 2160), (1280, 720)):
+        page.set_viewport_size({"width": width, "height": height})
+        check_places(page)
+    wait_until(lambda: colour_beside_the_clip(page).min() > 10)
+    beside = colour_beside_the_clip(page)
 
     page.keyboard.press("ArrowLeft")  # before the first comes the last
     page.wait_for_selector("#first-frame img")
     shown = page.get_attribute("#photo img", "src")
     assert shown.endswith("violet-checks.jpg") and not page.locator("#recorded").is_visible()
+    wait_until(lambda: np.abs(colour_beside_the_clip(page) - beside).max() > 5)
+    beside = colour_beside_the_clip(page)
     page.keyboard.press("PageUp")
     page.wait_for_function(f"document.querySelector('#photo img').src !== '{shown}'")
+    wait_until(lambda: np.abs(colour_beside_the_clip(page) - beside).max() > 5)
     page.keyboard.press("5")
     page.wait_for_selector("#motion input[value=spin]:checked", state="attached")
     page.wait_for_selector(".choice .chosen:text('Spin')")
+    check_places(page)
 
     page.evaluate(
         """() => {
@@ -100,6 +163,11 @@ def test_a_visit_from_the_recorded_clips_to_a_live_one_and_back(hall, visit, job
     wait_for_phase(page, "working")
     assert page.inner_text(".working") == "Live"
     page.wait_for_function("[...window.said].some((said) => said.startsWith('Step'))")
+    check_places(page)
+    assert (
+        page.evaluate("parseFloat(getComputedStyle(document.querySelector('#status .bar'), '::before').fontSize)")
+        > 720 / 10
+    )
     brake.release()
     wait_for_phase(page, "finished")
     assert any(re.match(r"Step \d of 4\s.*left", said) for said in page.evaluate("[...window.said]"))
@@ -108,7 +176,9 @@ def test_a_visit_from_the_recorded_clips_to_a_live_one_and_back(hall, visit, job
     box = page.wait_for_selector("#clip video").bounding_box()
     assert (box["width"], box["height"]) == (1280, 720)
     page.wait_for_function("document.querySelector('#clip video').currentTime > 0.1")
-    assert np.abs(picture_of(page) - photo).mean() > 8  # the toy model's clip is nothing like the photo
+    check_places(page)
+    assert colour_beside_the_clip(page).max() < 110  # dark, for white letters
+    wait_until(lambda: np.abs(picture_of(page) - photo).mean() > 8)  # the toy model's clip is nothing like the photo
     assert not page.locator("#job-number").is_visible()
 
     page.keyboard.press("b")
@@ -151,6 +221,34 @@ def test_a_visit_ends_by_itself_and_the_server_lets_go_of_it(hall, visit, jobs):
 
 
 @pytest.mark.browser
+def test_only_the_presenter_reads_about_set_up(hall_without_phones, visit):
+    page = hall_without_phones.stage(visit)
+    page.wait_for_function("document.querySelector('#stage-line').textContent")
+    words = {"Recorded", ENGLISH("stage.title"), ENGLISH("stage.tagline")}
+    page.wait_for_selector("#recorded")
+    assert set(page.evaluate(WORDS)) == words
+    page.keyboard.press("h")
+    assert "--host 0.0.0.0" in page.inner_text(".help") and not page.locator(".unreachable").is_visible()
+    page.keyboard.press("h")
+    page.keyboard.press("q")
+    assert set(page.evaluate(WORDS)) == words
+
+
+@pytest.mark.parametrize(("address", "reason"), [(None, "--host"), ("http://10.1.2.3:7860/", "pip install segno")])
+def test_without_a_working_code_the_audience_is_told_nothing(monkeypatch, address, reason):
+    def fails(_):
+        raise RuntimeError
+
+    monkeypatch.setattr("fashionflow.page.stage.qr_code", fails)
+    shown, presenters = draw_phones(address, ENGLISH)
+    assert shown == "" and reason in presenters
+
+
+def test_the_progress_counts_the_time_and_not_the_steps():
+    assert "--done: 25" in wording.step(ENGLISH, Step(index=4, total=4, elapsed=6, remaining=18, preview=None))
+
+
+@pytest.mark.browser
 def test_when_the_server_is_lost_the_recorded_clips_go_on(hall, visit):
     page = hall.stage(visit)
     page.keyboard.press("ArrowRight")
@@ -161,9 +259,13 @@ def test_when_the_server_is_lost_the_recorded_clips_go_on(hall, visit):
     )
     page.context.set_offline(True)
     page.keyboard.press("r")
-    page.wait_for_selector("#stage-note:text('cannot be reached')")
+    page.wait_for_selector("html.stage-lost")
     wait_for_phase(page, "attract")
-    assert page.locator("#recorded").is_visible()
+    assert page.locator("#recorded").is_visible() and not page.locator(".phones").is_visible()
+    assert not page.locator("#stage-note").is_visible()
+    page.keyboard.press("h")
+    assert page.locator(".unreachable").is_visible()
+    page.keyboard.press("h")
     for _ in range(2):
         before = page.evaluate("document.querySelector('#attract video.on-top').currentTime")
         page.wait_for_function(f"document.querySelector('#attract video.on-top').currentTime !== {before}")
@@ -171,7 +273,7 @@ def test_when_the_server_is_lost_the_recorded_clips_go_on(hall, visit):
     page.context.set_offline(False)
     wait_for_reload(page)  # what was left of the visit goes as soon as it can
     page.wait_for_selector("#recorded")
-    assert not page.locator("#stage-note").is_visible()
+    assert page.locator(".phones").is_visible()
     visit.errors[:] = [error for error in visit.errors if "ERR_INTERNET_DISCONNECTED" not in error]
 
 

@@ -11,6 +11,7 @@ from html import escape
 
 import gradio as gr
 
+from ..pipelines.motions import PRESETS
 from . import wording
 from .address import ADDRESS_VARIABLE, from_stage, on_stage, public_address, qr_code
 from .context import HELPER, PageContext, Visit
@@ -21,10 +22,12 @@ from .settings import Settings
 from .uploads import RECORDED
 
 
+DIGITS = 7  # motions that are chosen by a digit
+
 KEYS = (
     ("Space, Enter, Page Down", "animate"),
     ("→, ← (Page Up)", "choose"),
-    ("1 - 7", "motion"),
+    (f"1 - {DIGITS}", "motion"),
     ("B, .", "black"),
     ("R, Esc, F5", "reset"),
     ("Q", "qr"),
@@ -86,35 +89,28 @@ class Stage:
 
     def draw(self, request: gr.Request, words: Words) -> str:
         """All texts on the stage that do not change. scripts/stage.js decides which of them is visible."""
-        clips = [f"gradio_api/file={path}" for path in sorted(RECORDED.glob("*.mp4"))]
-        keys = "".join(f"<dt>{key}</dt><dd>{escape(words(f'stage.key_{name}'))}</dd>" for key, name in KEYS)
-        said = {name: escape(words(f"stage.{name}")) for name in ("title", "tagline", "working", "space", "keys")}
-        return (
-            f'<div class="screen" data-clips="{escape(json.dumps(clips))}"'
-            f' data-recorded="{escape(words("stage.recorded"))}"'
-            f' data-unreachable="{escape(words("stage.unreachable"))}">'
-            f'<div class="title"><h2>{said["title"]}</h2><p>{said["tagline"]}</p></div>'
-            f'<p class="working">{said["working"]}</p>'
-            f'<div class="choice"><p>{said["space"]}</p><ol></ol></div>'
-            f'<aside class="phones">{self.draw_phones(request, words)}</aside>'
-            f'<section class="help"><h2>{said["keys"]}</h2><dl>{keys}</dl>'
-            f"<p>{escape(words('stage.key_photo'))}</p></section>"
-            "</div>"
-        )
-
-    def draw_phones(self, request: gr.Request, words: Words) -> str:
-        """The QR code and its address, or the reason why there is none."""
         page = self.page()
         bar = request.headers.get("referer") or f"http://{request.headers.get('host', '')}/"
-        address = public_address(bar, page.server_name if page else "")
-        if address is None:
-            return f'<p class="no-phones">{escape(words("stage.no_phones", variable=ADDRESS_VARIABLE))}</p>'
-        try:
-            code = qr_code(f"{address}?from=stage")
-        except RuntimeError:
-            return f'<p class="no-phones">{escape(words("stage.no_qr"))}</p>'
-        shown = escape(address.removeprefix("http://").removeprefix("https://").rstrip("/"))
-        return f'<p>{escape(words("stage.phones"))}</p><div class="qr">{code}</div><p class="address">{shown}</p>'
+        code, reason = draw_phones(public_address(bar, page.server_name if page else ""), words)
+        clips = [f"gradio_api/file={path}" for path in sorted(RECORDED.glob("*.mp4"))]
+        keys = "".join(f"<dt>{key}</dt><dd>{escape(words(f'stage.key_{name}'))}</dd>" for key, name in KEYS)
+        presets = list(PRESETS)[:DIGITS] if self.context.job_queue.model.has_motion else []
+        motions = "".join(
+            f"<li>{digit}  {escape(words(f'motion.{name}'))}</li>" for digit, name in enumerate(presets, start=1)
+        )
+        names = ("title", "tagline", "working", "space", "keys", "unreachable")
+        said = {name: escape(words(f"stage.{name}")) for name in names}
+        return (
+            f'<div class="screen" data-clips="{escape(json.dumps(clips))}"'
+            f' data-recorded="{escape(words("stage.recorded"))}">'
+            f'<div class="title"><h2>{said["title"]}</h2><p>{said["tagline"]}</p></div>'
+            f'<p class="working">{said["working"]}</p>'
+            f'<div class="choice"><p>{said["space"]}</p><ol>{motions}</ol></div>{code}'
+            f'<section class="help"><h2>{said["keys"]}</h2><dl>{keys}</dl>'
+            f"<p>{escape(words('stage.key_photo'))}</p>{reason}"
+            f'<p class="unreachable">{said["unreachable"]}</p></section>'
+            "</div>"
+        )
 
     def count(self, request: gr.Request) -> str:
         """How many jobs are in the queue. A job's own number is never shown here, because anybody who reads it could fetch the clip."""
@@ -138,6 +134,22 @@ class Stage:
         if on_stage(request) and job is not None:
             visit.number = ""
             self.context.job_queue.discard(job)
+
+
+def draw_phones(address: str | None, words: Words) -> tuple[str, str]:
+    """The QR code of an address for the audience, and for the presenter's help the reason why there is none; one of them is empty."""
+    if address is None:
+        return "", f"<p>{escape(words('stage.no_phones', variable=ADDRESS_VARIABLE))}</p>"
+    try:
+        code = qr_code(f"{address}?from=stage")
+    except RuntimeError:
+        return "", f"<p>{escape(words('stage.no_qr'))}</p>"
+    shown = escape(address.removeprefix("http://").removeprefix("https://").rstrip("/"))
+    invited = escape(words("stage.phones"))
+    return (
+        f'<aside class="phones"><p>{invited}</p><div class="qr">{code}</div><p class="address">{shown}</p></aside>',
+        "",
+    )
 
 
 def draw_greeting(words: Words) -> str:

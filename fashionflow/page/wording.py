@@ -8,8 +8,8 @@ from .languages import Words
 
 
 def status(headline: str, detail: str = "", done: float | None = None, problem: bool = False, note: str = "") -> str:
-    """The lines under the picture. `done`, in [0, 1], adds a progress bar; `note` adds a sentence below."""
-    bar = "" if done is None else f'<div class="bar"><div style="width: {100 * done:.1f}%"></div></div>'
+    """The lines under the picture. `done`, in [0, 1], adds a progress bar, and on a stage a number; `note` adds a sentence below."""
+    bar = "" if done is None else f'<div class="bar" style="--done: {100 * done:.0f}"><div></div></div>'
     # scripts/everyone.js reads messages that are not problems to screen readers, though not every step.
     kind = 'class="status problem" role="alert"' if problem else 'class="status"'
     below = f"<p><span>{escape(note)}</span></p>" if note else ""
@@ -37,11 +37,11 @@ def waiting(words: Words, event: Waiting) -> str:
 
 def step(words: Words, event: Step, note: str = "") -> str:
     headline = words("status.step", index=event.index, total=event.total)
-    return status(headline, times(words, event), event.index / event.total, note=note)
+    return status(headline, times(words, event), share(event), note=note)
 
 
 def segment(words: Words, event: Segment, note: str = "") -> str:
-    return status(words("status.decoding"), times(words, event), 1, note=note)
+    return status(words("status.decoding"), times(words, event), share(event), note=note)
 
 
 def stepped_down(words: Words, event: SteppedDown) -> str:
@@ -53,6 +53,11 @@ def memory_ran_out(words: Words, event: SteppedDown | Finished) -> str:
     if isinstance(event, Finished) and not event.stepped_down:
         return ""
     return words("status.leaner", mode=words(f"advanced.memory_{event.memory}"))
+
+
+def share(event: Step | Segment) -> float:
+    """The share of a clip's time that has passed. Steps are not counted, because decoding comes after the last one."""
+    return event.elapsed / max(event.elapsed + event.remaining, 1e-6)
 
 
 def times(words: Words, event: Step | Segment) -> str:

@@ -38,7 +38,6 @@
   // ---- The recorded clips: two players, one on top of the other, so that there is no visible gap between two clips.
   const attract = {
     layer: document.createElement("div"),
-    backdrop: document.createElement("canvas"),
     sources: [],
     index: remembered.index || 0,
     times: 0,
@@ -46,15 +45,10 @@
     begin() {
       this.layer.id = "attract";
       this.layer.innerHTML = '<video muted playsinline></video><video muted playsinline></video><p id="recorded"></p>';
-      this.backdrop.id = "stage-backdrop";
-      this.backdrop.width = this.backdrop.height = 24;
-      document.body.append(this.backdrop, this.layer, noted);
+      document.body.append(backdrop, this.layer, noted);
       this.players = [...this.layer.querySelectorAll("video")];
-      for (const player of this.players) {
-        player.muted = true; // the attribute alone has no effect in a player that a script created
-        player.addEventListener("ended", () => this.next(player));
-        player.addEventListener("playing", () => phase() === "attract" && paint(player));
-      }
+      this.players.forEach((player) => (player.muted = true)); // in a player that a script created, the attribute alone has no effect
+      this.layer.addEventListener("ended", ({ target }) => this.next(target), true);
     },
 
     // The clips are kept in memory, so that they play on when the server cannot be reached.
@@ -97,19 +91,28 @@
     },
   };
 
-  // The background of a clip that is narrower than the stage: the clip's own colours, blurred by stage.css.
-  const paint = (picture) => {
-    const { width, height } = attract.backdrop;
-    if (picture) attract.backdrop.getContext("2d").drawImage(picture, 0, 0, width, height);
+  // ---- The backdrop on both sides of the clip: the picture on show, enlarged and blurred. It is drawn on few pixels and a few times a
+  // second, so that a browser without a graphics card does not need a core for it. Each drawing covers a part of the one before.
+  const backdrop = Object.assign(document.createElement("canvas"), { id: "stage-backdrop", width: 48, height: 27 });
+  const pen = backdrop.getContext("2d");
+  Object.assign(pen, { globalAlpha: 0.4, filter: "blur(2.5px) saturate(1.6)", imageSmoothingQuality: "medium" });
+  const ON_SHOW = { attract: "#attract video.on-top", choosing: "#first-frame img" };
+  const paint = () => {
+    const picture = findAll(ON_SHOW[phase()] || "#first-frame img, #stage [data-drawn] video").at(-1);
+    const [width, height] = [picture?.videoWidth || picture?.naturalWidth, picture?.videoHeight || picture?.naturalHeight];
+    if (!width) return;
+    // The middle of the picture, where the figure is: on the left, on the right, and under the clip.
+    for (const x of [0, 16, 32]) pen.drawImage(picture, 0.27 * width, 0.1 * height, 0.46 * width, 0.7 * height, x, 0, 16, 27);
   };
 
   const noted = Object.assign(document.createElement("p"), { id: "stage-note", role: "status" });
-  const note = (said) => {
-    if (noted.textContent !== said) noted.textContent = said;
-  };
 
   // ---- The server: whether it answers, and whether it is still the same one.
   let server = null;
+  const setServer = (answer) => {
+    server = answer ?? "lost";
+    root.classList.toggle("stage-lost", answer === null);
+  };
   const reach = async (patience) => {
     try {
       const answer = await fetch("gradio_api/app_id", { cache: "no-store", signal: AbortSignal.timeout(patience) });
@@ -127,14 +130,12 @@
     isAsking = false;
     if (isLeaving) return;
     const wasAnother = server !== null && server !== answer;
-    server = answer ?? "lost";
+    setServer(answer);
     if (answer === null) {
-      note(remembered.unreachable || "");
       if (phase() === "working" || phase() === "choosing") setPhase("attract"); // a finished clip is in the browser and plays on
     } else if (wasAnother && phase() === "attract") {
       window.location.reload(); // a restarted server does not know this page, and often a server that was lost does not either
     } else {
-      if (performance.now() > NOTE_MS) note("");
       find("#stage-count")?.click();
     }
   };
@@ -153,7 +154,6 @@
       if (problem) return leave(problem.textContent);
       if (now && now !== before) break;
     }
-    paint(find("#first-frame img"));
   };
 
   const choose = async (steps) => {
@@ -167,19 +167,6 @@
     motions()[index]?.click();
     if (!find("#photo img")) await choose(1);
     setPhase("choosing");
-  };
-
-  const listMotions = () => {
-    const list = find("#stage-screen .choice ol");
-    if (!list) return;
-    list.replaceChildren(
-      ...motions().slice(0, 7).map((motion, index) => {
-        const line = document.createElement("li");
-        line.textContent = `${index + 1}  ${motion.closest("label").textContent.trim()}`;
-        line.classList.toggle("chosen", motion.getAttribute("aria-checked") === "true");
-        return line;
-      }),
-    );
   };
 
   const animate = async () => {
@@ -259,8 +246,7 @@
       if ((await reach(5000)) !== null) return window.location.reload();
     }
     setPhase("attract"); // a reload would show the browser's own error page
-    server = "lost";
-    note(remembered.unreachable || "");
+    setServer(null);
     root.classList.remove("stage-fading");
     isLeaving = false;
   };
@@ -270,16 +256,16 @@
     const screen = find("#stage-screen .screen:not([data-seen])");
     if (screen) {
       screen.dataset.seen = "true";
-      const { clips, recorded, unreachable } = screen.dataset;
-      remember({ clips: JSON.parse(clips), recorded, unreachable });
+      const { clips, recorded } = screen.dataset;
+      remember({ clips: JSON.parse(clips), recorded });
       attract.load(remembered.clips, recorded);
       ask();
     }
-    if (phase() === "choosing") listMotions();
+    paint();
+    findAll("#stage-screen li").forEach((line, index) => line.classList.toggle("chosen", motions()[index]?.checked));
     if (phase() === "working") {
       if (find("#status .problem")) return leave(find("#status .problem").textContent);
       if (!madeClip() || madeClip() === clipBefore) return;
-      paint(find("#clip video") || find("#player video"));
       setPhase("finished");
     } else if (phase() !== "attract" && !inLine && performance.now() - touchedAt > 1000 * RESET_SECONDS) leave();
   };
@@ -288,8 +274,9 @@
     if (!document.body) return void requestAnimationFrame(start);
     attract.begin();
     if (remembered.clips) attract.load(remembered.clips, remembered.recorded);
-    note(remembered.problem || "");
+    noted.textContent = remembered.problem || "";
     remember({ problem: "" });
+    setTimeout(() => noted.replaceChildren(), NOTE_MS);
     setInterval(look, LOOK_MS);
     setInterval(ask, ASK_MS);
     navigator.wakeLock?.request("screen").catch(() => {}); // keeps the screen on, if the browser allows it
