@@ -14,7 +14,7 @@ def noise(width: int, height: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
 
 
-def job_queue(leg: bool = False) -> Image.Image:
+def studio(leg: bool = False) -> Image.Image:
     """A backdrop that darkens downwards, 160 x 200, with a red garment, and a leg that the lower edge cuts off."""
     shades = np.linspace(240, 180, 200).round().astype(np.uint8)
     photo = Image.fromarray(np.broadcast_to(shades[:, None, None], (200, 160, 3)).copy())
@@ -42,7 +42,7 @@ def test_an_untouched_crop_is_the_usual_one(size):
 )
 def test_an_impossible_crop_is_refused_in_one_sentence(crop, words):
     with pytest.raises(ValueError) as caught:
-        cropped(job_queue(), WIDTH, HEIGHT, crop)
+        cropped(studio(), WIDTH, HEIGHT, crop)
     assert str(caught.value) == words
 
 
@@ -80,7 +80,7 @@ def test_zooming_out_ends_around_the_whole_photo():
 
 
 def test_the_photo_lies_where_the_crop_says():
-    photo = job_queue()
+    photo = studio()
     red = np.asarray(cropped(photo, 160, 200, Crop(0.9)))
     reds = np.argwhere((red[..., 0] > 200) & (red[..., 1] < 60))
     np.testing.assert_allclose(reds.min(axis=0), (100 + 0.9 * (60 - 100), 80 + 0.9 * (60 - 80)), atol=1.1)
@@ -90,7 +90,7 @@ def test_the_photo_lies_where_the_crop_says():
 @pytest.mark.parametrize("zoom", [0.9, 1.5])
 def test_moving_the_crop_right_and_down_moves_the_garment_left_and_up(zoom):
     def place(crop):
-        frame = np.asarray(cropped(job_queue(), WIDTH, HEIGHT, crop)).astype(int)
+        frame = np.asarray(cropped(studio(), WIDTH, HEIGHT, crop)).astype(int)
         return np.argwhere(frame[..., 0] - frame[..., 1] > 100).mean(axis=0)
 
     assert (place(Crop(zoom, 1, 1)) < place(Crop(zoom)) - 2).all()
@@ -98,7 +98,7 @@ def test_moving_the_crop_right_and_down_moves_the_garment_left_and_up(zoom):
 
 
 def test_the_backdrop_continues_in_its_own_shades():
-    frame = np.asarray(cropped(job_queue(), 160, 200, Crop(0.87))).astype(int)
+    frame = np.asarray(cropped(studio(), 160, 200, Crop(0.87))).astype(int)
     inner = round(200 * 0.87)
     start = (200 - inner) // 2
     for column in (0, 159):  # each row has its own shade
@@ -108,8 +108,19 @@ def test_the_backdrop_continues_in_its_own_shades():
     np.testing.assert_allclose(frame[-1, :, 0], 180, atol=3)
 
 
+def test_a_floor_that_reaches_both_sides_goes_on():
+    photo = np.full((200, 100, 3), 220, np.uint8)  # a wall
+    photo[184:] = (60, 50, 40)  # the floor
+    photo[60:90, 80:] = (200, 30, 30)  # a sleeve at one edge, which is no background
+    frame = np.asarray(cropped(Image.fromarray(photo), 160, 200, Crop(1.0 / 1.6))).astype(int)
+    for column in (2, 157):
+        np.testing.assert_allclose(frame[196, column], (60, 50, 40), atol=12)
+        np.testing.assert_allclose(frame[150, column], 220, atol=12)
+        np.testing.assert_allclose(frame[75, column], 220, atol=25)
+
+
 def test_what_the_photo_cuts_off_leaves_no_stripe():
-    frame = np.asarray(cropped(job_queue(leg=True), 160, 200, Crop(0.87, down=1))).astype(int)
+    frame = np.asarray(cropped(studio(leg=True), 160, 200, Crop(0.87, down=1))).astype(int)
     assert frame[160, 80].max() < 30, "the leg itself stays"
     below = frame[-8:, 60:100]
     assert below.min() > 140

@@ -14,7 +14,7 @@ from . import tiny
 from .browser import wait_until
 
 
-GRACE_SECONDS = 0.4
+GRACE_SECONDS = 1.0
 
 
 @pytest.fixture

@@ -193,8 +193,11 @@ def _extended(inner: Image.Image, width: int, height: int, start_x: int, start_y
     soft = pixels.copy()
     soft[0], soft[-1] = _edge_colours(pixels[:3]), _edge_colours(pixels[-3:])
     if inner.width < width:  # otherwise the corners belong to the upper and lower edge
-        soft[:, 0] = _edge_colours(pixels[:, :3].swapaxes(0, 1))
-        soft[:, -1] = _edge_colours(pixels[:, -3:].swapaxes(0, 1))
+        left, right = pixels[:, :3].swapaxes(0, 1), pixels[:, -3:].swapaxes(0, 1)
+        # What both sides have in the same rows is the floor, a skirting board or a shadow, and no sleeve.
+        difference = np.square(np.median(left, axis=0) - np.median(right, axis=0)).sum(axis=1)
+        alike = np.exp(-difference / 30**2)[:, None]
+        soft[:, 0], soft[:, -1] = _edge_colours(left, alike), _edge_colours(right, alike)
     margins = start_y, height - inner.height - start_y, start_x, width - inner.width - start_x
     hard, soft = (cv2.copyMakeBorder(side, *margins, cv2.BORDER_REPLICATE) for side in (pixels, soft))
     outside = cv2.copyMakeBorder(np.zeros(pixels.shape[:2], np.uint8), *margins, cv2.BORDER_CONSTANT, value=1)
@@ -203,14 +206,20 @@ def _extended(inner: Image.Image, width: int, height: int, start_x: int, start_y
     return Image.fromarray((hard + (soft - hard) * softness).round().clip(0, 255).astype(np.uint8))
 
 
-def _edge_colours(strip: np.ndarray) -> np.ndarray:
-    """The background's colour along an edge, sRGB, [length, 3], from the outermost pixels there, [depth, length, 3]."""
+def _edge_colours(strip: np.ndarray, is_background: np.ndarray | float = 0.0) -> np.ndarray:
+    """The background's colour along an edge, sRGB, [length, 3].
+
+    Args:
+        strip: the outermost pixels there, [depth, length, 3].
+        is_background: how certain it is that a pixel of the edge shows the background, in [0, 1], [length, 1].
+    """
     line = np.median(strip, axis=0)  # [length, 3]
     # Colours that differ from most of the edge around them, such as a leg's or a sleeve's, have little weight.
     half = max(1, len(line) * 3 // 8)
     around = np.pad(line, ((half, half), (0, 0)), mode="symmetric")
     usual = np.median(np.lib.stride_tricks.sliding_window_view(around, 2 * half + 1, axis=0), axis=-1)
-    weights = np.exp(-(np.square(line - usual).sum(axis=1, keepdims=True) / 30**2)).clip(1e-3).astype(np.float32)
+    weights = np.exp(-(np.square(line - usual).sum(axis=1, keepdims=True) / 30**2))
+    weights = np.maximum(weights, is_background).clip(1e-3).astype(np.float32)
     reach = math.ceil(len(line) / 8) | 1
     counted, total = (
         cv2.GaussianBlur(
@@ -218,7 +227,8 @@ def _edge_colours(strip: np.ndarray) -> np.ndarray:
         )
         for value in (line * weights, weights)
     )
-    return counted.reshape(line.shape) / total.reshape(-1, 1)
+    smooth = counted.reshape(line.shape) / total.reshape(-1, 1)
+    return smooth + (line - smooth) * is_background
 
 
 def _border_colour(image: Image.Image) -> tuple[int, int, int]:
