@@ -25,7 +25,7 @@ SMALL = ["--size", "64", "80"]
 
 
 @pytest.fixture(scope="module")
-def job_queue():
+def studio():
     return RunwayStudio((HEIGHT, WIDTH))
 
 
@@ -34,25 +34,25 @@ def overlap(first: np.ndarray, second: np.ndarray) -> float:
     return (first & second).sum() / (first | second).sum()
 
 
-def turned_layers(job_queue: RunwayStudio, seed: int, angle: float) -> Layers:
+def turned_layers(studio: RunwayStudio, seed: int, angle: float) -> Layers:
     """The layers of a seed's first frame, the body turned by an angle in degrees from where it faces the camera."""
-    take = job_queue._take(seed, num_frames=2, frame_rate=8.0)
+    take = studio._take(seed, num_frames=2, frame_rate=8.0)
     take.yaw[:] = angle
-    with job_queue._scene(take) as scene:
+    with studio._scene(take) as scene:
         picture, front, back = scene.draw_layers(*take.posed(0))
         return measured_layers(picture, front, back, scene.shared["camera"], -float(take.distance[0]))
 
 
-def full_seeds(job_queue: RunwayStudio, count: int) -> list[int]:
+def full_seeds(studio: RunwayStudio, count: int) -> list[int]:
     """Seeds whose figure is seen as a whole."""
-    seeds = (seed for seed in range(200) if job_queue._take(seed, 2, 8.0).camera.framing == "full")
+    seeds = (seed for seed in range(200) if studio._take(seed, 2, 8.0).camera.framing == "full")
     return [next(seeds) for _ in range(count)]
 
 
 @needs_packages
-def test_a_figure_lies_between_its_front_and_its_back(job_queue):
+def test_a_figure_lies_between_its_front_and_its_back(studio):
     for seed in range(4):
-        layers, label = job_queue.layers(seed)
+        layers, label = studio.layers(seed)
         assert layers.photo.shape == (HEIGHT, WIDTH, 3) and layers.photo.dtype == np.uint8
         assert layers.front.dtype == layers.back.dtype == np.float16 and layers.coverage.dtype == np.uint8
         assert label.keys() == {"pattern", "framing", "kind"} and label["kind"] == "runway"
@@ -66,21 +66,21 @@ def test_a_figure_lies_between_its_front_and_its_back(job_queue):
 
 
 @needs_packages
-def test_the_picture_is_that_of_the_clip(job_queue):
+def test_the_picture_is_that_of_the_clip(studio):
     """Notices layers of another body, pose or camera than the clip's, and a clip that the layers' drawing changes."""
-    before, _ = job_queue.clip(5, num_frames=2)
-    layers, _ = job_queue.layers(5)
-    after, _ = job_queue.clip(5, num_frames=2)
+    before, _ = studio.clip(5, num_frames=2)
+    layers, _ = studio.layers(5)
+    after, _ = studio.clip(5, num_frames=2)
     assert np.abs(layers.photo.astype(int) - before[0]).mean() < 2  # the film's grain is drawn for all frames at once
     np.testing.assert_array_equal(before, after)
 
 
 @needs_packages
-def test_the_coverage_is_where_the_photo_differs_from_its_background(job_queue):
+def test_the_coverage_is_where_the_photo_differs_from_its_background(studio):
     """Notices a coverage that is turned over, shifted or of another frame."""
     overlaps, mirrored = [], []
-    for seed in full_seeds(job_queue, 6):
-        layers, _ = job_queue.layers(seed)
+    for seed in full_seeds(studio, 6):
+        layers, _ = studio.layers(seed)
         covered = layers.coverage > 127
         ground = np.stack(  # a row's background is all of one colour, but for the figure's shadow
             [np.median(row[~on], axis=0) for row, on in zip(layers.photo, covered, strict=True)]
@@ -93,10 +93,10 @@ def test_the_coverage_is_where_the_photo_differs_from_its_background(job_queue):
 
 
 @needs_packages
-def test_a_body_seen_from_behind_is_its_mirror_image_about_the_axis(job_queue):
+def test_a_body_seen_from_behind_is_its_mirror_image_about_the_axis(studio):
     """Notices an axis beside the body's, and a back whose depth has another zero or sign than the front's."""
-    for seed in full_seeds(job_queue, 3):
-        before, behind = (turned_layers(job_queue, seed, angle) for angle in (0, 180))
+    for seed in full_seeds(studio, 3):
+        before, behind = (turned_layers(studio, seed, angle) for angle in (0, 180))
         assert behind.axis == pytest.approx(before.axis, abs=0.01)
         columns = np.flatnonzero((before.coverage > 127).any(0))
         assert columns[0] < before.axis < columns[-1]
@@ -117,10 +117,10 @@ def test_a_body_seen_from_behind_is_its_mirror_image_about_the_axis(job_queue):
 
 
 @needs_packages
-def test_depths_are_pixels_of_the_picture(job_queue):
+def test_depths_are_pixels_of_the_picture(studio):
     """Turned to the side, a body is as deep as it was wide: notices depths of another unit."""
-    for seed in full_seeds(job_queue, 3):
-        before, aside = (turned_layers(job_queue, seed, angle) for angle in (0, 90))
+    for seed in full_seeds(studio, 3):
+        before, aside = (turned_layers(studio, seed, angle) for angle in (0, 90))
         columns = np.flatnonzero((before.coverage > 127).any(0))
         covered = aside.coverage == 255
         wide, deep = np.ptp(columns) + 1, aside.front[covered].max() - aside.back[covered].min()
@@ -128,8 +128,8 @@ def test_depths_are_pixels_of_the_picture(job_queue):
 
 
 @needs_packages
-def test_a_seed_gives_the_same_layers(job_queue):
-    (first, label), (again, same), (other, _) = (job_queue.layers(seed) for seed in (7, 7, 8))
+def test_a_seed_gives_the_same_layers(studio):
+    (first, label), (again, same), (other, _) = (studio.layers(seed) for seed in (7, 7, 8))
     assert_equal(first, again)
     assert label == same and not np.array_equal(first.front, other.front)
 
