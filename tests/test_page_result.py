@@ -4,6 +4,7 @@ import zipfile
 
 import pytest
 
+from fashionflow.evaluation.fidelity import VERDICTS
 from fashionflow.generation.job import Job
 from fashionflow.generation.request import ClipRequest
 from fashionflow.generation.settings import ClipSettings
@@ -106,15 +107,19 @@ def test_the_badge_says_the_verdict_and_opens_the_charts(visit, url, job_queue, 
     judged = []
     fidelity = compare.fidelity
     monkeypatch.setattr(compare, "fidelity", lambda *given: judged.append(1) or fidelity(*given))
-    page = visit(f"{url}?job={make(job_queue).number}", viewport=PHONE)
+    page = visit(f"{url}?job={make(job_queue).number}", viewport=PHONE, reduced_motion="reduce")
     page.wait_for_selector("#open-comparison")
     assert not page.is_visible("#compare") and not judged  # it costs too much to be done unasked
     page.click("#open-comparison")
     page.wait_for_selector("#badge")
     assert page.inner_text("#badge").split(" ")[0] in compare.SIGNS.values()
-    colours = "(badge) => [getComputedStyle(badge).color, getComputedStyle(document.querySelector('#copy')).color]"
-    own, other = page.eval_on_selector("#badge", colours)
-    assert own != other
+    colours = set()
+    for kind in VERDICTS:
+        page.eval_on_selector(".verdict", f"verdict => (verdict.className = 'verdict {kind.replace(' ', '-')}')")
+        colours.add(page.eval_on_selector("#badge", "badge => getComputedStyle(badge).backgroundColor"))
+    assert len(colours) == len(VERDICTS)
+    plain = page.eval_on_selector("#copy", "button => getComputedStyle(button).backgroundColor")
+    assert plain not in colours
     page.click("#badge")
     page.wait_for_selector("#similarity svg", state="attached")
     page.click("#badge")
