@@ -39,7 +39,11 @@ KNOWN = {
     "refused.": errors.SENTENCES,
     "stage.": ("title", "tagline", "working", "space", "keys", "unreachable"),
     "stage.key_": [name for _, name in KEYS],
-    "viewer.": [*(key.replace(" ", "_") for key in fidelity.SENTENCES), "colour_difference", "similarity"],
+    "viewer.": [
+        *(key.replace(" ", "_") for key in fidelity.SENTENCES),
+        *("colour_difference", "similarity", "again", "longer", "open_comparison", "copy"),
+    ],
+    "viewer.badge_": [name.replace(" ", "_") for name in fidelity.VERDICTS],
     "viewer.format_": FORMATS,
     "viewer.play_": PLAYS,
     "viewer.shape_": [name for name, size in SHAPES.items() if size is None],

@@ -169,7 +169,7 @@ def test_photo_and_clip_are_compared_under_one_bar(visit, url, number, looks):
     page = visit(f"{url}?job={number}", **looks)
     wait_for_clip(page)
     assert not page.is_visible("#compared-clip")
-    page.click("#compare > button")
+    page.click("#open-comparison")
     page.wait_for_function("document.querySelector('#compared-clip video')?.readyState >= 2")
     page.wait_for_function(ON_TOP_OF_EACH_OTHER)
     width = page.locator("#wiped").bounding_box()["width"]
@@ -214,7 +214,6 @@ def test_the_settings_are_copied_also_where_there_is_no_clipboard(visit, url, jo
     page = visit(f"{url}?job={number}")
     wait_for_clip(page)
     page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")  # as on plain http
-    page.click("#clip-settings > button")
     page.click("#copy")
     page.wait_for_selector("#copy:has-text('Copied')")
     page.evaluate("document.body.append(Object.assign(document.createElement('textarea'), {id: 'paste'}))")
@@ -223,6 +222,7 @@ def test_the_settings_are_copied_also_where_there_is_no_clipboard(visit, url, jo
     pasted = page.input_value("#paste")
     settings = read_settings(job_queue.find(number).results[0].path)
     assert json.loads(pasted.splitlines()[1].removeprefix("# ")) == settings
+    page.click("#clip-settings > button")
     assert "Turn left" in page.inner_text("#clip-settings") and str(settings["seed"]) in page.inner_text(
         "#clip-settings"
     )

@@ -18,6 +18,8 @@ from .wording import status
 HIGHEST_DIFFERENCE = 10.0
 EARLY = 0.15  # fraction of a clip; a flaw that begins earlier counts for the whole clip
 
+SIGNS = dict(zip(VERDICTS, "✓≈✗", strict=True))
+
 logger = logging.getLogger(__name__)
 
 
@@ -38,7 +40,9 @@ class Compare:
                 self.bar = gr.Slider(
                     0, 1, 0, label=LABELS("viewer.time"), min_width=160, buttons=[], elem_id="time-bar"
                 )
-            self.verdict = gr.HTML(padding=False, elem_id="verdict")
+            with gr.Row(elem_id="verdict-row"):
+                self.badge = gr.Button(visible=False, size="sm", min_width=0, scale=0, elem_id="badge")
+                self.verdict = gr.HTML(padding=False, elem_id="verdict")
             with gr.Accordion(LABELS("viewer.charts"), open=False, elem_id="charts"):
                 self.charts = [
                     gr.LinePlot(
@@ -60,31 +64,38 @@ class Compare:
     def connect(self, page: gr.Blocks) -> None:
         is_open, opened = opened_state(self.accordion)
         inputs = [self.run.shown, is_open]
+        said = [self.verdict, self.badge]
         for when in (opened.then, self.run.shown.change):
-            when(self.show, inputs, [self.photo, self.clip, self.bar, self.verdict], **HELPER).then(
-                self.judge, inputs, [self.verdict, *self.charts], trigger_mode="always_last", **HELPER
+            when(self.show, inputs, [self.photo, self.clip, self.bar, *said], **HELPER).then(
+                self.judge, inputs, [*said, *self.charts], trigger_mode="always_last", **HELPER
             )
+        # The row of actions has a button that opens it, and styles/viewer.css hides what is closed.
+        back = "() => document.querySelector('#open-comparison').focus()"
+        self.accordion.collapse(None, js=back, api_visibility="private")
+        self.badge.click(None, js="() => window.fashionflow.unfold('charts')", api_visibility="private")
         # Runs only in the browser, so that the picture follows the finger.
         self.bar.input(None, self.bar, js="(time) => window.fashionflow.moveTo(time)", api_visibility="private")
         self.wipe.input(None, self.wipe, js="(share) => window.fashionflow.wipeTo(share)", api_visibility="private")
         self.play.click(None, js="() => window.fashionflow.playCompared()", api_visibility="private")
 
     def show(self, request: gr.Request, shown: dict, is_open: bool) -> tuple:
-        """The photo, the clip, the bar, and a message that the comparison is being made. All are empty while the panel is closed."""
+        """The photo, the clip, the bar, a message that the comparison is being made, and no verdict yet. All are empty while the panel is closed."""
         path = file_of(self.context, shown) if is_open else None
+        hidden = gr.update(visible=False)
         if path is None:
-            return None, None, gr.skip(), ""
+            return None, None, gr.skip(), "", hidden
         job = self.context.job_queue.find(shown["number"])
         result = job.results[shown["clip"]]
         step = max(1, int(100 / result.fps)) / 100  # a round number, small enough to reach every frame
         bar = gr.update(value=0, step=step, maximum=round((result.frames - 1) / result.fps, 2))
-        return job.photo(shown["clip"]), str(path), bar, status(words_for(request)("viewer.judging"))
+        return job.photo(shown["clip"]), str(path), bar, status(words_for(request)("viewer.judging")), hidden
 
     def judge(self, request: gr.Request, shown: dict, is_open: bool) -> tuple:
-        """The verdict as a sentence, and the two charts."""
+        """The verdict as a sentence and as a badge, and the two charts. This takes ten seconds of a processor."""
         path = file_of(self.context, shown) if is_open else None
+        nothing = [gr.update(visible=False)] * 3
         if path is None:
-            return "", gr.update(visible=False), gr.update(visible=False)
+            return "", *nothing
         import pandas  # slow to import, and only needed here
 
         words = words_for(request)
@@ -95,8 +106,7 @@ class Compare:
             judged = fidelity(read_frames(path), photo, job.results[shown["clip"]].fps, coverage_of)
         except (OSError, ValueError):
             logger.exception("A clip could not be compared with its photo.")
-            problem = status(words("viewer.not_judged"), problem=True)
-            return problem, gr.update(visible=False), gr.update(visible=False)
+            return status(words("viewer.not_judged"), problem=True), *nothing
         table = pandas.DataFrame(
             {
                 "seconds": judged.seconds,
@@ -108,9 +118,16 @@ class Compare:
         highest = max(HIGHEST_DIFFERENCE, float(np.ceil(judged.colour_difference.max())))
         return (
             verdict(words, judged),
+            gr.update(value=badge(words, judged), visible=True),
             gr.update(value=table, x_lim=end, y_lim=[0, highest], visible=True),
             gr.update(value=table, x_lim=end, y_lim=[0, 1], visible=True),
         )
+
+
+def badge(words: Words, judged: Fidelity) -> str:
+    """The verdict in a few words, with a sign that can be told apart without colours."""
+    key = judged.verdict.replace(" ", "_")
+    return SIGNS[judged.verdict] + " " + words(f"viewer.badge_{key}")
 
 
 def verdict(words: Words, judged: Fidelity) -> str:

@@ -30,8 +30,10 @@ class Downloads:
     def __init__(self, context: PageContext, run: Run):
         self.context, self.run = context, run
 
-    def build(self) -> None:
-        self.button = gr.DownloadButton(LABELS("viewer.download"), variant="primary", elem_id="download")
+    def build_button(self) -> None:
+        self.button = gr.DownloadButton(LABELS("viewer.download"), variant="primary", min_width=0, elem_id="download")
+
+    def build_other(self) -> None:
         with gr.Accordion(LABELS("viewer.formats"), open=False, elem_id="formats") as self.accordion:
             self.format = gr.Radio(
                 [(LABELS(f"viewer.format_{name}"), name) for name in FORMATS],

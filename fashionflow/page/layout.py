@@ -49,6 +49,8 @@ def build_page(job_queue: JobQueue) -> gr.Blocks:
                 settings.build_advanced()
             with gr.Column(scale=10, min_width=320, elem_id="result"):
                 run.build_stage()
+                viewer.build_actions()
+                run.build_number()
                 viewer.build()
         lookbook.build()
         history.build()

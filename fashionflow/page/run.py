@@ -76,6 +76,8 @@ class Run:
             self.components["clip"] = gr.Video(elem_id="clip", **playing)
         before = LABELS("status.before") if self.context.live else LABELS("status.no_live_playback")
         self.components["status"] = gr.HTML(before, padding=False, elem_id="status")
+
+    def build_number(self) -> None:
         self.components["number"] = gr.HTML(visible=False, padding=False, elem_id="job-number")
 
     def _build_example(self) -> None:
@@ -100,6 +102,9 @@ class Run:
             "api_visibility": "private",
         }
         animate, stop = self.components["animate"], self.components["stop"]
+        # On a phone the clip is below the buttons; the page scrolls only as far as needed to show it. This comes first, because Gradio
+        # runs the events of one click one after the other, and the next one ends with the clip.
+        animate.click(None, js="() => window.fashionflow.scrollToTheClip()", api_visibility="private")
         animate.click(
             self.animate,
             inputs,
@@ -108,8 +113,6 @@ class Run:
             api_name="watch",  # private names must be unique too, and the endpoint has "animate"
             **following,
         )
-        # On a phone the clip is below the buttons; the page scrolls only as far as needed to show it.
-        animate.click(None, js="() => window.fashionflow.scrollToTheClip()", api_visibility="private")
         stop.click(self.stop, self.visit, stop, **HELPER)
         page.load(
             self.resume,

@@ -1,5 +1,6 @@
 """The history of this browser's clips, clips that come back by number or as a file, and the switch "Leave nothing"."""
 
+import logging
 from collections.abc import Iterator
 
 import gradio as gr
@@ -13,16 +14,19 @@ from ...generation.settings import LIMITS, ClipSettings
 from ...photo.reading import PhotoError
 from .. import wording
 from ..context import HELPER, PageContext, Visit
+from ..downloads import EXPORTS_AT_ONCE
 from ..languages import LABELS, Words, words_for, words_of
 from ..photo_box import PhotoBox
 from ..privacy import Privacy
 from ..run import Run, file_of
 from ..settings import Settings
 from ..uploads import read_upload, uploaded_path
-from . import entries
+from . import all_clips, entries
 
 
 PICTURES = (".gif", ".webp")  # such a file may be a photo or a clip
+
+logger = logging.getLogger(__name__)
 
 
 class History:
@@ -79,6 +83,7 @@ class History:
                 self.remove = gr.Button(
                     LABELS("history.remove"), interactive=False, min_width=100, elem_id="history-remove"
                 )
+                self.zip = gr.Button(LABELS("history.zip"), min_width=100, elem_id="history-zip")
                 self.forget = gr.Button(LABELS("history.forget"), min_width=100, elem_id="history-forget")
             self.note = gr.HTML(padding=False, elem_id="history-note")
             with gr.Row(elem_id="history-fetch"):
@@ -100,7 +105,7 @@ class History:
                     )
         # Values that the scripts pass to the server.
         self.arriving, self.newest, self.picked = (gr.JSON(visible=False) for _ in range(3))
-        self.index = gr.Number(visible=False)
+        self.index, self.zip_file = gr.Number(visible=False), gr.File(visible=False)
 
     def connect(self, page: gr.Blocks) -> None:
         self.privacy.watch(page)
@@ -162,6 +167,18 @@ class History:
             js="(entry, all) => window.fashionflow.remove(entry, all)",
             **script,
         )
+        self.zip.click(
+            self.pack_all,
+            self.entries,
+            [self.note, self.zip_file],
+            js="(entries) => window.fashionflow.namesOf(entries)",
+            preprocess=False,
+            trigger_mode="once",
+            concurrency_limit=EXPORTS_AT_ONCE,
+            concurrency_id="exports",
+            show_progress="hidden",
+            **script,
+        ).then(None, self.zip_file, None, js="(file) => window.fashionflow.save(file)", **script)
         forget_all = "(all) => window.fashionflow.forgetAll(all)"
         self.forget.click(None, self.entries, after, js=forget_all, **script)
 
@@ -240,6 +257,20 @@ class History:
             return [wording.status(words("history.restored")), *updates]
         except ValueError as error:
             return [self.problem(words_of(error, words)), *self.unchanged()]
+
+    def pack_all(self, request: gr.Request, asked: list | None) -> tuple[str, str | None]:
+        """One file with all clips of the history that are still there, and a sentence that names the others."""
+        words = words_for(request)
+        found, gone = all_clips.take_apart(self.context, asked)
+        if not found:
+            return self.problem(words("history.zip_none")), None
+        try:
+            path = all_clips.pack(found)
+        except OSError:
+            logger.exception("A zip file could not be written.")
+            return self.problem(words("history.zip_failed")), None
+        said = words("history.zip_gone", names=", ".join(gone)) if gone else words("history.zip_ready")
+        return wording.status(said), str(path)
 
     def fetch(self, request: gr.Request, visit: Visit, typed: str | None) -> Iterator[list]:
         """Shows the job with a number: its clip or its progress."""

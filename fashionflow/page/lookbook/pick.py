@@ -5,10 +5,9 @@ from dataclasses import replace
 
 import gradio as gr
 
-from ...generation.job import Job
-from ...generation.request import ClipRequest
 from ...generation.settings import ClipSettings
 from .. import wording
+from ..again import longer, submit_again
 from ..context import HELPER, PageContext, Visit
 from ..languages import Words, words_for
 from ..run import Run
@@ -35,8 +34,8 @@ class Opened:
 class Picking:
     """The actions on the clip that was picked. Both buttons make a new clip from its request, in an ordinary run."""
 
-    CHANGES: dict[str, Callable[[Settings, ClipRequest], ClipRequest | None]] = {
-        "longer": plan.longer,
+    CHANGES: dict[str, Callable[[Settings, ClipSettings], ClipSettings | None]] = {
+        "longer": longer,
         "full": plan.at_full_steps,
     }
 
@@ -56,8 +55,8 @@ class Picking:
         pick.then(None, js="() => window.fashionflow.showPickedClip()", api_visibility="private")
         for make, button in zip((self.longer, self.full), buttons, strict=True):
             inputs, name = [opened, self.run.visit], f"lookbook_{make.__name__}"
-            button.click(make, inputs, outputs, trigger_mode="once", api_name=name, **following)
             button.click(None, js="() => window.fashionflow.showTheStage()", api_visibility="private")
+            button.click(make, inputs, outputs, trigger_mode="once", api_name=name, **following)
 
     def pick(self, event: gr.SelectData, request: gr.Request, opened: Opened) -> list:
         """Shows a clip of the contact sheet, and what else can be made from it."""
@@ -102,31 +101,20 @@ class Picking:
 
     def again(self, name: str, words: Words, opened: Opened, visit: Visit) -> Iterator[list]:
         """Makes the picked clip again with a change, as an ordinary run: updates of `Run.outputs` and of the message here."""
-        job_queue = self.context.job_queue
+        lost = words("lookbook.lost")
         try:
-            job, running = job_queue.find(opened.number), job_queue.find(visit.number)
+            job = self.context.job_queue.find(opened.number)
             if job is None or opened.clip is None:
-                raise ValueError(words("lookbook.lost"))
-            if running is not None and not running.has_ended:
-                raise ValueError(words("lookbook.busy"))
-            self.context.check_line(words)
+                raise ValueError(lost)
             changed = self.CHANGES[name](self.settings, job.requests[opened.clip].settings)
             if changed is None:
                 raise ValueError(words(f"lookbook.no_{name}"))
-            asked = ClipRequest(self.photo(job, opened.clip, words), changed, job.back_photo(opened.clip))
-            new = job_queue.submit(asked, segments=self.context.live)
+            new = submit_again(self.context, visit, words, job, opened.clip, changed, lost)
         except ValueError as error:
             yield [*self.run.changes(), self.problem(str(error))]
             return
         for changes in self.run.show(visit, new, words):
             yield [*changes, gr.skip()]
-
-    @staticmethod
-    def photo(job: Job, clip: int, words: Words):
-        try:
-            return job.photo(clip)
-        except OSError as error:  # deleted meanwhile
-            raise ValueError(words("lookbook.lost")) from error
 
     @staticmethod
     def nothing_picked(words: Words) -> str:

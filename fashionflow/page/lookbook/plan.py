@@ -90,12 +90,6 @@ def time_estimate(words: Words, clips_planned: list[ClipSettings], estimate: Est
     return f'<p class="time-estimate">{escape(" ".join(sentences))}</p>'
 
 
-def longer(settings: Settings, clip: ClipSettings) -> ClipSettings | None:
-    """The same settings with twice the frames, but at most the maximum; `None` if it already has the maximum."""
-    frames = min(2 * clip.frames, int(settings.components["frames"].maximum))
-    return replace(clip, frames=frames) if frames > clip.frames else None
-
-
 def at_full_steps(settings: Settings, clip: ClipSettings) -> ClipSettings | None:
     """The same settings with full steps; `None` if they already have them."""
     predicts = settings.context.job_queue.model.prediction_type

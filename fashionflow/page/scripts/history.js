@@ -61,6 +61,12 @@ window.fashionflow = window.fashionflow || {};
   window.fashionflow.remove = (picked, entries) => without(picked ? [picked] : [], entries);
   window.fashionflow.forgetAll = (entries) => without(entries || [], entries);
 
+  // The server packs the clips that these entries name; the pictures in the entries stay here.
+  window.fashionflow.namesOf = (entries) => [(entries || []).map(({ job, clip, caption }) => ({ job, clip, caption }))];
+  window.fashionflow.save = (file) => {
+    if (file) Object.assign(document.createElement("a"), { href: file.url, download: file.orig_name ?? "" }).click();
+  };
+
   window.fashionflow.showReopened = () => {
     if (!document.querySelector("#history-note .status")) window.fashionflow.showTheStage?.();
   };

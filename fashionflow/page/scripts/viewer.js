@@ -118,6 +118,15 @@
       const clip = video("compared-clip");
       if (clip) clip.paused ? clip.play() : clip.pause();
     },
+    unfold(name) {
+      const fold = document.querySelector(`#${name}`);
+      const header = fold.querySelector("button");
+      if (!header.classList.contains("open")) header.click();
+      header.focus({ preventScroll: true });
+      const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+      // Once it has its height.
+      setTimeout(() => fold.scrollIntoView({ block: "nearest", behavior: calm ? "auto" : "smooth" }), 100);
+    },
     async copy(text) {
       try {
         await navigator.clipboard.writeText(text);
