@@ -195,7 +195,9 @@ def _draw_figure(sheets: list[_Sheet], angle: float) -> torch.Tensor:
     front_share = edge * torch.where(front_is_near, front.alpha, front.alpha * (1 - back.alpha))
     back_share = edge * torch.where(front_is_near, back.alpha * (1 - front.alpha), back.alpha)
     colours = front.colours * front_share + back.colours * back_share
-    return torch.cat([colours, front_share * front.certain, back_share * back.certain, front_share + back_share])
+    share = front_share + back_share
+    certain = front_share * front.certain
+    return torch.cat([colours, certain, share - certain, share])
 
 
 def _closed(angle: float) -> float:
