@@ -75,9 +75,11 @@ def test_a_painted_body_looks_as_it_does_when_it_is_really_turned(yaw, axis):
     frames = warp(ellipsoid(size=size, axis=axis), turned(yaw))
     seen = inside(truth, 2)
     error = (frames.pixels[0] - truth.front_colours).abs()
-    certain = seen & (frames.known[0, :2].sum(0) > 0.9)
-    assert certain.sum() > 0.5 * seen.sum()  # the steep sides of the photo say little
-    assert error[:, certain].mean() < 0.008 and error[:, seen].mean() < 0.03
+    is_front = math.cos(math.radians(yaw)) > -0.1
+    # The steep sides of the photo say little, and from behind nothing is certain.
+    certain = seen & (frames.known[0, 0] > 0.9) if is_front else inside(truth, 12)
+    assert certain.sum() > 0.15 * seen.sum()
+    assert error[:, certain].mean() < (0.008 if is_front else 0.02) and error[:, seen].mean() < 0.03
     # Half a pixel is what the sign of every half in the code decides.
     for step in (-1, 1):
         beside = (frames.pixels[0] + torch.roll(frames.pixels[0], step, dims=-1)) / 2
@@ -173,11 +175,13 @@ def test_front_and_back_meet_so_that_nothing_shines_through_between_them(thickne
             assert len(covered) and row[covered[0] + 1 : covered[-1]].min() > 0.97
 
 
-def test_known_says_front_then_back_and_never_more_than_everything():
+def test_known_says_front_then_back_and_leaves_nothing_out():
+    """What is left out would be drawn by the decoder, pixel by pixel, between pixels of the photo: a pattern of dots."""
     layers = ellipsoid()
     frames = warp(layers, turned(*EVERY_SIDE))
     assert frames.known.shape == (len(EVERY_SIDE), 4, HEIGHT, WIDTH)
-    assert frames.known.min() >= 0 and frames.known.sum(1).max() <= 1 + 1e-4
+    assert frames.known.min() >= 0
+    torch.testing.assert_close(frames.known.sum(1), torch.ones(len(EVERY_SIDE), HEIGHT, WIDTH), atol=1e-4, rtol=0)
     deep = inside(layers, 3)
     for index, (known_front, known_back) in {0: (1, 0), EVERY_SIDE.index(180): (0, 1)}.items():
         assert (frames.known[index, 0][deep] - known_front).abs().mean() < 0.005
@@ -206,6 +210,26 @@ def test_what_a_tear_uncovers_is_not_certain_and_shows_the_farther_thing():
     assert known[2:-2].max() < 0.05
     assert known.new_tensor([frames.known[0, 0, 6, column] for column in (120, 160)]).min() > 0.95
     assert set(colours_in(frames, 0, 6)[130:150]) == {"g"}
+
+
+def test_what_a_tear_uncovers_is_smooth_over_the_rows_and_nothing_else_is():
+    size = (40, 256)
+    front = torch.where(torch.arange(256) < 128, 0.0, 40.0).expand(size).contiguous()
+    rows = (torch.arange(40) % 2).float()[:, None].expand(size)  # every other row is white
+    frames = warp(layers_of(box(2, 38, 60, 200, size), front, -5.0, front_colours=rows.expand(3, -1, -1)), turned(40))
+    step = (frames.pixels[0, 0, 10:30] - frames.pixels[0, 0, 9:29]).abs()
+    assert step[:, 132:148].max() < 0.3  # uncovered
+    assert step[:, 90:110].min() > 0.9 and step[:, 160:170].min() > 0.9  # the photo's own
+
+
+def test_a_pixel_between_two_tears_is_smoothed_with_them():
+    size = (40, 256)
+    column = torch.arange(256)
+    front = ((column - 127).clamp(0, 4) * 12.0).expand(size).contiguous()  # torn four times, side by side
+    colours = torch.full((3, *size), 0.2)
+    colours[:, 20, 128:131] = 0.9  # in one row, something light is mixed in
+    frames = warp(layers_of(box(2, 38, 60, 200, size), front, -5.0, front_colours=colours), turned(40))
+    assert 0.25 < frames.pixels[0, 0, 20, 120:170].max() < 0.5
 
 
 def test_what_is_stretched_too_far_counts_less():

@@ -12,7 +12,7 @@ from torch import nn
 
 
 KNOWN_CHANNELS = 4
-"""How a guide's pixels are known: the photo's front, its back, the background that the photo shows, the background filled in."""
+"""How a guide's pixels are known: the photo's front, the rest of the figure, the background that the photo shows, the background filled in."""
 CERTAIN_CHANNELS = (0, 2)
 """Those that show the photo's own pixels, which are kept as they are."""
 PATCH = 4  # pixels along one side of a cell of the decoder's finest features

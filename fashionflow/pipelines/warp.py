@@ -41,6 +41,12 @@ SOFT, HARD = math.radians(0.5), math.radians(4)
 EDGE_FROM, EDGE_TO = 0.15, 0.65
 """Share of the nine pixels around one that the figure covers: up to the one the pixel is not the figure's, from the other on it is."""
 
+OVER_ROWS, OVER_COLUMNS = (1, 2, 3, 4, 3, 2, 1), (1, 2, 1)
+"""The weights of a pixel's neighbours where the figure is continued."""
+
+AMONG_FROM, AMONG_TO = 0.25, 0.5
+"""Share of the 25 pixels around one that is continued: up to the one the pixel stays as it is, from the other on it is smoothed too."""
+
 SQUEEZED = 0.75
 """Cosine of a turn below which the photo's pixels are so squeezed that one of the frame is the mean of several."""
 
@@ -51,8 +57,8 @@ class WarpedFrames:
 
     Args:
         pixels: sRGB in [0, 1], [F, 3, H, W].
-        known: what they show, each in [0, 1], [F, 4, H, W]: the photo's front, its back (a guess, or a photo of it), the background as
-            the photo shows it, and the background that was filled in. What is left to 1 is not known.
+        known: what they show, each in [0, 1], [F, 4, H, W]: the photo's front, the rest of the figure (its back and what continues the
+            front: guesses, but for a photo of the back), the background as the photo shows it, and the background that was filled in.
         outline: share of each pixel that the figure covers, in [0, 1], [F, 1, H, W].
     """
 
@@ -179,8 +185,8 @@ class _Sheet:
 
 
 def _draw_figure(sheets: list[_Sheet], angle: float) -> torch.Tensor:
-    """The figure turned by `angle`, radians: its colours multiplied by its share of the pixel, what is certain of its front and of its
-    back, and its share, [3 + 2 + 1, R, N].
+    """The figure turned by `angle`, radians: its colours multiplied by its share of the pixel, how much of them is the photo's front and how
+    much is guessed, and its share, [3 + 2 + 1, R, N].
 
     Args:
         sheets: front and back.
@@ -197,7 +203,28 @@ def _draw_figure(sheets: list[_Sheet], angle: float) -> torch.Tensor:
     colours = front.colours * front_share + back.colours * back_share
     share = front_share + back_share
     certain = front_share * front.certain
-    return torch.cat([colours, certain, share - certain, share])
+    continued = share - certain - back_share * back.certain
+    return torch.cat([_smoothed_down(colours, share, continued), certain, share - certain, share])
+
+
+def _smoothed_down(colours: torch.Tensor, share: torch.Tensor, continued: torch.Tensor) -> torch.Tensor:
+    """Colours multiplied by their share, [3, R, N], smoothed over the rows where they are continued: each row is drawn by itself, so
+    neighbouring ones can differ there.
+
+    Args:
+        share: of each pixel that the figure covers, [1, R, N].
+        continued: the part of it that shows no pixel of the photo's own, [1, R, N].
+    """
+    weights = torch.outer(colours.new_tensor(OVER_ROWS), colours.new_tensor(OVER_COLUMNS))[None, None]
+    margins = (len(OVER_COLUMNS) // 2,) * 2 + (len(OVER_ROWS) // 2,) * 2
+    loose = (continued / share.clamp(min=1e-4)).clamp(0, 1)
+    parts = torch.cat([colours * loose, share * loose])[:, None]  # [4, 1, R, N]
+    parts = F.conv2d(F.pad(parts, margins, mode="replicate"), weights)[:, 0]
+    smooth = parts[:3] / parts[3:].clamp(min=1e-4) * share
+    # Single pixels of the photo among continued ones are the rim of something, in which the photo's background is mixed.
+    around = F.avg_pool2d(F.pad(loose, (2, 2, 2, 2), mode="replicate"), 5, stride=1)
+    loose = torch.maximum(loose, ((around - AMONG_FROM) / (AMONG_TO - AMONG_FROM)).clamp(0, 1))
+    return torch.lerp(colours, smooth, loose * (parts[3:] > 1e-3))
 
 
 def _closed(angle: float) -> float:
