@@ -21,8 +21,8 @@ def test_rows_count_from_frame_0():
 @pytest.mark.parametrize(
     ("name", "last", "furthest"),
     [
-        ("turn-left", -60, -60),
-        ("turn-right", 60, 60),
+        ("turn-left", -45, -45),
+        ("turn-right", 45, 45),
         ("turn-and-back", 0, 45),
         ("show-the-back", 180, 180),
         ("spin", 360, 360),

@@ -23,7 +23,7 @@ from .uploads import RECORDED, read_upload
 # The components that a run updates, in the order of the outputs given to Gradio.
 OUTPUTS = ("preview", "player", "clip", "status", "number", "animate", "stop", "shown", "last_job")
 
-EXAMPLE_CLIP = RECORDED / "floral-mini-turn-and-back.mp4"
+EXAMPLE_CLIP = RECORDED / "violet-checks-sway.mp4"
 
 NOBODYS_CLIP = {"number": "", "clip": 0}
 """The value of `Run.shown` while there is no finished clip to show."""

@@ -48,8 +48,8 @@ class Preset:
 
 # The turns stop where one photo still shows most of what comes into view; another angle is for the visitor to ask for.
 PRESETS: dict[str, Preset] = {
-    "turn-left": Preset("Turn left", ease, -60),
-    "turn-right": Preset("Turn right", ease, 60),
+    "turn-left": Preset("Turn left", ease, -45),
+    "turn-right": Preset("Turn right", ease, 45),
     "turn-and-back": Preset("Turn and back", lambda progress: np.sin(math.pi * progress), 45),
     "show-the-back": Preset("Show the back", ease, 180),
     "spin": Preset("Spin", ease, 360),
