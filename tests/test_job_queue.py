@@ -109,7 +109,7 @@ def test_the_photos_own_pixels_move_in_a_preview_before_the_first_step():
         told.append([event for _, event in job._events if isinstance(event, Step)])
 
     hook = pipe.unet.register_forward_pre_hook(before_a_step)
-    asked = request(motion="turn-right")
+    asked = request(motion="turn-right", turn_angle=60)
     job = JobQueue(pipe).submit(asked)
     submitted.set()
     list(job.follow())

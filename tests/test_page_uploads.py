@@ -51,7 +51,7 @@ def bad_upload(kind: str, path: Path) -> Path:
 BAD_UPLOADS = {
     "not an image": "not a picture",
     "empty": "file is empty",
-    "too large": "50 million is the most",
+    "too large": "64 million is the most",
     "too small": "too small",
     "truncated": "damaged",
 }

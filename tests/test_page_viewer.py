@@ -122,7 +122,7 @@ def test_the_file_takes_over_from_the_stream_with_no_flash_and_no_restart(visit,
     assert len({height for *_, height, _ in seen}) == 1
     times = [time for name, time, *_ in seen if name != "preview"]
     length = page.eval_on_selector("#clip video", "video => video.duration")
-    backwards = [(a, b) for a, b in zip(times, times[1:], strict=False) if b < a and a - b < length / 2]
+    backwards = [(a, b) for a, b in zip(times, times[1:], strict=False) if 0.01 < a - b < length / 2]
     assert backwards == []  # but for the loop
     played = [(time, at) for name, time, *_, at in seen if name != "preview"]
     ahead = [(b - a) - (b_at - a_at) for (a, a_at), (b, b_at) in zip(played, played[1:], strict=False)]
@@ -223,9 +223,8 @@ def test_the_settings_are_copied_also_where_there_is_no_clipboard(visit, url, jo
     settings = read_settings(job_queue.find(number).results[0].path)
     assert json.loads(pasted.splitlines()[1].removeprefix("# ")) == settings
     page.click("#clip-settings > button")
-    assert "Turn left" in page.inner_text("#clip-settings") and str(settings["seed"]) in page.inner_text(
-        "#clip-settings"
-    )
+    page.wait_for_selector("#clip-settings :text('Turn left')")
+    assert str(settings["seed"]) in page.inner_text("#clip-settings")
 
 
 @pytest.mark.browser
