@@ -18,6 +18,19 @@ WATCH_SHIFTS = """
   }).observe({type: "layout-shift"});
 }
 """
+FIRST_LOAD = """
+() => {
+  const loaded = performance.getEntriesByType("resource").filter((each) => !each.name.endsWith(".mp4"));
+  const [page] = performance.getEntriesByType("navigation");
+  return {
+    requests: loaded.length, page: page.encodedBodySize, rest: loaded.reduce((sum, each) => sum + each.encodedBodySize, 0),
+    painted: performance.getEntriesByName("first-contentful-paint")[0].startTime, ready: performance.now(),
+  };
+}
+"""
+"""What the first load took, but for the example clip: requests, bytes of the page itself and of the rest, and milliseconds to the first paint
+and until now."""
+
 WITHOUT_STORAGE = """
 for (const name of ["localStorage", "sessionStorage"])
   Object.defineProperty(window, name, {configurable: true, get() { throw new DOMException("Access is denied."); }});
@@ -67,6 +80,14 @@ def test_the_photo_gives_way_to_the_part_of_it_that_becomes_the_clip(visit, url,
     assert photo == frame
     page.click("#photo [aria-label='Remove Image']")  # which is on top
     page.wait_for_selector("#first-frame", state="hidden")
+
+
+def test_the_first_load_is_small_and_something_is_seen_early(visit, url):
+    page = visit(url, viewport=PHONE)
+    load = page.evaluate(FIRST_LOAD)
+    assert load["requests"] < 140, load  # Gradio's own, one for each kind of component
+    assert load["page"] < 150_000 and load["rest"] < 1_000_000, load
+    assert load["painted"] < 0.8 * load["ready"], load
 
 
 def test_less_motion_stops_the_example_and_the_tiles(visit, url):

@@ -6,6 +6,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from .address import DarkFromTheStart
+from .compression import CompressedPage
 from .context import MOST_AT_ONCE
 from .languages import LABELS
 from .languages.own_languages import OwnLanguages
@@ -51,7 +52,7 @@ LAUNCH_SETTINGS = {
         f"<script>{script.read_text(encoding='utf-8')}</script>" for script in sorted(SCRIPTS.glob("*.js"))
     ),
     "i18n": LABELS,
-    "app_kwargs": {"middleware": [Middleware(DarkFromTheStart), Middleware(OwnLanguages)]},
+    "app_kwargs": {"middleware": [Middleware(each) for each in (CompressedPage, DarkFromTheStart, OwnLanguages)]},
     "footer_links": ["api"],
     "max_file_size": "40mb",  # a phone's largest photo, twice over
     "run_history": False,  # photos of an unreleased collection leave no trace in the browser

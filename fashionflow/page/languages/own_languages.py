@@ -17,6 +17,11 @@ INSTEAD = b"""<script>{
 """ % str(list(UNKNOWN_TO_GRADIO)).encode()
 
 
+def is_page(scope: Scope) -> bool:
+    """Whether a browser asks for the page itself."""
+    return scope["type"] == "http" and scope["method"] == "GET" and scope["path"] in ("", "/")
+
+
 class OwnLanguages:
     """Middleware that adds `INSTEAD` to the page itself, and passes everything else on unchanged."""
 
@@ -39,5 +44,4 @@ class OwnLanguages:
                 start.clear()
             await send(message)
 
-        is_page = scope["type"] == "http" and scope["method"] == "GET" and scope["path"] in ("", "/")
-        await self.app(scope, receive, send_changed if is_page else send)
+        await self.app(scope, receive, send_changed if is_page(scope) else send)
