@@ -48,7 +48,10 @@ def test_the_view_grows_where_the_frame_reaches_beyond_the_photo():
 def test_the_script_is_told_by_how_much_a_drag_changes_the_crop(photo, crop):
     """A frame that is moved by a hundredth of the view lies a hundredth farther, as far as it can move at all."""
     html = crop_view(ENGLISH, photo, crop, 0.8)
-    across, down = (float(number) for number in re.search(r'data-places="([^"]+)"', html)[1].split())
+    across, down, is_across, is_down = (
+        float(number) for number in re.search(r'data-places="([^"]+)"', html)[1].split()
+    )
+    assert (is_across, is_down) == (crop.across, crop.down)
     moved = crop_view(ENGLISH, photo, Crop(crop.zoom, crop.across + across / 100, crop.down + down / 100), 0.8)
 
     def centre(view: str) -> np.ndarray:  # seen from the photo, since the view itself may have grown

@@ -58,6 +58,15 @@ def test_the_frame_of_the_crop_follows_the_hand_and_the_wheel(visit, url, dress)
     page.mouse.move(*middle)  # no longer held
     page.wait_for_function(f"{SLIDERS}[1] > 0.3 && {SLIDERS}[2] < -0.3")
     page.wait_for_function(f"document.querySelector('#first-frame img').src !== '{before}'")
+    # At the photo's edge the frame stays, however far the hand goes on.
+    page.mouse.down()
+    page.mouse.move(middle[0] + 3 * view["width"], middle[1], steps=6)
+    page.wait_for_function(f"{SLIDERS}[1] === 1")
+    page.wait_for_timeout(500)
+    frame, photo = (page.locator(f".crop-view .{name}").bounding_box() for name in ("frame", "photo"))
+    assert abs(frame["x"] + frame["width"] - photo["x"] - photo["width"]) < 3
+    page.mouse.move(middle[0], middle[1], steps=6)
+    page.mouse.up()
     # The frame lies where the hand has moved it: an eighth of the photo to the right of the middle.
     left = "parseFloat(document.querySelector('.crop-view .frame').style.left)"
     width = "parseFloat(document.querySelector('.crop-view .frame').style.width)"

@@ -23,8 +23,8 @@ CUT_OUT_OPACITY = 0.45
 def crop_view(
     words: Words, photo: Image.Image, crop: Crop, aspect: float, coverage: np.ndarray | None = None, axis: float = 0.5
 ) -> str:
-    """The view as HTML. scripts/crop.js moves the frame under a finger, by the two numbers of `data-places`: by how much `across` and `down`
-    change over the whole width and height of the view.
+    """The view as HTML. scripts/crop.js moves the frame under a finger, by `data-places`: by how much `across` and `down` change over the
+    whole width and height of the view, and what they are.
 
     Args:
         words: the visitor's language.
@@ -56,7 +56,7 @@ def crop_view(
     rooms = (photo.width - (box[2] - box[0]), photo.height - (box[3] - box[1]))
     places = [2 * side / abs(room) if abs(room) >= 1 else 0 for side, room in zip((width, height), rooms, strict=True)]
     return (
-        f'<div class="crop-view" style="--aspect:{width / height:.4f}" data-places="{places[0]:.3f} {places[1]:.3f}">'
+        f'<div class="crop-view" style="--aspect:{width / height:.4f}" data-places="{places[0]:.3f} {places[1]:.3f} {crop.across} {crop.down}">'
         f"{''.join(parts)}</div>"
     )
 

@@ -60,8 +60,8 @@ class PhotoBox:
             self.zoom = gr.Slider(
                 MIN_ZOOM, MAX_ZOOM, 1, step=0.05, label=LABELS("crop.zoom"), elem_id="crop-zoom", **looks
             )
-            self.across = gr.Slider(-1, 1, 0, step=0.05, label=LABELS("crop.across"), elem_id="crop-across", **looks)
-            self.down = gr.Slider(-1, 1, 0, step=0.05, label=LABELS("crop.down"), elem_id="crop-down", **looks)
+            self.across = gr.Slider(-1, 1, 0, step=0.01, label=LABELS("crop.across"), elem_id="crop-across", **looks)
+            self.down = gr.Slider(-1, 1, 0, step=0.01, label=LABELS("crop.down"), elem_id="crop-down", **looks)
         self.back.build()
         self._build_examples()
 

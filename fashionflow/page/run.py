@@ -127,7 +127,7 @@ class Run:
         gr.on(
             [page.load, gr.Timer(5).tick, *(component.change for component in changing)],
             self.say_time_estimate,
-            self.settings.inputs,
+            [self.visit, *self.settings.inputs],
             self.time_estimate,
             preprocess=False,
             **HELPER,
@@ -251,7 +251,11 @@ class Run:
             self.context.job_queue.stop(job)
         return gr.update(interactive=False)
 
-    def say_time_estimate(self, request: gr.Request, *values) -> str:
+    def say_time_estimate(self, request: gr.Request, visit: Visit, *values) -> str:
+        """The time that the next clip would take; nothing during a run of the visitor's own, whose time is said beside the clip."""
+        own = self.context.job_queue.find(visit.number)
+        if own is not None and not own.has_ended:
+            return ""
         try:
             settings = self.settings.read(list(values))
             settings.check(self.context.job_queue.model)
