@@ -90,6 +90,26 @@ def test_the_first_load_is_small_and_something_is_seen_early(visit, url):
     assert load["painted"] < 0.8 * load["ready"], load
 
 
+def test_a_slow_phone_on_a_slow_network_gets_its_clip(visit, url, dress):
+    page = visit(url, viewport=PHONE, has_touch=True, is_mobile=True)
+    profile = page.context.new_cdp_session(page)
+    profile.send("Network.enable")
+    slow = {
+        "offline": False,
+        "latency": 150,
+        "downloadThroughput": 200_000,
+        "uploadThroughput": 94_000,
+    }  # milliseconds, bytes a second
+    profile.send("Network.emulateNetworkConditions", slow)
+    profile.send("Emulation.setCPUThrottlingRate", {"rate": 4})
+    page.reload()
+    page.wait_for_selector("#animate")
+    animate(page, dress)
+    wait_for_status(page, "Done")
+    page.wait_for_selector("#clip[data-drawn]")
+    page.wait_for_function("document.querySelector('#clip video').currentTime > 0.1")
+
+
 def test_less_motion_stops_the_example_and_the_tiles(visit, url):
     page = visit(url, reduced_motion="reduce")
     page.wait_for_function("document.querySelector('#example-clip video')?.readyState >= 2")
