@@ -16,6 +16,14 @@ MANY_SEEDS = 1_000_000  # seeds below it have few enough digits to write down
 # Event options of small helpers: they wait in no queue, are not public endpoints, and show no progress over the components they update.
 HELPER = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
 
+RUN_EVENT = {
+    "preprocess": False,
+    "show_progress": "hidden",
+    "concurrency_limit": None,  # no visitor waits unseen in Gradio's queue; see MOST_AT_ONCE
+    "api_visibility": "private",
+}
+"""Settings of an event that follows a job to its end."""
+
 
 @dataclass(frozen=True)
 class PageContext:

@@ -16,7 +16,7 @@ LONG_SIDE = 640
 """Of the copy of the photo that is drawn, in pixels: the view is at most 400 px high."""
 
 CUT_OUT = (234, 88, 12)
-"""The colour over the figure, sRGB: the page's accent."""
+"""The colour over the figure, sRGB: the page's orange, one step lighter than its accent."""
 CUT_OUT_OPACITY = 0.45
 
 

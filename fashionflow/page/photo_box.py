@@ -9,7 +9,7 @@ from .advice_box import AdviceBox
 from .back_photo import BackPhoto
 from .context import HELPER, PageContext
 from .crop_view import crop_view
-from .languages import LABELS, words_for, words_of
+from .languages import LABELS, Words, words_for, words_of
 from .uploads import EXAMPLES, read_upload, save_photo, shown_by_browsers
 
 
@@ -49,19 +49,20 @@ class PhotoBox:
         self.advice.build()
         self.crop = gr.Accordion(LABELS("crop.title"), open=False, visible=False, elem_id="crop")
         with self.crop:
-            self.show_cut_out = gr.Checkbox(
+            gr.Checkbox(
                 label=LABELS("crop.cut_out"),
                 container=False,
                 visible=self.context.job_queue.model.has_geometry,
                 elem_id="show-cut-out",
             )
-        with self.crop, gr.Row():
-            looks = {"min_width": 120}
-            self.zoom = gr.Slider(
-                MIN_ZOOM, MAX_ZOOM, 1, step=0.05, label=LABELS("crop.zoom"), elem_id="crop-zoom", **looks
-            )
-            self.across = gr.Slider(-1, 1, 0, step=0.01, label=LABELS("crop.across"), elem_id="crop-across", **looks)
-            self.down = gr.Slider(-1, 1, 0, step=0.01, label=LABELS("crop.down"), elem_id="crop-down", **looks)
+            with gr.Row():
+                looks = {"min_width": 120}
+                self.zoom = gr.Slider(
+                    MIN_ZOOM, MAX_ZOOM, 1, step=0.05, label=LABELS("crop.zoom"), elem_id="crop-zoom", **looks
+                )
+                place = (-1, 1, 0, 0.01)
+                self.across = gr.Slider(*place, label=LABELS("crop.across"), elem_id="crop-across", **looks)
+                self.down = gr.Slider(*place, label=LABELS("crop.down"), elem_id="crop-down", **looks)
         self.back.build()
         self._build_examples()
 
@@ -135,15 +136,23 @@ class PhotoBox:
                 return [save_photo(photo), *[gr.skip()] * (8 + len(self.advice.outputs)), *unchanged]
             coverage, axis = pipe.coverage_and_axis_of(photo)
             crop = Crop(zoom, across, down) if kept else pipe.crop_of(photo, coverage)
-            first_frame = self.fitted(photo, crop, coverage)
+            frame_and_view = self.frame_and_view(words, photo, crop, coverage, axis)
         except PhotoError as error:
             said = self.advice.says_wrong(words_of(error, words))
             return [None, *self.nothing, *[gr.skip()] * 3, *undo, *said, *unchanged]
-        view = crop_view(words, photo, crop, pipe.width / pipe.height, coverage, axis)
-        views = [first_frame, gr.update(value=view, visible=True), gr.update(visible=True)]
         said = self.advice.says(words, photo, crop, coverage)
         back = self.back.after(words, upload.get("path"), kept, back, back_belongs_to)
-        return [gr.skip(), *views, crop.zoom, crop.across, crop.down, *undo, *said, *back]
+        return [
+            gr.skip(),
+            *frame_and_view,
+            gr.update(visible=True),
+            crop.zoom,
+            crop.across,
+            crop.down,
+            *undo,
+            *said,
+            *back,
+        ]
 
     def forget(self) -> list:
         """Updates of the views, the crop and the advice after the visitor has removed the photo."""
@@ -155,10 +164,23 @@ class PhotoBox:
         try:
             photo = read_upload(upload)
             coverage, axis = pipe.coverage_and_axis_of(photo)
-            view = crop_view(words, photo, crop, pipe.width / pipe.height, coverage, axis)
-            return [self.fitted(photo, crop, coverage), view, *self.advice.says(words, photo, crop, coverage)]
+            frame_and_view = self.frame_and_view(words, photo, crop, coverage, axis)
+            return [*frame_and_view, *self.advice.says(words, photo, crop, coverage)]
         except ValueError:  # the visitor was told when the photo was uploaded
             return [gr.skip()] * (2 + len(self.advice.outputs))
+
+    def frame_and_view(
+        self, words: Words, photo: Image.Image, crop: Crop, coverage: np.ndarray | None, axis: float
+    ) -> list:
+        """Updates of frame 0 and of the photo with the crop's frame; `coverage` and `axis` as the pipeline's `coverage_and_axis_of` gives
+        them.
+
+        Raises:
+            ValueError: if the crop is out of range.
+        """
+        model = self.context.job_queue.model
+        view = crop_view(words, photo, crop, model.width / model.height, coverage, axis)
+        return [self.fitted(photo, crop, coverage), gr.update(value=view, visible=True)]
 
     def fitted(self, photo: Image.Image, crop: Crop, coverage: np.ndarray | None = None) -> Image.Image:
         """A photo as the model sees it. Only this picture is kept while a job waits in the queue.

@@ -13,7 +13,7 @@ from ..generation.request import ClipRequest
 from ..photo.reading import Crop
 from ..runtime.memory_modes import OutOfMemory
 from . import wording
-from .context import HELPER, PageContext, Visit
+from .context import HELPER, RUN_EVENT, PageContext, Visit
 from .languages import LABELS, Words, words_for, words_of
 from .photo_box import PhotoBox
 from .settings import Settings
@@ -95,12 +95,6 @@ class Run:
     def connect(self, page: gr.Blocks) -> None:
         back = self.photo_box.back.photo
         inputs = [self.visit, *self.photo_box.inputs, back, *self.settings.inputs]
-        following = {
-            "preprocess": False,
-            "show_progress": "hidden",
-            "concurrency_limit": None,  # no visitor waits unseen in Gradio's queue; see context.MOST_AT_ONCE
-            "api_visibility": "private",
-        }
         animate, stop = self.components["animate"], self.components["stop"]
         # On a phone the clip is below the buttons; the page scrolls only as far as needed to show it. This comes first, because Gradio
         # runs the events of one click one after the other, and the next one ends with the clip.
@@ -111,7 +105,7 @@ class Run:
             self.outputs,
             trigger_mode="once",
             api_name="watch",  # private names must be unique too, and the endpoint has "animate"
-            **following,
+            **RUN_EVENT,
         )
         stop.click(self.stop, self.visit, stop, **HELPER)
         page.load(
@@ -119,7 +113,7 @@ class Run:
             [self.visit, self.last_job],
             self.outputs,
             api_name="resume",
-            **following,
+            **RUN_EVENT,
         )
         changing = [
             self.settings.components[name] for name in ("steps", "frames", "guidance", "interpolation", "memory")

@@ -14,7 +14,7 @@ from ..video.io import read_settings
 from . import wording
 from .again import longer, submit_again
 from .compare import Compare
-from .context import HELPER, PageContext, Visit, draw_seed, whole
+from .context import HELPER, RUN_EVENT, PageContext, Visit, draw_seed, whole
 from .downloads import Downloads
 from .languages import LABELS, Words, words_for
 from .photo_box import PhotoBox
@@ -66,16 +66,10 @@ class Viewer:
             [self.actions, self.place, self.downloads.button, self.longer, self.table, self.command],
             **HELPER,
         )
-        following = {
-            "preprocess": False,
-            "show_progress": "hidden",
-            "concurrency_limit": None,
-            "api_visibility": "private",
-        }
         outputs = [*self.run.outputs, self.settings.components["seed"], self.settings.components["frames"]]
         for button, make in ((self.again, self.make_again), (self.longer, self.make_longer)):
             button.click(None, js="() => window.fashionflow.scrollToTheClip()", api_visibility="private")
-            button.click(make, [self.run.shown, self.run.visit], outputs, trigger_mode="once", **following)
+            button.click(make, [self.run.shown, self.run.visit], outputs, trigger_mode="once", **RUN_EVENT)
         unfold = "() => window.fashionflow.unfold('compare')"
         self.open_comparison.click(None, js=unfold, api_visibility="private")
         self.copy.click(None, self.command, js="window.fashionflow.copy", api_visibility="private")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import pillow_heif
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 from ..errors import PhotoError
@@ -58,7 +57,7 @@ def read_photo(source: str | Path | bytes | BinaryIO | Image.Image) -> Image.Ima
     """An upload as an upright sRGB photo of mode "RGB", whatever kind of picture it was.
 
     The camera's rotation is applied, transparent parts become studio white, an embedded colour profile is converted to
-    sRGB, and the first frame of an animated picture is used. The file's metadata (place, camera) is dropped.
+    sRGB, and the first frame of an animated picture is used. A large JPEG is decoded at a part of its size (`ENOUGH_DETAIL`). The file's metadata (place, camera) is dropped.
 
     Raises:
         PhotoError: if there is no picture, it is damaged, its shorter side has fewer than `MIN_SIDE` pixels, or it has
@@ -91,6 +90,8 @@ def _read_file(file: BinaryIO) -> Image.Image:
     start = file.read(32)
     if not start:
         raise PhotoError("empty")
+    import pillow_heif  # not needed before the first photo, and the page starts without it
+
     try:
         with _OPENING, warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is the stricter one

@@ -13,7 +13,7 @@ from ...generation.saved_settings import first_frame, read_provenance
 from ...generation.settings import LIMITS, ClipSettings
 from ...photo.reading import PhotoError
 from .. import wording
-from ..context import HELPER, PageContext, Visit
+from ..context import HELPER, RUN_EVENT, PageContext, Visit
 from ..downloads import EXPORTS_AT_ONCE
 from ..languages import LABELS, Words, words_for, words_of
 from ..photo_box import PhotoBox
@@ -128,7 +128,7 @@ class History:
         page.load(None, js="() => window.fashionflow.attachSwitches()", **script)
         self.chime.input(None, self.chime, None, js="(on) => window.fashionflow.chime(on)", **script)
         self._connect_entries(page, script)
-        self._connect_returns(script)
+        self._connect_returns()
         self._connect_draft(script)
 
     def _connect_entries(self, page: gr.Blocks, script: dict) -> None:
@@ -182,12 +182,11 @@ class History:
         forget_all = "(all) => window.fashionflow.forgetAll(all)"
         self.forget.click(None, self.entries, after, js=forget_all, **script)
 
-    def _connect_returns(self, script: dict) -> None:
-        following = {"preprocess": False, "show_progress": "hidden", "concurrency_limit": None} | script
+    def _connect_returns(self) -> None:
         asked = [self.fetch_button.click, self.number.submit]
         # An event of its own, because a browser may receive only the last of several quick updates.
         gr.on(asked, self.say_fetched, self.number, self.note, preprocess=False, **HELPER)
-        gr.on(asked, self.fetch, [self.run.visit, self.number], self.run.outputs, api_name="fetch", **following)
+        gr.on(asked, self.fetch, [self.run.visit, self.number], self.run.outputs, api_name="fetch", **RUN_EVENT)
         self.file.upload(self.open, self.file, [self.file, self.note, *self.outputs], preprocess=False, **HELPER)
 
     def _connect_draft(self, script: dict) -> None:

@@ -11,7 +11,7 @@ from ...generation.request import ClipRequest
 from ...photo.reading import Crop
 from ...pipelines.motions import MOTIONS
 from .. import wording
-from ..context import HELPER, PageContext
+from ..context import HELPER, RUN_EVENT, PageContext
 from ..languages import LABELS, Words, words_for, words_of
 from ..photo_box import PhotoBox
 from ..run import Run
@@ -111,12 +111,6 @@ class Lookbook:
         self.components[name] = gr.Button(LABELS(f"lookbook.{name}"), elem_id=f"lookbook-{name}", **looks)
 
     def connect(self, page: gr.Blocks) -> None:
-        following = {
-            "preprocess": False,
-            "show_progress": "hidden",
-            "concurrency_limit": None,
-            "api_visibility": "private",
-        }
         chosen = [self.photos, self.motions, self.seeds, *self.settings.inputs]
         make, stop = self.components["make"], self.components["stop"]
         make.click(
@@ -125,7 +119,7 @@ class Lookbook:
             self.outputs,
             trigger_mode="once",
             api_name="lookbook",
-            **following,
+            **RUN_EVENT,
         )
         stop.click(self.stop, self.opened, stop, **HELPER)
         last = self.components["last"]
@@ -134,14 +128,14 @@ class Lookbook:
             [self.opened, last],
             [self.fold, *self.outputs],
             api_name="resume_lookbook",
-            **following,
+            **RUN_EVENT,
         )
         # A visitor who prefers reduced motion gets still thumbnails from the beginning.
         calm = "() => !window.matchMedia('(prefers-reduced-motion: reduce)').matches"
         page.load(None, None, self.moving, js=calm, api_visibility="private")
         self.moving.change(self.redraw, [self.opened, self.moving], self.components["sheet"], **HELPER)
         self.components["sheet"].change(None, js="() => window.fashionflow.nameThumbnails()", api_visibility="private")
-        self.picking.connect(self.components, self.opened, following)
+        self.picking.connect(self.components, self.opened)
         # The time estimate is shown only while the panel is unfolded.
         self.fold.expand(lambda: gr.Timer(active=True), None, self.timer, **HELPER)
         self.fold.collapse(lambda: gr.Timer(active=False), None, self.timer, **HELPER)

@@ -8,7 +8,7 @@ import gradio as gr
 from ...generation.settings import ClipSettings
 from .. import wording
 from ..again import longer, submit_again
-from ..context import HELPER, PageContext, Visit
+from ..context import HELPER, RUN_EVENT, PageContext, Visit
 from ..languages import Words, words_for
 from ..run import Run
 from ..settings import Settings
@@ -42,12 +42,11 @@ class Picking:
     def __init__(self, context: PageContext, settings: Settings, run: Run):
         self.context, self.settings, self.run = context, settings, run
 
-    def connect(self, components: dict[str, gr.components.Component], opened: gr.State, following: dict) -> None:
+    def connect(self, components: dict[str, gr.components.Component], opened: gr.State) -> None:
         """
         Args:
             components: the lookbook's components, by name.
             opened: the state of the open lookbook.
-            following: Gradio's options for an event that follows a job.
         """
         picked, buttons = components["picked"], [components[name] for name in self.CHANGES]
         outputs = [*self.run.outputs, picked]
@@ -56,7 +55,7 @@ class Picking:
         for make, button in zip((self.longer, self.full), buttons, strict=True):
             inputs, name = [opened, self.run.visit], f"lookbook_{make.__name__}"
             button.click(None, js="() => window.fashionflow.showTheStage()", api_visibility="private")
-            button.click(make, inputs, outputs, trigger_mode="once", api_name=name, **following)
+            button.click(make, inputs, outputs, trigger_mode="once", api_name=name, **RUN_EVENT)
 
     def pick(self, event: gr.SelectData, request: gr.Request, opened: Opened) -> list:
         """Shows a clip of the contact sheet, and what else can be made from it."""

@@ -7,13 +7,18 @@ window.fashionflow.setField = (field, value) => {
   field.dispatchEvent(new Event("input", { bubbles: true }));
 };
 
-window.fashionflow.scrollToTheClip = () => {
-  document.querySelector("#workplace").classList.add("has-begun"); // page.css makes room at once, and not when the preview arrives
+// Scrolls as far as needed to show something, after each of the waits in milliseconds: a browser stops a smooth scroll when the page
+// changes meanwhile.
+window.fashionflow.scrollTo = (selector, waits) => {
   const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
   const scroll = () =>
-    document.querySelector("#status").scrollIntoView({ block: "nearest", behavior: calm ? "auto" : "smooth" });
-  // Scroll more than once, because a browser stops a smooth scroll when the page changes meanwhile, as it does now.
-  [0, 400, 1000].forEach((wait) => setTimeout(scroll, wait));
+    document.querySelector(selector).scrollIntoView({ block: "nearest", behavior: calm ? "auto" : "smooth" });
+  waits.forEach((wait) => setTimeout(scroll, wait));
+};
+
+window.fashionflow.scrollToTheClip = () => {
+  document.querySelector("#workplace").classList.add("has-begun"); // page.css makes room at once, and not when the preview arrives
+  window.fashionflow.scrollTo("#status", [0, 400, 1000]);
 };
 
 // The example clip rests once the visitor has a photo: often the model needs the processor that draws the clip.

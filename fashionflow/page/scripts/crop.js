@@ -14,8 +14,7 @@
     return Math.hypot(one.x - other.x, one.y - other.y);
   };
   // Where a drag began: the finger and the two sliders, whose steps would swallow small movements if they were added up one by one.
-  let start = {};
-  const begin = ({ x, y }) => (start = { x, y, across: Number(slider("across")?.value), down: Number(slider("down")?.value) });
+  let start = null;
   // Until the server has drawn the view anew, the frame is drawn here where the sliders have it.
   const draw = () => {
     const frame = view().querySelector(".frame");
@@ -30,18 +29,18 @@
     if (!event.target.closest?.(".crop-view")) return;
     if (!slider("zoom")) document.querySelector("#crop button").click(); // while the panel is folded, there are no sliders to set
     fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
-    start = {};
+    start = null;
     event.preventDefault(); // otherwise the browser would drag the picture
   });
   document.addEventListener("pointermove", (event) => {
     if (!fingers.has(event.pointerId) || !view() || !slider("zoom")) return;
     const wide = fingers.size === 2 ? spread() : 0;
     const at = { x: event.clientX, y: event.clientY };
-    if (start.x === undefined) begin(fingers.get(event.pointerId));
+    start ??= { ...fingers.get(event.pointerId), across: Number(slider("across").value), down: Number(slider("down").value) };
     fingers.set(event.pointerId, at);
     if (fingers.size === 2) {
       set("zoom", Number(slider("zoom").value) - (4 * (spread() - wide)) / view().clientHeight); // fingers that part widen the frame
-      start = {};
+      start = null;
       return;
     }
     const [across, down] = places();

@@ -1,13 +1,7 @@
 // The lookbook is below the area where clips appear, so the page scrolls up to a clip that is picked in it.
 window.fashionflow = window.fashionflow || {};
 
-window.fashionflow.showTheStage = () => {
-  const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
-  const scroll = () =>
-    document.querySelector("#stage").scrollIntoView({ block: "nearest", behavior: calm ? "auto" : "smooth" });
-  // Scroll more than once, because a browser stops a smooth scroll when the page changes meanwhile.
-  [0, 400].forEach((wait) => setTimeout(scroll, wait));
-};
+window.fashionflow.showTheStage = () => window.fashionflow.scrollTo("#stage", [0, 400]);
 
 window.fashionflow.showPickedClip = () => {
   if (!document.querySelector("#lookbook-picked .problem")) window.fashionflow.showTheStage();

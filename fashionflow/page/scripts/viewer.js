@@ -119,13 +119,10 @@
       if (clip) clip.paused ? clip.play() : clip.pause();
     },
     unfold(name) {
-      const fold = document.querySelector(`#${name}`);
-      const header = fold.querySelector("button");
+      const header = document.querySelector(`#${name} button`);
       if (!header.classList.contains("open")) header.click();
       header.focus({ preventScroll: true });
-      const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
-      // Once it has its height.
-      setTimeout(() => fold.scrollIntoView({ block: "nearest", behavior: calm ? "auto" : "smooth" }), 100);
+      window.fashionflow.scrollTo(`#${name}`, [100]); // once it has its height
     },
     async copy(text) {
       try {
