@@ -49,11 +49,18 @@ def camera_film(folder: Path) -> Path:
     return film
 
 
+# What a browser logs when a page is reloaded, or the network is lost, in the middle of an exchange with the server.
+LOST_CONNECTION = ("AbortError", "Connection errored out", "event stream has broken off", "ERR_INTERNET_DISCONNECTED")
+DELETED_FILE = ("status of 404", "CONTENT_LENGTH")  # a clip that was deleted before it was asked for, or on its way
+
+
 @contextmanager
 def visitors(browser) -> Iterator[Callable]:
     """Gives a function that opens an address as a new visitor. At the end, no visitor's browser may have left this machine or
-    reported an error; `open_page.errors` holds what was reported, for a test that expects some."""
-    contexts, hosts, errors = [], set(), []
+    reported an error. A test that causes some says so: `open_page.expected += DELETED_FILE`. A lost connection is expected of
+    every page that was reloaded."""
+    contexts, hosts = [], set()
+    errors, reloaded = [], set()  # (page, what it reported), pages
 
     def open_page(address: str, **options):
         context = browser.new_context(**{"viewport": DESKTOP} | options)
@@ -61,18 +68,29 @@ def visitors(browser) -> Iterator[Callable]:
         context.set_default_timeout(1000 * PATIENCE_SECONDS)
         context.on("request", lambda request: hosts.add(urlparse(request.url.removeprefix("blob:")).hostname))
         page = context.new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda message: message.type == "error" and errors.append(message.text))
+        page.on("pageerror", lambda error: errors.append((page, str(error))))
+        page.on("console", lambda message: message.type == "error" and errors.append((page, text_of(message))))
         page.goto(address)
+        page.on("framenavigated", lambda frame: frame == page.main_frame and reloaded.add(page))
         page.wait_for_selector("#animate", state="attached")
         return page
 
-    open_page.errors = errors
+    open_page.expected = ()
     yield open_page
     for context in contexts:
         context.close()
     assert hosts <= {"127.0.0.1", None}, hosts  # None: pictures inside the page itself
-    assert errors == [], errors
+    unexpected = []
+    for page, error in errors:
+        expected = open_page.expected + (LOST_CONNECTION if page in reloaded else ())
+        if not any(text in error for text in expected):
+            unexpected.append(error)
+    assert unexpected == []
+
+
+def text_of(message) -> str:
+    """What a page wrote to the browser's console, and the address that it is about."""
+    return f"{message.text} {message.location.get('url', '')}"
 
 
 def choose(page, photo: Path) -> None:

@@ -185,7 +185,6 @@ def test_what_is_guessed_is_said_and_a_back_is_used_kept_and_brought_back(visit,
     wait_for_status(page, "Done")
     page.wait_for_selector("#first-frame img")
     page.wait_for_selector("#back-photo img")
-    visit.errors.clear()  # of the connection that the reload broke
 
     other = tmp_path / "other.png"
     tiny.photo().transpose(0).save(other)

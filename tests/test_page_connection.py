@@ -8,7 +8,7 @@ from urllib.parse import urlparse
 
 import pytest
 
-from .browser import animate, choose, wait_for_status, wait_until
+from .browser import LOST_CONNECTION, animate, choose, wait_for_status, wait_until
 
 
 pytestmark = pytest.mark.browser
@@ -146,7 +146,7 @@ def test_a_job_outlives_its_connection(visit, url, jobs, dress, brake, trouble):
             "[...document.querySelectorAll('#player video, #clip video')].some((video) => video.currentTime > 0.1)"
         )
         assert page.is_enabled("#animate") and page.is_disabled("#stop")
-    visit.errors.clear()  # which the lost connection has caused
+    visit.expected += LOST_CONNECTION
 
 
 def test_a_run_that_begins_while_the_stream_of_events_ends_is_followed(visit, url, dress):

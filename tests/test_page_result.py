@@ -15,7 +15,7 @@ from fashionflow.page.history import all_clips
 from fashionflow.page.languages import ENGLISH
 
 from . import tiny
-from .browser import PHONE, choose, set_slider, wait_for_status, wait_until
+from .browser import DELETED_FILE, PHONE, choose, set_slider, wait_for_status, wait_until
 from .test_page_first_screen import SCREENS, WATCH_SHIFTS
 from .waiting import files_below
 
@@ -84,6 +84,7 @@ def test_a_clip_is_made_again_with_another_seed_and_longer_until_it_is_as_long_a
     assert page.input_value("#frames input[type=number]") == "24"
     assert page.input_value("#steps input[type=number]") == "5"  # what the visitor chooses meanwhile stays
 
+    visit.expected += DELETED_FILE
     job_queue.discard(jobs[-1])
     page.click("#again")
     wait_for_status(page, "has been deleted")
@@ -139,6 +140,7 @@ def test_all_clips_of_the_history_come_in_one_file(visit, url, job_queue, tmp_pa
         page.fill("#history-number :is(input, textarea)", job.number)
         page.click("#history-fetch-button")
         page.wait_for_selector(f"#history-gallery .thumbnail-item >> nth={index}")
+    visit.expected += DELETED_FILE
     job_queue.discard(jobs[1])
     with page.expect_download() as download:
         page.click("#history-zip")
