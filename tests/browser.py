@@ -18,6 +18,10 @@ QUIET = ("--disable-quic", "--no-first-run", "--disable-background-networking", 
 DESKTOP = {"width": 1280, "height": 900}
 PATIENCE_SECONDS = 60  # for anything: other programs may use the machine
 PHONE = {"width": 390, "height": 844}
+# A playing video takes half a core, because Chromium decodes and draws it without a GPU here. So pages are opened for a visitor
+# who wants less motion, but for the tests of what moves.
+STILL = {"reduced_motion": "reduce"}
+MOVING = {"reduced_motion": "no-preference"}
 
 
 @contextmanager
@@ -63,7 +67,7 @@ def visitors(browser) -> Iterator[Callable]:
     errors, reloaded = [], set()  # (page, what it reported), pages
 
     def open_page(address: str, **options):
-        context = browser.new_context(**{"viewport": DESKTOP} | options)
+        context = browser.new_context(**{"viewport": DESKTOP} | STILL | options)
         contexts.append(context)
         context.set_default_timeout(1000 * PATIENCE_SECONDS)
         context.on("request", lambda request: hosts.add(urlparse(request.url.removeprefix("blob:")).hostname))

@@ -8,7 +8,7 @@ from fashionflow.generation.queue import JobQueue
 from fashionflow.video.io import read_settings
 
 from . import tiny
-from .browser import DRAWN_PIXELS, PHONE, animate, choose, set_slider, wait_for_status
+from .browser import DRAWN_PIXELS, MOVING, PHONE, animate, choose, set_slider, wait_for_status
 from .serve import serve
 
 
@@ -19,7 +19,7 @@ HELD_STEPS = 12  # of a run that is held in the middle
 
 
 def test_from_a_photo_to_a_playing_clip_and_its_file(visit, url, dress, tmp_path):
-    page = visit(url)
+    page = visit(url, **MOVING)
     choose(page, dress)
     width, height = page.eval_on_selector("#first-frame img", "image => [image.naturalWidth, image.naturalHeight]")
     assert (width, height) == (tiny.WIDTH, tiny.HEIGHT)  # the crop, before anything is pressed
@@ -119,7 +119,7 @@ def test_what_is_no_photo_gets_a_sentence_and_the_next_photo_works(visit, url, d
 def test_without_ffmpeg_the_finished_clip_is_shown_and_the_page_says_why(visit, url, dress, monkeypatch):
     monkeypatch.setenv("PATH", "")
     with serve(JobQueue(tiny.pipeline(default_num_frames=FRAMES))) as url:
-        page = visit(url)
+        page = visit(url, **MOVING)
         assert "ffmpeg and ffprobe are not installed" in page.inner_text("#status")
         animate(page, dress)
         wait_for_status(page, "Done")

@@ -8,7 +8,7 @@ from urllib.parse import urlparse
 
 import pytest
 
-from .browser import LOST_CONNECTION, animate, choose, wait_for_status, wait_until
+from .browser import LOST_CONNECTION, MOVING, animate, choose, wait_for_status, wait_until
 
 
 pytestmark = pytest.mark.browser
@@ -109,7 +109,7 @@ def proxied(url: str):
 @pytest.mark.parametrize("trouble", ["offline", "ended", "hanging"])
 def test_a_job_outlives_its_connection(visit, url, jobs, dress, brake, trouble):
     with proxied(url) as proxy:
-        page = visit(proxy.url)
+        page = visit(proxy.url, **MOVING)
         if trouble == "hanging":
             page.clock.install()
             page.reload()

@@ -4,14 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from .browser import PHONE, choose, set_slider, wait_for_status
+from .browser import PHONE, STILL, choose, set_slider, wait_for_status
 
 
 axe_package = pytest.importorskip("axe_playwright_python")
 pytestmark = pytest.mark.browser
 
 AXE = Path(axe_package.__file__).with_name("axe.min.js")
-CALM = {"reduced_motion": "reduce"}  # and so without transitions, in which colours are in between
 FOLDS = (
     "crop",
     "advanced",
@@ -57,7 +56,7 @@ def outside(page) -> list[str]:
 
 
 def test_axe_finds_nothing_serious_and_everything_fits(visit, url, dress, brake):
-    page = visit(url, **CALM)
+    page = visit(url, **STILL)
     assert found_by_axe(page) == []  # empty
     choose(page, dress)
     page.wait_for_selector("#note .advice")
@@ -96,7 +95,7 @@ def test_axe_finds_nothing_serious_and_everything_fits(visit, url, dress, brake)
 
 
 def test_axe_finds_nothing_serious_on_the_stage(visit, url):
-    page = visit(f"{url}?stage=1", **CALM)
+    page = visit(f"{url}?stage=1")
     page.wait_for_selector("html.on-stage .screen[data-seen]", state="attached")
     assert found_by_axe(page) == []
 
@@ -152,7 +151,7 @@ def test_with_tab_alone_from_an_example_to_the_file(visit, url, brake):
 
 
 def test_who_wants_less_motion_starts_clips_by_hand_and_hears_what_happens(visit, url, dress):
-    page = visit(url, **CALM)
+    page = visit(url, **STILL)
     page.evaluate(
         """() => {
           window.heard = []; window.played = 0;

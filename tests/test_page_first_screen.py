@@ -2,7 +2,7 @@
 
 import pytest
 
-from .browser import DESKTOP, PHONE, animate, switch, wait_for_status
+from .browser import DESKTOP, MOVING, PHONE, STILL, animate, switch, wait_for_status
 
 
 pytestmark = pytest.mark.browser
@@ -46,7 +46,7 @@ def is_on_screen(page, selector: str) -> bool:
 
 @pytest.mark.parametrize("screen", SCREENS)
 def test_photo_motion_animate_and_an_example_are_on_the_first_screen(visit, url, screen):
-    page = visit(url, viewport=SCREENS[screen])
+    page = visit(url, viewport=SCREENS[screen], **MOVING)
     page.wait_for_function("document.querySelector('#example-clip video')?.currentTime > 0.1")
     assert all(
         is_on_screen(page, each) for each in ("#photo", "#motion", "#animate", "#example-clip", "#example-label")
@@ -59,7 +59,7 @@ def test_photo_motion_animate_and_an_example_are_on_the_first_screen(visit, url,
 
 
 def test_the_example_makes_way_for_the_visitors_clip_and_nothing_jumps(visit, url, dress):
-    page = visit(url, viewport=SCREENS["desktop"])
+    page = visit(url, viewport=SCREENS["desktop"], **MOVING)
     page.set_input_files("#photo input[type=file]", dress)
     page.wait_for_selector("#first-frame img")
     page.wait_for_timeout(500)  # until Gradio has drawn the sliders of the crop
@@ -91,7 +91,7 @@ def test_the_first_load_is_small_and_something_is_seen_early(visit, url):
 
 
 def test_a_slow_phone_on_a_slow_network_gets_its_clip(visit, url, dress):
-    page = visit(url, viewport=PHONE, has_touch=True, is_mobile=True)
+    page = visit(url, viewport=PHONE, has_touch=True, is_mobile=True, **MOVING)
     profile = page.context.new_cdp_session(page)
     profile.send("Network.enable")
     slow = {
@@ -111,7 +111,7 @@ def test_a_slow_phone_on_a_slow_network_gets_its_clip(visit, url, dress):
 
 
 def test_less_motion_stops_the_example_and_the_tiles(visit, url):
-    page = visit(url, reduced_motion="reduce")
+    page = visit(url, **STILL)
     page.wait_for_function("document.querySelector('#example-clip video')?.readyState >= 2")
     page.wait_for_function("document.querySelector('#example-clip video').paused")
     assert page.evaluate("document.getAnimations().filter((each) => each.playState === 'running').length") == 0

@@ -139,7 +139,7 @@ def test_several_photos_on_a_phone_one_of_which_is_none(jobs, url, visit, dress,
     letter, second = tmp_path / "letter.jpg", tmp_path / "second.png"
     letter.write_text("This is a letter.")
     tiny.photo().transpose(0).save(second)
-    page = visit(url, viewport=PHONE, has_touch=True, is_mobile=True, reduced_motion="reduce")
+    page = visit(url, viewport=PHONE, has_touch=True, is_mobile=True)
     unfold(page, motions=3, seeds=4)
     page.click("#lookbook-photos-fold > button")
     page.set_input_files("#lookbook-photos input[type=file]", [dress, letter, second])

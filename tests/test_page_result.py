@@ -108,7 +108,7 @@ def test_the_badge_says_the_verdict_and_opens_the_charts(visit, url, job_queue, 
     judged = []
     fidelity = compare.fidelity
     monkeypatch.setattr(compare, "fidelity", lambda *given: judged.append(1) or fidelity(*given))
-    page = visit(f"{url}?job={make(job_queue).number}", viewport=PHONE, reduced_motion="reduce")
+    page = visit(f"{url}?job={make(job_queue).number}", viewport=PHONE)
     page.wait_for_selector("#open-comparison")
     assert not page.is_visible("#compare") and not judged  # it costs too much to be done unasked
     page.click("#open-comparison")

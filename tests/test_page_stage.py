@@ -16,7 +16,7 @@ from fashionflow.page.languages import ENGLISH
 from fashionflow.page.stage import draw_phones
 from fashionflow.page.uploads import RECORDED
 
-from .browser import LOST_CONNECTION, PHONE, animate, wait_for_status, wait_until
+from .browser import LOST_CONNECTION, MOVING, PHONE, animate, wait_for_status, wait_until
 from .serve import Site
 
 
@@ -25,7 +25,7 @@ class Hall(Site):
     """The page for the tests of this file."""
 
     def stage(self, visit, query: str = ""):
-        page = visit(f"{self.url}?stage=1{query}", viewport={"width": 1280, "height": 720})
+        page = visit(f"{self.url}?stage=1{query}", viewport={"width": 1280, "height": 720}, **MOVING)
         page.wait_for_selector("#stage-screen .screen[data-seen]", state="attached")
         return page
 

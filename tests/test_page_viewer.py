@@ -17,7 +17,7 @@ from fashionflow.page.viewer import command, table
 from fashionflow.video.io import read_settings
 
 from . import tiny
-from .browser import PHONE, choose, set_slider, wait_for_status
+from .browser import MOVING, PHONE, choose, set_slider, wait_for_status
 from .waiting import files_below
 
 
@@ -113,7 +113,7 @@ def turns(seen: list) -> list[str]:
 
 @pytest.mark.browser
 def test_the_file_takes_over_from_the_stream_with_no_flash_and_no_restart(visit, url, dress, brake):
-    page = visit(url)
+    page = visit(url, **MOVING)
     run_and_watch(page, dress)
     page.wait_for_timeout(400)
     seen = page.evaluate("window.seen")
@@ -151,7 +151,7 @@ def test_the_file_takes_over_from_the_stream_with_no_flash_and_no_restart(visit,
 
 @pytest.mark.browser
 def test_a_file_that_is_quicker_than_the_stream_is_shown_alone(visit, url, dress):
-    page = visit(url)
+    page = visit(url, **MOVING)
     page.route("**/gradio_api/stream/**/*.ts", lambda route: None)  # never answered
     run_and_watch(page, dress)
     page.wait_for_function("document.querySelector('#clip video').currentTime > 0.2")
