@@ -348,7 +348,7 @@ def test_what_the_model_sees_is_shown_on_request(visit, url, dress):
 def test_the_second_photo_fits_every_screen_and_has_a_name(visit, url, green):
     german = texts()["de"]
     axe = pytest.importorskip("tests.test_page_everyone")
-    page = visit(url, locale="de-DE", viewport=PHONE, **axe.CALM)
+    page = visit(url, locale="de-DE", viewport=PHONE, **axe.STILL)
     page.get_by_label(german["motion.show-the-back"]).check()
     wait_for(page, "#guessed", german["photo.back_guessed"][:40])
     assert axe.found_by_axe(page) == []
