@@ -1,5 +1,6 @@
 """The page in a real browser: what a visitor sees, presses and gets."""
 
+import math
 import re
 
 import pytest
@@ -15,6 +16,7 @@ from .serve import serve
 pytestmark = pytest.mark.browser
 
 FRAMES = 12
+TURN_ANGLE = "document.querySelector('#turn-angle input[type=number]')"
 HELD_STEPS = 12  # of a run that is held in the middle
 
 
@@ -68,9 +70,29 @@ def test_the_die_draws_a_seed_and_the_turn_angle_follows_the_motion(visit, url):
     page.click("#die")
     page.wait_for_function(f"document.querySelector('#seed input').value != '{before}'")
     page.get_by_label("Show the back").click()
-    page.wait_for_function("document.querySelector('#turn-angle input[type=number]').value == '180'")
+    page.wait_for_function(f"{TURN_ANGLE}.value == '180'")
+    # The dial follows the slider, and the slider follows the dial.
+    page.wait_for_selector("#turn-dial .person[transform='rotate(-180)']", state="attached")
+    turn_dial(page, 90, 135, 178, 225, 272)
+    page.wait_for_function(f"{TURN_ANGLE}.value == '270'")
+    assert page.get_attribute("#turn-dial .person", "transform") == "rotate(-270)"
+    turn_dial(page, 315, 350, 390, 440)  # no further than a whole turn
+    page.wait_for_function(f"{TURN_ANGLE}.value == '360'")
     page.get_by_label("Surprise me").click()
-    page.wait_for_function("document.querySelector('#turn-angle input[type=number]').disabled")
+    page.wait_for_function(f"{TURN_ANGLE}.disabled")
+    turn_dial(page, 90)
+    assert page.evaluate(f"{TURN_ANGLE}.value") == "360"
+
+
+def turn_dial(page, *angles: float) -> None:
+    """Drags a finger round the dial; 0 degrees is down, 90 is the right."""
+    box = page.locator("#turn-dial .dial").bounding_box()
+    centre = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    for index, angle in enumerate(map(math.radians, angles)):
+        page.mouse.move(centre[0] + 25 * math.sin(angle), centre[1] + 25 * math.cos(angle))
+        if index == 0:
+            page.mouse.down()
+    page.mouse.up()
 
 
 def test_stop_ends_the_run_and_the_next_one_is_whole(visit, url, dress, brake):

@@ -11,6 +11,16 @@ from .context import HELPER, PageContext, draw_seed, whole
 from .languages import LABELS, words_for
 
 
+DIAL = """
+<svg class="dial" viewBox="-50 -50 100 100" aria-hidden="true">
+  <circle class="rim" r="46"/><path class="turned"/>
+  <g class="person"><ellipse rx="22" ry="11"/><circle r="10"/><path d="M0 44 -7 32H7z"/></g>
+</svg>
+"""
+"""The turn angle as a dial: a person from above, whose arrow points to where the front of the garment looks at last. Down is the camera.
+scripts/dial.js draws it and sets the slider beside it, which is there for the keyboard and for screen readers."""
+
+
 class Settings:
     """The components of the settings, each built at its place in the page.
 
@@ -51,7 +61,9 @@ class Settings:
             elem_id="motion",
         )
         angle = next(iter(PRESETS.values())).angle
-        self._slider("turn_angle", -LARGEST_TURN, LARGEST_TURN, angle, step=5, visible=has_motion)
+        with gr.Row(visible=has_motion, elem_id="turn"):
+            gr.HTML(DIAL, elem_id="turn-dial")
+            self._slider("turn_angle", -LARGEST_TURN, LARGEST_TURN, angle, step=5, visible=has_motion)
 
     def build_main(self) -> None:
         """Builds the settings that are always visible: steps, frames, and the seed with its die."""
@@ -115,7 +127,9 @@ class Settings:
         seed, motion = self.components["seed"], self.components["motion"]
         gr.on([self.die.click, page.load], draw_seed, None, seed, **HELPER)
         # A click on a preset sets the preset's own angle; restored settings keep their angle.
-        motion.input(self.own_angle, motion, self.components["turn_angle"], **HELPER)
+        angle = self.components["turn_angle"]
+        motion.input(self.own_angle, motion, angle, **HELPER)
+        gr.on([angle.change, page.load], None, angle, None, js="window.fashionflow.drawDial", api_visibility="private")
         frames, memory = self.components["frames"], self.components["memory"]
         gr.on([page.load, frames.change], self.memory_costs, frames, memory, preprocess=False, **HELPER)
         page.load(self.running, None, self.report, **HELPER)
