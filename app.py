@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fashionflow.generation.queue import JobQueue
-from fashionflow.page import LAUNCH_SETTINGS, QUEUE_SETTINGS, build_page
+from fashionflow.page import LAUNCH_SETTINGS, build_page
 from fashionflow.runtime.model_folder import describe_model
 from fashionflow.video.metadata import check_signing
 
@@ -64,9 +64,7 @@ def main(argv: list[str] | None = None) -> None:
     os.environ.setdefault("GRADIO_TEMP_DIR", str(job_queue.folder))
     page = build_page(job_queue)
     try:
-        page.queue(**QUEUE_SETTINGS).launch(
-            server_name=args.host, server_port=args.port, prevent_thread_lock=True, **LAUNCH_SETTINGS
-        )
+        page.launch(server_name=args.host, server_port=args.port, prevent_thread_lock=True, **LAUNCH_SETTINGS)
     except (OSError, OverflowError):  # OverflowError: there is no port with such a number
         sys.exit(
             f"The page cannot be served at {args.host}, port {args.port}, which another program may be using; "

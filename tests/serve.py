@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from fashionflow.generation.queue import JobQueue
-from fashionflow.page import LAUNCH_SETTINGS, QUEUE_SETTINGS, build_page
+from fashionflow.page import LAUNCH_SETTINGS, build_page
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def served(job_queue: JobQueue) -> Iterator[Site]:
     """Serves the page of `job_queue`."""
     before = os.environ.get("GRADIO_TEMP_DIR")  # of a page that is being served already
     os.environ["GRADIO_TEMP_DIR"] = str(job_queue.folder)  # as app.py does
-    page = build_page(job_queue).queue(**QUEUE_SETTINGS)
+    page = build_page(job_queue)
     where = {"server_name": "127.0.0.1", "server_port": free_port()}
     _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **where, **LAUNCH_SETTINGS)
     try:

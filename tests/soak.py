@@ -121,7 +121,7 @@ def serve() -> None:
     import psutil
 
     from fashionflow.generation.queue import JobQueue
-    from fashionflow.page import LAUNCH_SETTINGS, QUEUE_SETTINGS, build_page
+    from fashionflow.page import LAUNCH_SETTINGS, build_page
 
     from . import tiny
     from .waiting import files_below
@@ -129,7 +129,7 @@ def serve() -> None:
     logging.disable(logging.INFO)
     job_queue = JobQueue(tiny.pipeline())
     os.environ["GRADIO_TEMP_DIR"] = str(job_queue.folder)
-    page = build_page(job_queue).queue(**QUEUE_SETTINGS)
+    page = build_page(job_queue)
     app, url, _ = page.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **LAUNCH_SETTINGS)
     print(json.dumps({"url": url}), flush=True)
     for _ in sys.stdin:

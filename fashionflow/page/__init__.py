@@ -3,7 +3,7 @@
 from . import gradio_import  # noqa: F401  # isort: skip  (before anything that imports Gradio)
 from . import picture_cache  # noqa: F401
 from .layout import build_page
-from .serving import LAUNCH_SETTINGS, QUEUE_SETTINGS
+from .serving import LAUNCH_SETTINGS
 
 
-__all__ = ["LAUNCH_SETTINGS", "QUEUE_SETTINGS", "build_page"]
+__all__ = ["LAUNCH_SETTINGS", "build_page"]

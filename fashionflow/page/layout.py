@@ -11,6 +11,7 @@ from .languages import LABELS
 from .lookbook.panel import Lookbook
 from .photo_box import PhotoBox
 from .run import Run
+from .serving import QUEUE_SETTINGS, no_web_application
 from .settings import Settings
 from .stage import Stage
 from .streams import sweep_while_open
@@ -22,11 +23,14 @@ def build_page(job_queue: JobQueue) -> gr.Blocks:
     """Builds the page for one job queue. Launch it with `LAUNCH_SETTINGS`."""
     context = PageContext(job_queue, live=ffmpeg_on_path())
     # Gradio deletes its copies of files one sweep early, as the job queue does with its own files.
-    with gr.Blocks(
-        title="FashionFlow",
-        analytics_enabled=False,
-        delete_cache=(SWEEP_SECONDS, KEEP_SECONDS - SWEEP_SECONDS),
-    ) as page:
+    with (
+        no_web_application(),
+        gr.Blocks(
+            title="FashionFlow",
+            analytics_enabled=False,
+            delete_cache=(SWEEP_SECONDS, KEEP_SECONDS - SWEEP_SECONDS),
+        ) as page,
+    ):
         if RECORDED.is_dir():
             gr.set_static_paths([RECORDED])
         photo_box, settings = PhotoBox(context), Settings(context)
@@ -59,4 +63,5 @@ def build_page(job_queue: JobQueue) -> gr.Blocks:
             part.connect(page)
         build_api(context, photo_box, settings)
     sweep_while_open(page)
-    return page
+    with no_web_application():
+        return page.queue(**QUEUE_SETTINGS)

@@ -1,8 +1,11 @@
 """How the page is served: its look and its limits. It loads nothing from other servers, and reports nothing to them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import gradio as gr
+from gradio.routes import App
 from starlette.middleware import Middleware
 
 from .address import DarkFromTheStart
@@ -41,6 +44,19 @@ STYLES = Path(__file__).with_name("styles")
 
 SCRIPTS = Path(__file__).with_name("scripts")
 """Scripts for everything that Gradio's components cannot do. Each file adds functions to `window.fashionflow`."""
+
+
+@contextmanager
+def no_web_application() -> Iterator[None]:
+    """Keeps Gradio from building the web application of a page, while the page is built. Gradio builds three that nobody uses, in a tenth
+    of a second each, before `launch` builds the one that is served."""
+    create = App.__dict__["create_app"]
+    App.create_app = staticmethod(lambda *_, **__: None)
+    try:
+        yield
+    finally:
+        App.create_app = create
+
 
 # Gradio counts only events that it has not started yet. It starts them at once, so the job queue has its own limit.
 QUEUE_SETTINGS = {"max_size": MOST_AT_ONCE}

@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from moviepy.config import FFMPEG_BINARY
-from moviepy.tools import ffmpeg_escape_filename
 
 
 class FfmpegError(OSError):
@@ -25,7 +23,7 @@ class FfmpegError(OSError):
 
 def source(path: Path | str) -> list[str]:
     """The arguments that make a file ffmpeg's input. ffmpeg does not let a file name a network address."""
-    return ["-i", ffmpeg_escape_filename(str(path))]
+    return ["-i", _as_argument(path)]
 
 
 def encode(path: Path, frames: Iterable[np.ndarray], fps: float, arguments: Sequence[str]) -> None:
@@ -47,7 +45,7 @@ def encode(path: Path, frames: Iterable[np.ndarray], fps: float, arguments: Sequ
         raise ValueError("`frames` must hold at least one frame, got none.")
     height, width = first.shape[:2]
     form = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-framerate", str(fps))
-    command = _command(*form, "-i", "-", *arguments, ffmpeg_escape_filename(str(path)))
+    command = _command(*form, "-i", "-", *arguments, _as_argument(path))
     with tempfile.TemporaryFile() as report:
         program = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=report)
         # If the pipe breaks, ffmpeg has failed, as its exit status says.
@@ -128,7 +126,15 @@ def read_metadata(path: Path | str, most: int, seconds: float) -> bytes:
     return metadata
 
 
+def _as_argument(path: Path | str) -> str:
+    from moviepy.tools import ffmpeg_escape_filename  # the page starts without moviepy, which takes a while to import
+
+    return ffmpeg_escape_filename(str(path))
+
+
 def _command(*arguments: str) -> list[str]:
+    from moviepy.config import FFMPEG_BINARY
+
     return [FFMPEG_BINARY, "-v", "error", "-y", *arguments]
 
 

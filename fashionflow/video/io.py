@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from moviepy.video.io.ffmpeg_reader import ffmpeg_parse_infos
 from PIL import Image
 
 from .ffmpeg import FfmpegError, decode, encode, read_metadata, source
@@ -58,6 +57,8 @@ def read_rate(path: Path | str) -> float:
     Raises:
         ValueError: if the file is missing, or is not a video that ffmpeg can read.
     """
+    from moviepy.video.io.ffmpeg_reader import ffmpeg_parse_infos  # only here, because it takes a while
+
     _check_is_file(path)
     try:
         return float(ffmpeg_parse_infos(str(path), check_duration=False)["video_fps"])
