@@ -117,6 +117,16 @@ def test_what_is_wrong_with_a_photo_is_said_in_the_visitors_language_and_to_prog
     assert words_of(ValueError("Something else."), words_for(request("de-DE"))) == "Something else."
 
 
+def test_numbers_have_the_decimal_sign_of_their_language():
+    given = {"seconds": "2.8"}
+    assert "2,8 s" in words_for(request("de-DE"))("viewer.begins", **given)
+    for other in (words_for(request("ja-JP")), ENGLISH):
+        assert "2.8" in other("viewer.begins", **given)
+    german = words_for(request("de"))
+    assert "1,3 GB" in german("advanced.memory_costs", mode="x", costs="1.3 GB")
+    assert "1.mp4" in german("advanced.memory_costs", mode="1.mp4", costs="7")  # a name is no number
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize(("locale", "language"), [("de-DE", "de"), ("fr-FR", "fr"), ("it-IT", "it"), ("ja-JP", "ja")])
 def test_the_whole_page_speaks_one_language(visit, url, dress, tmp_path, locale, language):

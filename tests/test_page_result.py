@@ -78,7 +78,7 @@ def test_a_clip_is_made_again_with_another_seed_and_longer_until_it_is_as_long_a
     set_slider(page, "steps", 5)
     page.click("#longer")
     page.wait_for_selector("#actions", state="hidden")
-    page.wait_for_selector("#longer:disabled")
+    page.wait_for_selector("#longer:disabled:text('Longest')")  # which says why
     longer = jobs[-1].requests[0].settings
     assert (longer.seed, longer.frames, longer.steps) == (again.seed, 24, 2)
     assert page.input_value("#frames input[type=number]") == "24"

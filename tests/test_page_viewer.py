@@ -172,6 +172,10 @@ def test_photo_and_clip_are_compared_under_one_bar(visit, url, number, looks):
     page.click("#open-comparison")
     page.wait_for_function("document.querySelector('#compared-clip video')?.readyState >= 2")
     page.wait_for_function(ON_TOP_OF_EACH_OTHER)
+    # It begins in the middle of the clip, where photo and clip differ.
+    middle = "document.querySelector('#compared-clip video').duration / 2"
+    page.wait_for_function(f"Math.abs(document.querySelector('#compared-clip video').currentTime - {middle}) < 0.05")
+    page.wait_for_function(f"Math.abs(document.querySelector('#time-bar input[type=range]').value - {middle}) < 0.15")
     width = page.locator("#wiped").bounding_box()["width"]
     page.click("#wiped", position={"x": 0.8 * width, "y": 80})
     page.wait_for_function("document.querySelector('#wipe input[type=range]').value === '80'")
@@ -188,6 +192,7 @@ def test_photo_and_clip_are_compared_under_one_bar(visit, url, number, looks):
     held = []  # the picture follows the finger, however far away the server is
     page.route("**/gradio_api/{run,queue}/**", lambda route: held.append(route))
     page.focus("#time-bar input[type=range]")
+    page.keyboard.press("Home")
     for _ in range(10):
         page.keyboard.press("ArrowRight")
     page.wait_for_function("Math.abs(document.querySelector('#compared-clip video').currentTime - 0.4) < 0.01")

@@ -87,7 +87,9 @@ class Compare:
         job = self.context.job_queue.find(shown["number"])
         result = job.results[shown["clip"]]
         step = max(1, int(100 / result.fps)) / 100  # a round number, small enough to reach every frame
-        bar = gr.update(value=0, step=step, maximum=round((result.frames - 1) / result.fps, 2))
+        end = round((result.frames - 1) / result.fps, 2)
+        # At the start, both halves are alike, so scripts/viewer.js shows the middle of the clip first.
+        bar = gr.update(value=end / 2, step=step, maximum=end)
         return job.photo(shown["clip"]), str(path), bar, status(words_for(request)("viewer.judging")), hidden
 
     def judge(self, request: gr.Request, shown: dict, is_open: bool) -> tuple:

@@ -85,9 +85,12 @@ class Viewer:
             return hidden, hidden, *[gr.skip()] * 4
         settings = read_settings(path) or {}
         made = self.context.job_queue.find(shown["number"]).requests[shown["clip"]].settings
-        can_be_longer = gr.update(interactive=longer(self.settings, made) is not None)
+        words = words_for(request)
+        can_be_longer = gr.update(interactive=True, value=words("viewer.longer"))
+        if longer(self.settings, made) is None:
+            can_be_longer = gr.update(interactive=False, value=words("viewer.longest"))
         seen = gr.update(elem_classes=[])
-        return seen, seen, str(path), can_be_longer, table(words_for(request), settings), command(settings, path.name)
+        return seen, seen, str(path), can_be_longer, table(words, settings), command(settings, path.name)
 
     def make_again(self, request: gr.Request, shown: dict, visit: Visit) -> Iterator[list]:
         """Makes the clip that is shown with a new seed."""

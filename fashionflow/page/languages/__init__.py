@@ -6,6 +6,7 @@ the page. Every language must have the same texts as English.
 """
 
 import json
+import re
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -19,6 +20,10 @@ from ...photo.checks import SENTENCES
 
 FOLDER = Path(__file__).parent
 FALLBACK = "en"
+
+WITH_DECIMAL_COMMA = ("de", "fr", "it")
+NUMBER = re.compile(r"^(\d+)\.(\d+)(?=$| [kMG]B$)")
+"""A value that is a number with decimals, perhaps in bytes."""
 
 Words = Callable[..., str]
 """`words("status.step", index=1, total=4)` is that sentence in one visitor's language."""
@@ -48,6 +53,10 @@ def words_for(request: gr.Request | None) -> Words:
 
 
 def _say(language: str, key: str, **values) -> str:
+    if language in WITH_DECIMAL_COMMA:
+        values = {
+            name: NUMBER.sub(r"\1,\2", value) if isinstance(value, str) else value for name, value in values.items()
+        }
     return texts()[language][key].format(**values)
 
 

@@ -74,8 +74,9 @@
   listen("loadeddata", ({ target }) => {
     if (target.closest("#clip")) takeOver(target);
     if (target.closest("#player")) begin(target);
-    if (target.closest("#compared-clip")) follow(target);
+    if (target.closest("#compared-clip")) target.currentTime = target.duration / 2; // at the start, photo and clip are alike
   });
+  listen("seeked", ({ target }) => target.closest("#compared-clip") && follow(target));
   listen("emptied", ({ target }) => delete target.closest("#player, #clip")?.dataset.drawn);
 
   // The time bar of the comparison.
