@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
-import tempfile
 import threading
 import time
 import weakref
@@ -18,6 +17,7 @@ from ..runtime.model_folder import ModelDescription
 from ..video.playing_rate import frames_shown_for_each
 from .events import Waiting
 from .job import JOB_PREFIX, Job, Stopped, plain_number
+from .own_folder import OwnFolder, delete_abandoned
 from .request import ClipRequest
 from .settings import ClipSettings
 from .time_estimator import TimeEstimator
@@ -58,7 +58,8 @@ class JobQueue:
         model: a loaded pipeline, on its device, that nobody else may run; or the description of a model that is still being loaded.
             Then jobs wait until `use` brings the pipeline.
         folder: the folder in which the job queue creates its own folder; by default the system's temporary folder. A job is deleted
-            from it at most `KEEP_SECONDS` after its end, and the whole folder is deleted when Python ends.
+            from it at most `KEEP_SECONDS` after its end, and the whole folder is deleted when Python ends. The folders that killed
+            servers left beside it are deleted, too.
         measure: whether to measure now, in the background, how long clips take here; otherwise the time estimate is learnt from the
             first clips.
 
@@ -78,8 +79,8 @@ class JobQueue:
         self.time_estimator = TimeEstimator(playing_factor=frames_shown_for_each(self.model.frame_rate))
         self._pipe: FashionFlowPipeline | None = None
         self._loaded = threading.Event()
-        self._folder = tempfile.TemporaryDirectory(prefix="fashionflow-", dir=folder, ignore_cleanup_errors=True)
-        self.folder = Path(self._folder.name)
+        self._folder = OwnFolder(folder)
+        self.folder = self._folder.path
         self.watchers: list[Callable[[Job], None]] = []
         self._jobs: dict[str, Job] = {}  # by number
         self._queue: list[Job] = []  # in the order of their turn; the first one has the device
@@ -273,5 +274,7 @@ class JobQueue:
 def _sweep_until_gone(queue_or_none: weakref.ref) -> None:
     while (job_queue := queue_or_none()) is not None:
         job_queue.sweep(AVAILABLE_SECONDS)
+        if abandoned := delete_abandoned(job_queue.folder.parent):
+            logger.info("Deleted what %d killed server(s) had left behind.", len(abandoned))
         del job_queue  # this thread must not keep the job queue alive while it sleeps
         time.sleep(SWEEP_SECONDS)
