@@ -19,6 +19,7 @@ from ..photo.head import find_head, guessed_back, seen_through_hair
 from ..photo.matte import CLEAR, OWN_COLOURS, matte, without_small_pieces
 from ..photo.prints import without_prints
 from ..photo.segmentation import continued
+from ..photo.shoes import with_missed_shoes
 
 
 CLOSING = 5.0
@@ -97,7 +98,7 @@ def take_apart(photo: np.ndarray, geometry: PhotoGeometry) -> PhotoLayers:
     predicted = (coverage > CLEAR).astype(np.uint8)
     enlarge = lambda values: cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR)  # noqa: E731
     doubtful = enlarge(without_small_pieces(coverage))
-    coverage = without_small_pieces(matte(photo, coverage))
+    coverage = with_missed_shoes(photo, without_small_pieces(matte(photo, coverage)))
     # The matte may reach a little beyond what was predicted; there the depths go on.
     front, back = (enlarge(beyond(depth, predicted)) * scale for depth in (front, back))
     front, back = closed(coverage, front, np.minimum(front, back))
