@@ -5,6 +5,9 @@ Each test names, in its docstring or its name, what it would notice breaking.
 
 import json
 from concurrent.futures import Executor, Future
+from dataclasses import replace
+from functools import cache
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -34,19 +37,30 @@ def overlap(first: np.ndarray, second: np.ndarray) -> float:
     return (first & second).sum() / (first | second).sum()
 
 
-def turned_layers(studio: RunwayStudio, seed: int, angle: float) -> Layers:
+@pytest.fixture(scope="module")
+def take(studio):
+    """Everything about a seed's first frame except its pixels."""
+    return cache(lambda seed: studio._take(seed, num_frames=2, frame_rate=8.0))
+
+
+@pytest.fixture(scope="module")
+def turned_layers(studio, take):
     """The layers of a seed's first frame, the body turned by an angle in degrees from where it faces the camera."""
-    take = studio._take(seed, num_frames=2, frame_rate=8.0)
-    take.yaw[:] = angle
-    with studio._scene(take) as scene:
-        picture, front, back = scene.draw_layers(*take.posed(0))
-        return measured_layers(picture, front, back, scene.shared["camera"], -float(take.distance[0]))
+
+    @cache
+    def turned_layers(seed: int, angle: float) -> Layers:
+        turned = replace(take(seed), yaw=np.full(2, float(angle)))
+        with studio._scene(turned) as scene:
+            picture, front, back = scene.draw_layers(*turned.posed(0))
+            return measured_layers(picture, front, back, scene.shared["camera"], -float(turned.distance[0]))
+
+    return turned_layers
 
 
-def full_seeds(studio: RunwayStudio, count: int) -> list[int]:
-    """Seeds whose figure is seen as a whole."""
-    seeds = (seed for seed in range(200) if studio._take(seed, 2, 8.0).camera.framing == "full")
-    return [next(seeds) for _ in range(count)]
+@pytest.fixture(scope="module")
+def full_seeds(take) -> list[int]:
+    """Six seeds whose figure is seen as a whole."""
+    return list(islice((seed for seed in range(200) if take(seed).camera.framing == "full"), 6))
 
 
 @needs_packages
@@ -76,10 +90,10 @@ def test_the_picture_is_that_of_the_clip(studio):
 
 
 @needs_packages
-def test_the_coverage_is_where_the_photo_differs_from_its_background(studio):
+def test_the_coverage_is_where_the_photo_differs_from_its_background(studio, full_seeds):
     """Notices a coverage that is turned over, shifted or of another frame."""
     overlaps, mirrored = [], []
-    for seed in full_seeds(studio, 6):
+    for seed in full_seeds:
         layers, _ = studio.layers(seed)
         covered = layers.coverage > 127
         ground = np.stack(  # a row's background is all of one colour, but for the figure's shadow
@@ -93,10 +107,10 @@ def test_the_coverage_is_where_the_photo_differs_from_its_background(studio):
 
 
 @needs_packages
-def test_a_body_seen_from_behind_is_its_mirror_image_about_the_axis(studio):
+def test_a_body_seen_from_behind_is_its_mirror_image_about_the_axis(turned_layers, full_seeds):
     """Notices an axis beside the body's, and a back whose depth has another zero or sign than the front's."""
-    for seed in full_seeds(studio, 3):
-        before, behind = (turned_layers(studio, seed, angle) for angle in (0, 180))
+    for seed in full_seeds[:3]:
+        before, behind = (turned_layers(seed, angle) for angle in (0, 180))
         assert behind.axis == pytest.approx(before.axis, abs=0.01)
         columns = np.flatnonzero((before.coverage > 127).any(0))
         assert columns[0] < before.axis < columns[-1]
@@ -117,10 +131,10 @@ def test_a_body_seen_from_behind_is_its_mirror_image_about_the_axis(studio):
 
 
 @needs_packages
-def test_depths_are_pixels_of_the_picture(studio):
+def test_depths_are_pixels_of_the_picture(turned_layers, full_seeds):
     """Turned to the side, a body is as deep as it was wide: notices depths of another unit."""
-    for seed in full_seeds(studio, 3):
-        before, aside = (turned_layers(studio, seed, angle) for angle in (0, 90))
+    for seed in full_seeds[:3]:
+        before, aside = (turned_layers(seed, angle) for angle in (0, 90))
         columns = np.flatnonzero((before.coverage > 127).any(0))
         covered = aside.coverage == 255
         wide, deep = np.ptp(columns) + 1, aside.front[covered].max() - aside.back[covered].min()
