@@ -4,7 +4,6 @@ Each test names, in its docstring or its name, what it would notice breaking.
 """
 
 import json
-from concurrent.futures import Executor, Future
 from dataclasses import replace
 from functools import cache
 from itertools import islice
@@ -13,13 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fashionflow.training.synthesis import dataset
 from fashionflow.training.synthesis.__main__ import main
 from fashionflow.training.synthesis.dataset import Recipe
 from fashionflow.training.synthesis.layers import FLAT_DEPTHS, Layers, flat_layers, measured_layers
 from fashionflow.training.synthesis.runway import RunwayStudio
 
-from .test_synthesis import needs_packages
+from .test_synthesis import in_this_process, needs_packages
 from .test_synthesis_hanging import coloured, photo
 
 
@@ -213,25 +211,9 @@ def test_a_damaged_file_is_one_sentence(tmp_path):
         Layers.read(tmp_path / "nowhere.npz")
 
 
-class InThisProcess(Executor):
-    """Does at once what a pool of processes would do. A process takes eight seconds to start; `test_synthesis` starts some."""
-
-    def __init__(self, workers, context, initializer, initargs):
-        dataset._maker = dataset.ClipMaker(*initargs)
-
-    def submit(self, function, /, *arguments):
-        future = Future()
-        try:
-            future.set_result(function(*arguments))
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-
 @needs_packages
 def test_the_command_makes_layers_of_figures_and_garments_and_goes_on(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(dataset, "ProcessPoolExecutor", InThisProcess)
-    monkeypatch.setattr(dataset, "_maker", None)
+    in_this_process(monkeypatch)
     out, photos = tmp_path / "layers", tmp_path / "photos"
     photos.mkdir()
     photo().save(photos / "shirt.png")
