@@ -1,9 +1,14 @@
 """A brake for the toy model, so that a test can act in the middle of a run, however fast or slow the machine is."""
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from fashionflow import FashionFlowPipeline
+
+if TYPE_CHECKING:
+    from fashionflow import FashionFlowPipeline
 
 
 LONGEST_SECONDS = 240  # that a run is held: a test that never lets go must not hang

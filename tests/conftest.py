@@ -1,25 +1,23 @@
-"""Fixtures that several files share, a browser above all, and tests at work side by side."""
+"""Fixtures that several files share, a browser above all, and tests at work side by side.
+
+What takes seconds to import is imported where it is used: the process that hands the tests out needs none of it.
+"""
 
 import os
 
 import pytest
 
+import fashionflow  # noqa: F401  (before PyTorch, whose threads it tells how to wait)
 
-import fashionflow  # noqa: F401  # isort: skip  (before PyTorch, whose threads it tells how to wait)
-import torch
-
-from fashionflow.generation.queue import JobQueue
-from fashionflow.models import winograd
-
-from . import tiny
 from .brake import Brake
 from .browser import started_browser, visitors, wait_until
-from .serve import served
 
 
 if (
     "PYTEST_XDIST_WORKER" in os.environ
 ):  # as many processes as cores: with more threads they would only wait for each other
+    import torch
+
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"  # of the programs that tests start
 
@@ -41,6 +39,11 @@ def visit(browser, job_queue):
 @pytest.fixture(scope="session")
 def site():
     """The page for all tests of this process that need no special model. A file with a special one has a `site` of its own."""
+    from fashionflow.generation.queue import JobQueue
+
+    from . import tiny
+    from .serve import served
+
     pipe = tiny.pipeline(default_num_frames=12)
     pipe.model_name, pipe.model_hash = "tiny", "0" * 16
     with served(JobQueue(pipe, measure=True)) as site:
@@ -80,6 +83,8 @@ def brake(job_queue):
 @pytest.fixture(scope="session")
 def dress(tmp_path_factory):
     """A photo file that can be uploaded."""
+    from . import tiny
+
     path = tmp_path_factory.mktemp("photos") / "dress.png"
     tiny.photo().save(path)
     return path
@@ -88,6 +93,8 @@ def dress(tmp_path_factory):
 @pytest.fixture
 def winograd_used(monkeypatch) -> list[str]:
     """Names of the functions of `winograd` that were called since; it takes small pictures and short clips too, as if they paid."""
+    from fashionflow.models import winograd
+
     monkeypatch.setattr(winograd, "FEWEST_TILES", 1)
     calls = []
     for function in (winograd.conv_space, winograd.conv_time):

@@ -1,5 +1,6 @@
 """The switches for speed: each gives the same clip up to rounding, and does what it says."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from dataclasses import replace
 import pytest
 import setuptools  # noqa: F401  PyTorch's compiler imports it; in the middle of a run that once failed to replace distutils
 import torch
+import torch._inductor.config as inductor
 
 from fashionflow.models import SpaceTimeUNet, blocks
 from fashionflow.runtime import acceleration
@@ -93,6 +95,8 @@ def test_compiled_blocks_give_the_same(tmp_path, monkeypatch):
     """One block is run, because the compiler needs half a minute for all. That every block can be compiled is in
     `tests/test_unet_space_time.py::test_compile_traces_without_a_graph_break`."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    # PyTorch would try each of the processor's vector instructions with a program of its own, which takes the compiler ten seconds.
+    monkeypatch.setattr(inductor.cpp, "vec_isa_ok", True)
     unet = tiny.unet(block_channels=(8,), attention_levels=(), cross_attention_heads=(1,))
     block, draw = unet.down_blocks[0].cross_attention, torch.Generator().manual_seed(0)
     hidden_states = torch.randn(1, 4, 4, 4, 8, generator=draw)  # [B, F, H, W, C]
@@ -143,64 +147,42 @@ def test_the_automatic_format_is_what_the_processor_multiplies_fast(monkeypatch)
         acceleration.number_format(cpu, "int8")
 
 
-PAGES_TAKEN = """
-import resource, sys, threading, torch
-from fashionflow.runtime import acceleration
-keep = sys.argv[1] == "keep"
-if keep:
-    assert acceleration.keep_freed_memory()
-def work():
-    for _ in range(20):
-        torch.ones(16_000_000)
-    taken = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(20):
-        torch.ones(16_000_000)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - taken)
-thread = threading.Thread(target=work)  # the models run on a thread of their own
-thread.start()
-thread.join()
-"""
-
-
-@ON_LINUX
-def test_kept_memory_is_not_asked_for_again():
-    pages = {}
-    for keep in ("keep", "leave"):
-        command = [sys.executable, "-c", PAGES_TAKEN, keep]
-        pages[keep] = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    assert pages["keep"] < 100 < 1000 < pages["leave"]
-
-
-GIVEN_BACK = """
-import gc, psutil, torch
-from fashionflow.runtime import acceleration
-acceleration.keep_freed_memory()
-def resident():
-    return psutil.Process().memory_info().rss
-before = resident()
-tensors = [torch.ones(8_000_000) for _ in range(20)]
-del tensors
-kept = resident() - before
-acceleration.return_freed_memory()
-print(kept, resident() - before)
-"""
-
-
-@ON_LINUX
-def test_kept_memory_can_be_given_back():
-    command = [sys.executable, "-c", GIVEN_BACK]
-    kept, left = map(int, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
-    assert kept > 500e6 and left < 50e6
-
-
-AFTER_A_CLIP = """
+# What glibc is told is told to the whole process, so all of it is tried in one of its own.
+KEPT_MEMORY = """
+import json, resource, threading
 import psutil, torch
+from fashionflow.runtime import acceleration
+assert acceleration.keep_freed_memory()
 from fashionflow.generation.queue import JobQueue
 from fashionflow.generation.request import ClipRequest
 from fashionflow.generation.settings import ClipSettings
-from fashionflow.runtime import acceleration
 from tests import tiny
-acceleration.keep_freed_memory()
+
+def resident():
+    return psutil.Process().memory_info().rss
+def pages_taken():
+    def work():
+        for _ in range(5):
+            torch.ones(16_000_000)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(5):
+            torch.ones(16_000_000)
+        taken.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    taken = []
+    thread = threading.Thread(target=work)  # the models run on a thread of their own
+    thread.start()
+    thread.join()
+    return taken[0]
+found = {"pages_kept": pages_taken()}
+
+acceleration.return_freed_memory()
+before = resident()
+tensors = [torch.ones(8_000_000) for _ in range(20)]
+del tensors
+found["kept"] = resident() - before
+acceleration.return_freed_memory()
+found["given_back"] = resident() - before
+
 pipe = tiny.pipeline()
 job_queue = JobQueue(pipe)
 request = ClipRequest(pipe.fit_photo(tiny.photo()), ClipSettings(4, 1, 0))
@@ -209,24 +191,49 @@ def make():
     while worker := job_queue._worker:
         worker.join(0.1)
 make()
-before = psutil.Process().memory_info().rss
+before = resident()
 pipe.unet.register_forward_pre_hook(lambda *_: [torch.ones(8_000_000) for _ in range(20)] and None)
 make()
-print(psutil.Process().memory_info().rss - before)
+found["after_a_clip"] = resident() - before
+
+acceleration._glibc().mallopt(acceleration.M_MMAP_MAX, 65536)  # as it was
+found["pages_left"] = pages_taken()
+print(json.dumps(found))
 """
 
 
+@pytest.fixture(scope="module")
+def kept_memory() -> dict[str, int]:
+    command = [sys.executable, "-c", KEPT_MEMORY]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
 @ON_LINUX
-def test_a_job_queue_with_nothing_to_do_keeps_nothing():
-    command = [sys.executable, "-c", AFTER_A_CLIP]
-    left = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    assert left < 100e6  # of 640 MB
+def test_kept_memory_is_not_asked_for_again(kept_memory):
+    assert kept_memory["pages_kept"] < 100 < 1000 < kept_memory["pages_left"]
+
+
+@ON_LINUX
+def test_kept_memory_can_be_given_back(kept_memory):
+    assert kept_memory["kept"] > 500e6 and kept_memory["given_back"] < 50e6
+
+
+@ON_LINUX
+def test_a_job_queue_with_nothing_to_do_keeps_nothing(kept_memory):
+    assert kept_memory["after_a_clip"] < 100e6  # of 640 MB
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
 def test_threads_are_no_more_than_this_process_may_use():
-    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from fashionflow.runtime import acceleration; print(acceleration.usable_cores())"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "1\n"
+    def count_on_one_core():
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # of this thread alone
+        counted.append(acceleration.usable_cores())
+
+    counted = []
+    thread = threading.Thread(target=count_on_one_core)
+    thread.start()
+    thread.join()
+    assert counted == [1]
 
 
 def test_a_containers_limit_counts(tmp_path, monkeypatch):

@@ -132,7 +132,7 @@ def test_a_run_goes_on_where_it_stopped_and_other_settings_are_refused(out, mode
     kept, lost = copy / "clips" / "model" / "red-walk.mp4", copy / "clips" / "model" / "red-turn-right.mp4"
     before, content = kept.stat().st_mtime_ns, read_frames(lost)
     lost.unlink()
-    run(photos, copy, model)
+    run(photos, copy, model, "--rows", "model")
     assert kept.stat().st_mtime_ns == before
     np.testing.assert_array_equal(read_frames(lost), content)
     table = capsys.readouterr().out.splitlines()

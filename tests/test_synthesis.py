@@ -2,7 +2,7 @@
 
 import json
 import os
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from importlib.util import find_spec
 
 import numpy as np
@@ -49,6 +49,27 @@ def figure():
     return BodyModel().figure(Person.draw(np.random.default_rng(3)))
 
 
+class InThisProcess(Executor):
+    """Does at once what a pool of processes would do. A process takes eight seconds to start."""
+
+    def __init__(self, workers, context, initializer, initargs):
+        dataset._maker = dataset.ClipMaker(*initargs)
+
+    def submit(self, function, /, *arguments):
+        future = Future()
+        try:
+            future.set_result(function(*arguments))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def in_this_process(monkeypatch) -> None:
+    """The command makes its clips here, and not in processes of its own."""
+    monkeypatch.setattr(dataset, "ProcessPoolExecutor", InThisProcess)
+    monkeypatch.setattr(dataset, "_maker", None)
+
+
 def read_labels(out):
     return [json.loads(line) for line in (out / "labels.jsonl").read_text().splitlines()]
 
@@ -73,7 +94,8 @@ def test_the_command_makes_clips_labels_and_a_contact_sheet(out):
 
 
 @needs_packages
-def test_a_stopped_run_goes_on_and_a_seed_gives_the_same_clip(out, capsys):
+def test_a_stopped_run_goes_on_and_a_seed_gives_the_same_clip(out, capsys, monkeypatch):
+    in_this_process(monkeypatch)
     clips = {name: out / f"{name}.mp4" for name in ("000022", "000023")}
     kept, remade = clips["000022"].stat().st_mtime_ns, read_frames(clips["000023"])
     label = next(label for label in read_labels(out) if label["name"] == "000023")

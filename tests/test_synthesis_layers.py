@@ -4,19 +4,20 @@ Each test names, in its docstring or its name, what it would notice breaking.
 """
 
 import json
-from concurrent.futures import Executor, Future
+from dataclasses import replace
+from functools import cache
+from itertools import islice
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from fashionflow.training.synthesis import dataset
 from fashionflow.training.synthesis.__main__ import main
 from fashionflow.training.synthesis.dataset import Recipe
 from fashionflow.training.synthesis.layers import FLAT_DEPTHS, Layers, flat_layers, measured_layers
 from fashionflow.training.synthesis.runway import RunwayStudio
 
-from .test_synthesis import needs_packages
+from .test_synthesis import in_this_process, needs_packages
 from .test_synthesis_hanging import coloured, photo
 
 
@@ -34,19 +35,30 @@ def overlap(first: np.ndarray, second: np.ndarray) -> float:
     return (first & second).sum() / (first | second).sum()
 
 
-def turned_layers(studio: RunwayStudio, seed: int, angle: float) -> Layers:
+@pytest.fixture(scope="module")
+def take(studio):
+    """Everything about a seed's first frame except its pixels."""
+    return cache(lambda seed: studio._take(seed, num_frames=2, frame_rate=8.0))
+
+
+@pytest.fixture(scope="module")
+def turned_layers(studio, take):
     """The layers of a seed's first frame, the body turned by an angle in degrees from where it faces the camera."""
-    take = studio._take(seed, num_frames=2, frame_rate=8.0)
-    take.yaw[:] = angle
-    with studio._scene(take) as scene:
-        picture, front, back = scene.draw_layers(*take.posed(0))
-        return measured_layers(picture, front, back, scene.shared["camera"], -float(take.distance[0]))
+
+    @cache
+    def turned_layers(seed: int, angle: float) -> Layers:
+        turned = replace(take(seed), yaw=np.full(2, float(angle)))
+        with studio._scene(turned) as scene:
+            picture, front, back = scene.draw_layers(*turned.posed(0))
+            return measured_layers(picture, front, back, scene.shared["camera"], -float(turned.distance[0]))
+
+    return turned_layers
 
 
-def full_seeds(studio: RunwayStudio, count: int) -> list[int]:
-    """Seeds whose figure is seen as a whole."""
-    seeds = (seed for seed in range(200) if studio._take(seed, 2, 8.0).camera.framing == "full")
-    return [next(seeds) for _ in range(count)]
+@pytest.fixture(scope="module")
+def full_seeds(take) -> list[int]:
+    """Six seeds whose figure is seen as a whole."""
+    return list(islice((seed for seed in range(200) if take(seed).camera.framing == "full"), 6))
 
 
 @needs_packages
@@ -76,10 +88,10 @@ def test_the_picture_is_that_of_the_clip(studio):
 
 
 @needs_packages
-def test_the_coverage_is_where_the_photo_differs_from_its_background(studio):
+def test_the_coverage_is_where_the_photo_differs_from_its_background(studio, full_seeds):
     """Notices a coverage that is turned over, shifted or of another frame."""
     overlaps, mirrored = [], []
-    for seed in full_seeds(studio, 6):
+    for seed in full_seeds:
         layers, _ = studio.layers(seed)
         covered = layers.coverage > 127
         ground = np.stack(  # a row's background is all of one colour, but for the figure's shadow
@@ -93,10 +105,10 @@ def test_the_coverage_is_where_the_photo_differs_from_its_background(studio):
 
 
 @needs_packages
-def test_a_body_seen_from_behind_is_its_mirror_image_about_the_axis(studio):
+def test_a_body_seen_from_behind_is_its_mirror_image_about_the_axis(turned_layers, full_seeds):
     """Notices an axis beside the body's, and a back whose depth has another zero or sign than the front's."""
-    for seed in full_seeds(studio, 3):
-        before, behind = (turned_layers(studio, seed, angle) for angle in (0, 180))
+    for seed in full_seeds[:3]:
+        before, behind = (turned_layers(seed, angle) for angle in (0, 180))
         assert behind.axis == pytest.approx(before.axis, abs=0.01)
         columns = np.flatnonzero((before.coverage > 127).any(0))
         assert columns[0] < before.axis < columns[-1]
@@ -117,10 +129,10 @@ def test_a_body_seen_from_behind_is_its_mirror_image_about_the_axis(studio):
 
 
 @needs_packages
-def test_depths_are_pixels_of_the_picture(studio):
+def test_depths_are_pixels_of_the_picture(turned_layers, full_seeds):
     """Turned to the side, a body is as deep as it was wide: notices depths of another unit."""
-    for seed in full_seeds(studio, 3):
-        before, aside = (turned_layers(studio, seed, angle) for angle in (0, 90))
+    for seed in full_seeds[:3]:
+        before, aside = (turned_layers(seed, angle) for angle in (0, 90))
         columns = np.flatnonzero((before.coverage > 127).any(0))
         covered = aside.coverage == 255
         wide, deep = np.ptp(columns) + 1, aside.front[covered].max() - aside.back[covered].min()
@@ -199,25 +211,9 @@ def test_a_damaged_file_is_one_sentence(tmp_path):
         Layers.read(tmp_path / "nowhere.npz")
 
 
-class InThisProcess(Executor):
-    """Does at once what a pool of processes would do. A process takes eight seconds to start; `test_synthesis` starts some."""
-
-    def __init__(self, workers, context, initializer, initargs):
-        dataset._maker = dataset.ClipMaker(*initargs)
-
-    def submit(self, function, /, *arguments):
-        future = Future()
-        try:
-            future.set_result(function(*arguments))
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-
 @needs_packages
 def test_the_command_makes_layers_of_figures_and_garments_and_goes_on(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(dataset, "ProcessPoolExecutor", InThisProcess)
-    monkeypatch.setattr(dataset, "_maker", None)
+    in_this_process(monkeypatch)
     out, photos = tmp_path / "layers", tmp_path / "photos"
     photos.mkdir()
     photo().save(photos / "shirt.png")

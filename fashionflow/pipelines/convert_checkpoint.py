@@ -151,7 +151,7 @@ def load_strictly(model: torch.nn.Module, tensors: dict[str, torch.Tensor], keys
     """Copies the released `tensors` into `model` by the table `keys`.
 
     Args:
-        model: one of our models.
+        model: one of our models, on the device "meta"; all its numbers are in its state dict.
         tensors: the released state dict.
         keys: released key to ours; entries for parts that `model` does not have are passed over.
         part: what the checkpoint calls this state dict, for the messages.
@@ -184,7 +184,7 @@ def load_strictly(model: torch.nn.Module, tensors: dict[str, torch.Tensor], keys
         parts = tensors[old].split([shape[0] for shape in shapes])
         for name, shape, tensor in zip(names, shapes, parts, strict=True):
             converted[name] = tensor.reshape(shape).float()
-    model.load_state_dict(converted, strict=True)
+    model.to_empty(device="cpu").load_state_dict(converted, strict=True)
 
 
 def _listed(names: list) -> str:
@@ -213,7 +213,8 @@ def unet_and_conditioner(checkpoint: dict[str, dict]) -> tuple[SpaceTimeUNet, Ga
         raise ValueError(
             f"A released checkpoint must hold 'net', 'adapter' and 'opt' only, got also {_listed(unknown)}."
         )
-    unet, conditioner = SpaceTimeUNet(), GarmentConditioner()
+    with torch.device("meta"):  # without numbers, because drawing those that the checkpoint's replace takes seconds
+        unet, conditioner = SpaceTimeUNet(), GarmentConditioner()
     load_strictly(unet, checkpoint["net"], unet_keys(), "net")
     load_strictly(conditioner, checkpoint["adapter"], CONDITIONER_KEYS, "adapter")
     return unet.eval(), conditioner.eval()
