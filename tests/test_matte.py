@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fashionflow.photo.matte import CLEAR, matte, settled, whole
+from fashionflow.photo.matte import CLEAR, OWN_COLOURS, colours_apart, matte, settled, whole, with_pieces
 
 from .discs import GREEN, HEIGHT, RED, WIDTH, disc, photo_of
 
@@ -83,3 +83,42 @@ def test_where_colours_do_not_tell_the_prediction_stays():
 def test_nothing_sure_to_compare_with_leaves_the_prediction(value):
     predicted = np.full((HEIGHT, WIDTH), value, np.float32)
     np.testing.assert_array_equal(settled(photo_of(disc(60)), predicted), predicted)
+
+
+def arm_beside_a_shirt(
+    colour: tuple, arm_coverage: float = 0.5
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """A shirt on a grey wall, and beside it a thin stripe in another colour, of which the prediction is in doubt: the photo, the coverage,
+    the shirt's colours continued, and the wall."""
+    wall = np.full((120, 160, 3), (138, 138, 138), np.uint8)
+    shirt = np.full_like(wall, (196, 170, 226))
+    coverage = np.zeros((120, 160), np.float32)
+    coverage[10:110, 60:140] = 1
+    photo = np.where(coverage[..., None] > 0, shirt, wall)
+    photo[30:80, 50:60] = colour
+    coverage[30:80, 50:60] = arm_coverage
+    return cv2.GaussianBlur(photo, (0, 0), 0.7), coverage, shirt, wall
+
+
+def test_a_thin_arm_beside_a_shirt_belongs_to_the_figure():
+    photo, coverage, shirt, wall = arm_beside_a_shirt((178, 117, 92))
+    apart = colours_apart(photo, coverage, shirt, wall)
+    assert apart[32:78, 52:58].all() and not apart[:, :48].any() and not apart[:, 62:].any()
+    assert with_pieces(coverage, apart)[32:78, 52:58].min() > OWN_COLOURS
+
+
+@pytest.mark.parametrize(
+    "colour",
+    [(138, 138, 138), (90, 90, 90), (230, 230, 230), (167, 154, 182)],
+    ids=["wall", "shadow", "light", "mixture"],
+)
+def test_shadows_and_mixtures_of_figure_and_background_do_not(colour):
+    assert not colours_apart(*arm_beside_a_shirt(colour)).any()
+
+
+def test_what_the_prediction_rules_out_and_specks_are_no_part_of_it():
+    assert not colours_apart(*arm_beside_a_shirt((178, 117, 92), arm_coverage=0)).any()
+    photo, coverage, shirt, wall = arm_beside_a_shirt((138, 138, 138))
+    photo[50:53, 53:56] = (178, 117, 92)
+    assert not colours_apart(photo, coverage, shirt, wall).any()
+    np.testing.assert_array_equal(with_pieces(coverage, np.zeros(coverage.shape, bool)), coverage)

@@ -16,6 +16,15 @@ CLEAR = 0.5
 OWN_COLOURS = 0.9
 """Coverage from which a pixel shows the figure's own colours and nothing of the background."""
 
+POSSIBLE = 0.05
+"""Coverage from which a pixel may belong to the figure, if its colour tells so."""
+
+APART = 12.0
+"""The difference in hue and saturation (CIE a and b) from which a colour is neither one of two others nor a mixture of them."""
+
+SMALLEST_APART = 0.002
+"""Pieces in a colour of their own that are smaller than this share of the figure stay as they are."""
+
 SURE = (0.04, 0.985)
 """The coverage up to which a pixel is certainly background, and from which it is certainly the figure."""
 
@@ -65,6 +74,37 @@ def matte(photo: np.ndarray, coverage: np.ndarray) -> np.ndarray:
     mixed = weight * soft + (1 - weight) * coverage
     mixed = cv2.GaussianBlur(mixed, (0, 0), 0.8 * width / 512)
     return np.clip((mixed - 0.3) / 0.4, 0, 1).astype(np.float32)
+
+
+def colours_apart(photo: np.ndarray, coverage: np.ndarray, figure: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """Where the photo shows neither the figure's neighbouring colours nor the background, nor a mixture of both, bool [H, W]: a part of the
+    figure in another colour, such as a thin arm beside a shirt. Lightness does not count, because shadows change it.
+
+    Args:
+        photo: [H, W, 3].
+        coverage: [H, W]; only where it is more than `POSSIBLE`.
+        figure: the figure's certain colours, continued to its surroundings, [H, W, 3].
+        background: the photo without the figure, [H, W, 3].
+    """
+    of = lambda picture: cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[..., 1:]  # noqa: E731
+    own, figure, background = of(cv2.GaussianBlur(photo, (0, 0), 0.7)), of(figure), of(background)
+    way = figure - background
+    share = ((own - background) * way).sum(-1) / np.maximum((way**2).sum(-1), 1e-6)
+    mixture = background + np.clip(share, 0, 1)[..., None] * way
+    apart = np.linalg.norm(own - mixture, axis=-1) > APART
+    apart &= coverage > POSSIBLE
+    apart = cv2.morphologyEx(apart.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats(apart)
+    large = statistics[:, cv2.CC_STAT_AREA] > SMALLEST_APART * (coverage > CLEAR).sum()
+    large[0] = False
+    return large[labels]
+
+
+def with_pieces(coverage: np.ndarray, pieces: np.ndarray) -> np.ndarray:
+    """The coverage with pieces, bool [H, W], that belong to the figure too, with soft edges, [H, W]."""
+    if not pieces.any():
+        return coverage
+    return np.maximum(coverage, cv2.GaussianBlur(pieces.astype(np.float32), (0, 0), 0.8))
 
 
 def settled(photo: np.ndarray, coverage: np.ndarray) -> np.ndarray:

@@ -9,9 +9,8 @@ Shape letters used in this file:
 import cv2
 import numpy as np
 
+from .matte import CLEAR, with_pieces
 
-CLEAR = 0.5
-"""Coverage from which a pixel belongs to the figure."""
 
 ABOVE, BELOW, BESIDE = 0.05, 0.09, 0.075
 """How far shoes reach above the end of a leg, below it, and to both sides of it."""
@@ -31,10 +30,7 @@ FOUND = 0.3
 
 def with_missed_shoes(photo: np.ndarray, coverage: np.ndarray) -> np.ndarray:
     """The coverage, with the shoes that it lacks; arguments as for `missed_shoes`."""
-    shoes = missed_shoes(photo, coverage)
-    if not shoes.any():
-        return coverage
-    return np.maximum(coverage, cv2.GaussianBlur(shoes.astype(np.float32), (0, 0), 0.8))
+    return with_pieces(coverage, missed_shoes(photo, coverage))
 
 
 def missed_shoes(photo: np.ndarray, coverage: np.ndarray) -> np.ndarray:
