@@ -21,6 +21,7 @@ from gradio_client.utils import handle_file, is_file_obj_with_meta, is_http_url_
 from huggingface_hub import constants
 
 from .api.plain import Refusal
+from .api.wrong_arguments import with_complete_files
 
 
 NOT_FETCHED = (
@@ -48,9 +49,10 @@ def prepare(page: gr.Blocks) -> None:
     read = page.preprocess_data
 
     async def read_local(block_fn, inputs: list, *rest, **options) -> list:
-        traverse(inputs, refuse_address, is_file_obj_with_meta)
         if block_fn.api_visibility == "public":
             inputs = [*inputs, *(component.value for component in block_fn.inputs[len(inputs) :])]
+            inputs = with_complete_files(block_fn.inputs, inputs)
+        traverse(inputs, refuse_address, is_file_obj_with_meta)
         return await read(block_fn, inputs, *rest, **options)
 
     launch = page.launch

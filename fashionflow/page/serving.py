@@ -9,6 +9,7 @@ from gradio.routes import App
 from starlette.middleware import Middleware
 
 from .address import DarkFromTheStart
+from .api.wrong_arguments import EXCEPTION_HANDLERS
 from .compression import CompressedPage
 from .context import MOST_AT_ONCE
 from .languages import LABELS
@@ -68,7 +69,10 @@ LAUNCH_SETTINGS = {
         f"<script>{script.read_text(encoding='utf-8')}</script>" for script in sorted(SCRIPTS.glob("*.js"))
     ),
     "i18n": LABELS,
-    "app_kwargs": {"middleware": [Middleware(each) for each in (CompressedPage, DarkFromTheStart, OwnLanguages)]},
+    "app_kwargs": {
+        "middleware": [Middleware(each) for each in (CompressedPage, DarkFromTheStart, OwnLanguages)],
+        "exception_handlers": EXCEPTION_HANDLERS,
+    },
     "footer_links": ["api"],
     "max_file_size": "40mb",  # a phone's largest photo, twice over
     "run_history": False,  # photos of an unreleased collection leave no trace in the browser

@@ -64,6 +64,7 @@ class Endpoints:
             if not isinstance(more_motions, list):
                 raise ValueError(f"`more_motions` must be a list of motions, got {more_motions!r}.")
             first = self._request(given)
+            first.check(self.job_queue.model)  # before the seeds are counted on
             others = [first.with_settings(motion=other, turn_angle=None) for other in more_motions]
             if count * (1 + len(others)) > MOST_CLIPS:
                 raise ValueError(f"A job has {MOST_CLIPS} clips at most, got {count * (1 + len(others))}.")

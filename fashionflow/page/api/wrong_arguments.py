@@ -1,0 +1,60 @@
+"""Arguments of a program that Gradio itself refuses, with an error on the server or with no sentence at all."""
+
+import re
+from collections.abc import Sequence
+
+import gradio as gr
+from gradio.data_classes import FileData, ImageData
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from .plain import Refusal
+
+
+NOT_A_FILE = '`{name}` must be an uploaded file, such as {{"path": "..."}} with the path that the server gave to an upload, got {given}.'
+LONGEST_GIVEN = 60  # characters of a value that a sentence repeats
+
+NAMED_ARGUMENTS = "/call/v2/"
+"""In the address of an endpoint whose arguments come by name."""
+
+SENTENCES = {
+    r"Parameter `(.*)` is not a valid": "`{name}` is not a parameter of {endpoint}; see the page's API documentation.",
+    r"required argument: (.*)": "`{name}` is missing; {endpoint} needs it.",
+}
+"""What Gradio says, and what the program is told."""
+
+
+def with_complete_files(components: Sequence[gr.components.Component], values: Sequence) -> list:
+    """The values of an endpoint's components, in which every file has the mark that Gradio asks for (`meta`), so that its path is enough.
+
+    Raises:
+        Refusal: if a value should be a file and is none.
+    """
+    complete = list(values)
+    for index, (component, value) in enumerate(zip(components, values, strict=False)):
+        if getattr(component, "data_model", None) not in (FileData, ImageData) or value is None:
+            continue
+        if not isinstance(value, dict) or not isinstance(value.get("path"), str):
+            given = repr(value)
+            short = given if len(given) <= LONGEST_GIVEN else f"{given[:LONGEST_GIVEN]}..."
+            raise Refusal(NOT_A_FILE.format(name=component.label, given=short))
+        complete[index] = {**value, "meta": {"_type": "gradio.FileData"}}
+    return complete
+
+
+async def answer_wrong_arguments(request: Request, error: TypeError) -> JSONResponse:
+    """The answer to a request whose arguments Gradio cannot put in order: HTTP 400 with a sentence.
+
+    Raises:
+        TypeError: the error itself, if it is about something else.
+    """
+    if NAMED_ARGUMENTS in request.url.path:
+        endpoint = request.url.path.rstrip("/").rpartition("/")[2]
+        for pattern, sentence in SENTENCES.items():
+            if found := re.search(pattern, str(error)):
+                return JSONResponse({"error": sentence.format(name=found[1], endpoint=endpoint)}, status_code=400)
+    raise error
+
+
+EXCEPTION_HANDLERS = {TypeError: answer_wrong_arguments}
+"""For the web application that serves the page."""

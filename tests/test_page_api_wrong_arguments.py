@@ -1,0 +1,71 @@
+"""Wrong arguments over HTTP: each gets a sentence that names it, and none an error on the server's side."""
+
+import json
+
+import httpx
+import pytest
+
+from fashionflow.page.api.wrong_arguments import LONGEST_GIVEN
+from fashionflow.video.io import read_settings
+
+from . import tiny
+
+
+@pytest.fixture
+def photo(url, dress) -> dict:
+    """An uploaded photo, as the README's curl names it."""
+    return {"path": httpx.post(f"{url}gradio_api/upload", files={"files": dress.read_bytes()}).json()[0]}
+
+
+def answer(url: str, endpoint: str, named: dict | None = None, listed: list | None = None) -> tuple[str, object]:
+    """How a call ends, and with what: its outputs, or what was said."""
+    form = f"v2/{endpoint}" if listed is None else endpoint
+    call = httpx.post(f"{url}gradio_api/call/{form}", json=named if listed is None else {"data": listed})
+    if call.status_code != 200:
+        return str(call.status_code), call.json()["error"]
+    told = httpx.get(f"{url}gradio_api/call/{endpoint}/{call.json()['event_id']}", timeout=60).text
+    event, data = told.strip().split("\n")[-2:]
+    data = json.loads(data.removeprefix("data: "))
+    return event.removeprefix("event: "), data["error"] if "error" in event else data
+
+
+@pytest.mark.parametrize("seed", ["7", "abc", [1], 7.5, 2**40])
+@pytest.mark.parametrize("endpoint", ["submit", "animate"])
+def test_a_seed_that_is_none_is_named(url, photo, endpoint, seed):
+    end, said = answer(url, endpoint, {"photo": photo, "steps": 1, "seed": seed})
+    assert end == "error" and "`seed` must be a whole number" in said and repr(seed) in said
+
+
+def test_an_argument_that_is_missing_or_unknown_is_named(url, photo):
+    assert answer(url, "check_photo", {}) == ("400", "`photo` is missing; check_photo needs it.")
+    end, said = answer(url, "check_photo", {"photo": photo, "colour": "red"})
+    assert end == "400" and said.startswith("`colour` is not a parameter of check_photo")
+
+
+@pytest.mark.parametrize("given", ["dress.png", 7, {"name": "dress.png"}, {"path": None}, "x" * 999])
+def test_a_file_that_is_none_is_named(url, given):
+    for answered in (answer(url, "check_photo", {"photo": given}), answer(url, "submit", listed=[given])):
+        end, said = answered
+        assert end == "error" and said.startswith("`photo` must be an uploaded file") and len(said) < 250
+        assert repr(given)[:LONGEST_GIVEN] in said
+
+
+def test_a_path_alone_is_enough_for_a_file(url, photo, site, tmp_path):
+    end, (advice, _) = answer(url, "check_photo", {"photo": photo})
+    assert end == "complete" and advice is not None
+    _, (clip, _) = answer(url, "animate", {"photo": photo, "steps": 1, "frames": tiny.FRAMES, "seed": 5})
+    copy = tmp_path / "clip.mp4"
+    copy.write_bytes(httpx.get(clip["url"]).content)
+    uploaded = httpx.post(f"{url}gradio_api/upload", files={"files": ("clip.mp4", copy.read_bytes())}).json()[0]
+    for end, outputs in (
+        answer(url, "settings_of", {"clip": {"path": uploaded}}),
+        answer(url, "settings_of", listed=[{"path": uploaded}]),
+    ):
+        assert end == "complete" and outputs[0]["seed"] == read_settings(copy)["seed"] == 5
+
+
+def test_no_address_is_fetched_and_no_file_of_the_machine_is_read(url, dress):
+    end, said = answer(url, "settings_of", {"clip": {"path": "https://example.com/clip.mp4"}})
+    assert end == "error" and "Nothing is fetched" in said
+    end, said = answer(url, "check_photo", {"photo": {"path": str(dress)}})
+    assert end == "error" and str(dress) not in str(said)
