@@ -64,20 +64,24 @@ def test_nothing_jumps_when_the_result_comes(visit, url, dress, brake, screen):
 
 @pytest.mark.browser
 def test_a_clip_is_made_again_with_another_seed_and_longer_until_it_is_as_long_as_possible(
-    visit, url, job_queue, jobs
+    visit, url, job_queue, jobs, brake
 ):
     first = make(job_queue, motion="sway", frames=12, steps=2, seed=7)
     page = visit(f"{url}?job={first.number}")
+    brake.hold()
     page.click("#again")  # there is no photo in the page: the clip's own is used
     page.wait_for_selector("#actions", state="hidden")
+    brake.release()
     page.wait_for_selector("#again")
     again = jobs[-1].requests[0].settings
     assert again.seed != 7 and (again.motion, again.steps, again.frames) == ("sway", 2, 12)
     page.wait_for_function(f"document.querySelector('#seed input').value === '{again.seed}'")
 
     set_slider(page, "steps", 5)
+    brake.hold()
     page.click("#longer")
     page.wait_for_selector("#actions", state="hidden")
+    brake.release()
     page.wait_for_selector("#longer:disabled:text('Longest')")  # which says why
     longer = jobs[-1].requests[0].settings
     assert (longer.seed, longer.frames, longer.steps) == (again.seed, 24, 2)
