@@ -13,8 +13,7 @@ WORKDIR /home/user/app
 ENV PATH=/home/user/.local/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     GRADIO_ANALYTICS_ENABLED=False \
-    GRADIO_SERVER_NAME=0.0.0.0 \
-    GRADIO_SERVER_PORT=7860
+    GRADIO_SERVER_NAME=0.0.0.0
 
 COPY --chown=user requirements.txt constraints.txt ./
 RUN pip install --no-cache-dir --constraint constraints.txt --requirement requirements.txt
@@ -25,5 +24,5 @@ COPY --chown=user app.py ./
 
 EXPOSE 7860
 HEALTHCHECK --interval=30s --timeout=5s --start-period=120s \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:7860/', timeout=4)"]
+    CMD ["python", "-c", "import os; from urllib.request import *; port = os.environ.get('GRADIO_SERVER_PORT') or os.environ.get('PORT') or 7860; build_opener(ProxyHandler({})).open(f'http://127.0.0.1:{port}/', timeout=4)"]
 CMD ["python", "app.py"]

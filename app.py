@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import logging
 import os
-import signal
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fashionflow.generation.queue import JobQueue
-from fashionflow.page import LAUNCH_SETTINGS, build_page
-from fashionflow.runtime.model_folder import describe_model
-from fashionflow.video.metadata import check_signing
+from fashionflow.runtime.ending import run
 
 
 if TYPE_CHECKING:
     from fashionflow import FashionFlowPipeline
 
 
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:
+        """Prints one sentence, as for every other error; `--help` says more."""
+        self.exit(2, f"{message[0].upper()}{message[1:]}; see --help.\n")
+
+
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Serve the FashionFlow page.")
+    parser = Parser(description="Serve the FashionFlow page.")
     parser.add_argument("--model", help="model folder or Hub id; by default FASHIONFLOW_MODEL or the shipped weights")
     parser.add_argument("--device", help="such as cpu or cuda; by default the best available")
     parser.add_argument(
@@ -38,45 +41,55 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--cuda-graphs", action="store_true", help="record each kind of step once and replay it; on a CUDA GPU"
     )
-    parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
-    parser.add_argument("--port", type=int, default=int(os.environ.get("GRADIO_SERVER_PORT", "7860")))
+    parser.add_argument(
+        "--host", help="where to listen; by default GRADIO_SERVER_NAME or 127.0.0.1, this machine alone"
+    )
+    parser.add_argument("--port", help="by default GRADIO_SERVER_PORT, PORT or 7860")
     return parser.parse_args(argv)
-
-
-def end(*_) -> None:
-    """Ends the server as Ctrl+C does, so that its visitors' files are deleted. A second signal does not interrupt this."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise KeyboardInterrupt
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    signal.signal(signal.SIGTERM, end)
     try:
-        check_signing()
-        job_queue = JobQueue(describe_model(args.model), measure=True)
+        serve(args)
     except ValueError as error:
         sys.exit(str(error))
+
+
+def serve(args: argparse.Namespace) -> None:
+    """Serves the page until the program is ended.
+
+    Raises:
+        ValueError: with one sentence, if the page cannot be served like this.
+    """
+    from fashionflow.generation.queue import JobQueue  # Gradio takes seconds to import, and `--help` does not need it
+    from fashionflow.page import LAUNCH_SETTINGS, build_page, hosting
+    from fashionflow.page.gradio_import import own_environment
+    from fashionflow.runtime.model_folder import describe_model
+    from fashionflow.video.metadata import check_signing
+
+    port = hosting.read_port(args.port)
+    host = hosting.read_host(args.host, port)
+    check_signing()
+    try:
+        job_queue = JobQueue(describe_model(args.model), measure=True)
+    except OSError as error:
+        raise hosting.HostingError("No temporary folder can be written to; name one that can in TMPDIR.") from error
+    atexit.register(job_queue.close)
     # Gradio's files go into the job queue's folder, because Gradio does not delete them if a page is open when it ends. Gradio does not
     # copy files that are already there, such as the job queue's clips.
     os.environ.setdefault("GRADIO_TEMP_DIR", str(job_queue.folder))
     page = build_page(job_queue)
     try:
-        page.launch(server_name=args.host, server_port=args.port, prevent_thread_lock=True, **LAUNCH_SETTINGS)
-    except (OSError, OverflowError):  # OverflowError: there is no port with such a number
-        sys.exit(
-            f"The page cannot be served at {args.host}, port {args.port}, which another program may be using; "
-            "choose another with --port."
-        )
-    try:
-        job_queue.use(load(args))
-        page.block_thread()
-    except ValueError as error:
-        sys.exit(str(error))
-    finally:
-        page.close(verbose=False)
+        with own_environment():
+            page.launch(server_name=host, server_port=port, prevent_thread_lock=True, **LAUNCH_SETTINGS)
+    except OSError as error:  # what took the port in the meantime, or listens on another address with it
+        raise hosting.not_served(host, port, error) from error
+    atexit.register(page.close, verbose=False)
+    job_queue.use(load(args))
+    page.block_thread()
 
 
 def load(args: argparse.Namespace) -> FashionFlowPipeline:
@@ -91,4 +104,4 @@ def load(args: argparse.Namespace) -> FashionFlowPipeline:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -3,7 +3,6 @@
 import base64
 import logging
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -17,7 +16,6 @@ import pytest
 from gradio.route_utils import MediaStream
 from gradio_client import Client, handle_file
 
-import app
 from fashionflow.generation.queue import JobQueue
 from fashionflow.page import context
 from fashionflow.page.context import MOST_AT_ONCE, PageContext
@@ -181,21 +179,6 @@ def test_streamed_clips_are_forgotten_in_time():
         assert ended.segments[0]["id"] == "a"  # the playlist stays as it was
 
 
-def test_a_port_in_use_is_told_in_one_sentence(tmp_path, monkeypatch, capfd):
-    tiny.pipeline().save_pretrained(tmp_path / "model")
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "page"))  # app.py would set it for the tests that follow
-    monkeypatch.setattr(app.signal, "signal", lambda *_: None)
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        with pytest.raises(SystemExit) as ended:
-            app.main(["--model", str(tmp_path / "model"), "--device", "cpu", "--port", str(port)])
-    sentence = ended.value.code  # Python prints it and exits with status 1
-    assert f"port {port}" in sentence and sentence.endswith(".") and "\n" not in sentence
-    assert "Traceback" not in capfd.readouterr().err
-
-
 def test_an_error_of_ours_is_logged_and_told_without_its_details(job_queue, client, photo, caplog):
     def fail(*_, **__):
         raise RuntimeError("secret detail")
@@ -260,7 +243,6 @@ def visit():
         os.kill(os.getpid(), signal.SIGTERM)
 
 threading.Thread(target=visit).start()
-import app
 app.main(["--device", "cpu", "--port", str(port)])
 """
 

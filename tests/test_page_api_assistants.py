@@ -1,36 +1,25 @@
 """The page's endpoints as assistants use them: MCP's own client over streamable HTTP."""
 
 import asyncio
-import base64
 import json
 import logging
 import re
 import sys
-from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 from gradio.utils import get_upload_folder
 from gradio_client import Client
-from mcp import ClientSession
-from mcp.client.streamable_http import streamable_http_client
 
 from fashionflow.generation.queue import JobQueue
 from fashionflow.page import LAUNCH_SETTINGS, mcp_server
 from fashionflow.video.io import read_settings
 
 from . import tiny
+from .assistants import assistant, data_uri, finished, said
 from .programs import ADDRESSES, ENDPOINTS, QUICK, animate, looked_up, named_queue, note_look_ups
 from .serve import serve
-
-
-def finished(call: Coroutine) -> object:
-    """The result of a call, made in a thread of its own, because the browser of other tests has its event loop in this one."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, call).result()
 
 
 @pytest.fixture(scope="module")
@@ -43,27 +32,6 @@ def url(job_queue):
     with serve(job_queue) as url:
         note_look_ups()
         yield url
-
-
-@asynccontextmanager
-async def assistant(url: str):
-    """A session of MCP's own client over streamable HTTP."""
-    async with (
-        streamable_http_client(f"{url}gradio_api/mcp/") as (read, write, _),
-        ClientSession(read, write) as session,
-    ):
-        await session.initialize()
-        yield session
-
-
-async def said(session, tool: str, **values) -> list[str]:
-    """An assistant's answer; an error's sentence has "refused" before it."""
-    result = await session.call_tool(tool, values)
-    return ["refused"] * result.isError + [part.text for part in result.content if part.type == "text"]
-
-
-def data_uri(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
 def test_an_assistant_sees_the_same_endpoints_with_every_parameter_explained(url):

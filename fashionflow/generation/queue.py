@@ -165,6 +165,13 @@ class JobQueue:
         """All jobs that can be found, oldest first."""
         return list(self._jobs.values())
 
+    def close(self, seconds: float = 3.0) -> None:
+        """Ends all jobs, deletes their files, and waits at most `seconds` for the current step."""
+        for job in self.jobs:
+            self.discard(job)
+        if (worker := self._worker) is not None:
+            worker.join(seconds)
+
     def sweep(self, seconds: float) -> None:
         """Deletes the jobs that ended more than `seconds` ago, and what is left of jobs that nobody knows any more."""
         now = time.time()

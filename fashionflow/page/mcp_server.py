@@ -17,6 +17,7 @@ import gradio as gr
 import gradio.mcp
 from gradio.processing_utils import save_base64_to_cache
 from gradio.utils import get_function_description, get_upload_folder, is_in_or_equal
+from gradio_client import Client
 from gradio_client.utils import handle_file, is_file_obj_with_meta, is_http_url_like, traverse
 from huggingface_hub import constants
 
@@ -64,6 +65,8 @@ def prepare(page: gr.Blocks) -> None:
     page.preprocess_data, page.launch = read_local, launch_once
     if mcp_is_installed():
         gradio.mcp.GradioMCPServer = AssistantServer  # the class that `mcp_server=True` starts
+        # The client with which it calls this page's own endpoints; a proxy for other machines is none for this one.
+        gradio.mcp.Client = partial(Client, httpx_kwargs={"trust_env": False})
     else:
         logger.info("Assistants cannot use this page (MCP), because the Python package mcp is not installed.")
 

@@ -1,4 +1,4 @@
-"""Runs the models on this device: loading, number formats and threads, CUDA graphs, and the fallback when memory runs out.
+"""Runs the models on this device: loading, number formats and threads, CUDA graphs, the fallback when memory runs out, and a clean end.
 
 May import `models`, `photo`, `pipelines` and `video`. Nothing here changes the look of a clip, which belongs to `models` and `pipelines`.
 """
