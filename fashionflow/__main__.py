@@ -12,14 +12,14 @@ from .runtime.memory_modes import AUTOMATIC, MEMORY_CHOICES
 from .runtime.model_folder import MODEL_VARIABLE
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:
         """Prints one sentence, as for every other error; `--help` says more."""
         self.exit(2, f"{message[0].upper()}{message[1:]}; see --help.\n")
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m fashionflow", description="Turns the photo of a garment into a short clip of it in motion."
     )
     parser.add_argument("photo", nargs="?", help="a picture of one person or garment: JPEG, PNG, WebP ...")
