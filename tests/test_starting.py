@@ -69,7 +69,7 @@ def ended(program: subprocess.Popen, by: signal.Signals) -> tuple[int, float, st
 def wait_for_page(url: str, program: subprocess.Popen) -> None:
     while program.poll() is None:
         try:
-            assert "FashionFlow" in httpx.get(url, timeout=PATIENCE_SECONDS, trust_env=False).text
+            assert httpx.get(url, timeout=PATIENCE_SECONDS, trust_env=False).status_code == 200
             return
         except httpx.TransportError:
             time.sleep(0.05)
@@ -99,12 +99,18 @@ def test_behind_proxies_at_an_ipv6_address_it_starts_and_it_ends_in_the_middle_o
     assert seconds < 10
 
 
-def test_ctrl_c_while_the_model_is_loaded_ends_it_quietly(started, model):
+def test_a_page_for_some_under_a_path_says_so_and_ctrl_c_while_the_model_is_loaded_ends_it_quietly(
+    started, model, tmp_path
+):
+    (tmp_path / "visitors").write_text("ada:s3cret\n", encoding="utf-8")
     port = free_port()
-    program = started("--port", str(port), "--model", str(model))
+    options = ("--root-path", "/try/on", "--auth-file", str(tmp_path / "visitors"))
+    program = started("--port", str(port), "--model", str(model), *options)
     wait_for_page(f"http://127.0.0.1:{port}/", program)
+    answer = httpx.get(f"http://127.0.0.1:{port}/", headers={"X-Forwarded-Host": "example.com"}, trust_env=False)
+    assert '"root":"http://example.com/try/on"' in answer.text and '"auth_required":true' in answer.text
     status, seconds, complaints = ended(program, signal.SIGINT)
-    assert (status, "Traceback" in complaints) == (0, False), complaints
+    assert (status, "Traceback" in complaints, "s3cret" in complaints) == (0, False, False), complaints
     assert seconds < 10
 
 
