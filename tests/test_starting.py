@@ -24,6 +24,7 @@ from fashionflow.page.hosting import DEFAULT_PORT, PORT_VARIABLES, read_port
 from . import tiny
 from .assistants import assistant, data_uri, finished, said
 from .brake import Brake
+from .programs import QUICK
 from .serve import free_port
 
 
@@ -87,13 +88,15 @@ def test_behind_proxies_at_an_ipv6_address_it_starts_and_it_ends_in_the_middle_o
     program = started("--host", "::1", "--model", str(model), PORT=str(port), GRADIO_SERVER_PORT="", **proxies)
     wait_for_page(f"http://[::1]:{port}/", program)
 
-    async def ask_for_a_long_clip() -> None:
+    async def ask_for_clips() -> None:
         async with asyncio.timeout(PATIENCE_SECONDS), assistant(f"http://[::1]:{port}/") as session:
+            made, *_ = await said(session, "animate", photo=data_uri(dress), **QUICK)
+            assert made.startswith("http")  # Gradio's client has been asked for it
             number, *_ = await said(session, "submit", photo=data_uri(dress), steps=1000)
             while (await said(session, "job", number=number))[0] != "working":
                 await asyncio.sleep(0.05)
 
-    finished(ask_for_a_long_clip())
+    finished(ask_for_clips())
     status, seconds, complaints = ended(program, signal.SIGTERM)
     assert (status, complaints.count("Traceback"), complaints.count("terminate called")) == (0, 0, 0), complaints
     assert seconds < 10

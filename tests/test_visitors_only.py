@@ -27,6 +27,7 @@ def test_who_has_logged_in_gets_clips_and_nobody_else_does(url, dress, tmp_path)
     visitor = httpx.Client(cookies=client.cookies)
     stream = f"{url}gradio_api/stream/a/b/1/playlist.m3u8"
     assert visitor.get(stream).status_code != 401
+    assert visitor.get(f"{url}gradio_api/mcp/schema").status_code == 404
     address = clip["url"] if isinstance(clip, dict) else f"{url}gradio_api/file={clip}"
     (tmp_path / "clip.mp4").write_bytes(visitor.get(address).content)
     assert read_settings(tmp_path / "clip.mp4")["model"] == "tiny"
