@@ -45,6 +45,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--host", help="where to listen; by default GRADIO_SERVER_NAME or 127.0.0.1, this machine alone"
     )
     parser.add_argument("--port", help="by default GRADIO_SERVER_PORT, PORT or 7860")
+    parser.add_argument(
+        "--root-path",
+        metavar="PATH",
+        help="under which a reverse proxy shows the page, such as /try/on; by default GRADIO_ROOT_PATH",
+    )
+    parser.add_argument(
+        "--auth",
+        metavar="NAME:PASSWORD",
+        help="lets only this visitor in; --auth-file keeps it off the list of processes",
+    )
+    parser.add_argument("--auth-file", metavar="FILE", help="lets only these visitors in: one NAME:PASSWORD a line")
     return parser.parse_args(argv)
 
 
@@ -67,11 +78,14 @@ def serve(args: argparse.Namespace) -> None:
     from fashionflow.generation.queue import JobQueue  # Gradio takes seconds to import, and `--help` does not need it
     from fashionflow.page import LAUNCH_SETTINGS, build_page, hosting
     from fashionflow.page.gradio_import import own_environment
+    from fashionflow.page.root_path import read_root_path
+    from fashionflow.page.visitors import access, read_visitors
     from fashionflow.runtime.model_folder import describe_model
     from fashionflow.video.metadata import check_signing
 
     port = hosting.read_port(args.port)
     host = hosting.read_host(args.host, port)
+    path, visitors = read_root_path(args.root_path), read_visitors(args.auth, args.auth_file)
     check_signing()
     try:
         job_queue = JobQueue(describe_model(args.model), measure=True)
@@ -84,7 +98,8 @@ def serve(args: argparse.Namespace) -> None:
     page = build_page(job_queue)
     try:
         with own_environment():
-            page.launch(server_name=host, server_port=port, prevent_thread_lock=True, **LAUNCH_SETTINGS)
+            where = {"server_name": host, "server_port": port, "root_path": path}
+            page.launch(**LAUNCH_SETTINGS | where | access(visitors), prevent_thread_lock=True)
     except OSError as error:  # what took the port in the meantime, or listens on another address with it
         raise hosting.not_served(host, port, error) from error
     atexit.register(page.close, verbose=False)

@@ -89,7 +89,7 @@ def visitors(browser) -> Iterator[Callable]:
         expected = open_page.expected + (LOST_CONNECTION if page in reloaded else ())
         if not any(text in error for text in expected):
             unexpected.append(error)
-    assert unexpected == []
+    assert unexpected == [], unexpected
 
 
 def text_of(message) -> str:

@@ -29,13 +29,13 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 
 @contextmanager
-def served(job_queue: JobQueue) -> Iterator[Site]:
-    """Serves the page of `job_queue`."""
+def served(job_queue: JobQueue, **options) -> Iterator[Site]:
+    """Serves the page of `job_queue`, with further options of Gradio's `launch`."""
     before = os.environ.get("GRADIO_TEMP_DIR")  # of a page that is being served already
     os.environ["GRADIO_TEMP_DIR"] = str(job_queue.folder)  # as app.py does
     page = build_page(job_queue)
     where = {"server_name": "127.0.0.1", "server_port": free_port()}
-    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **where, **LAUNCH_SETTINGS)
+    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **where, **LAUNCH_SETTINGS | options)
     try:
         yield Site(job_queue, page, url)
     finally:

@@ -243,7 +243,8 @@ def visit():
         os.kill(os.getpid(), signal.SIGTERM)
 
 threading.Thread(target=visit).start()
-app.main(["--device", "cpu", "--port", str(port)])
+import app
+app.run(lambda: app.main(["--device", "cpu", "--port", str(port)]))
 """
 
 

@@ -24,6 +24,7 @@ from fashionflow.page.hosting import DEFAULT_PORT, PORT_VARIABLES, read_port
 from . import tiny
 from .assistants import assistant, data_uri, finished, said
 from .brake import Brake
+from .programs import QUICK
 from .serve import free_port
 
 
@@ -69,7 +70,7 @@ def ended(program: subprocess.Popen, by: signal.Signals) -> tuple[int, float, st
 def wait_for_page(url: str, program: subprocess.Popen) -> None:
     while program.poll() is None:
         try:
-            assert "FashionFlow" in httpx.get(url, timeout=PATIENCE_SECONDS, trust_env=False).text
+            assert httpx.get(url, timeout=PATIENCE_SECONDS, trust_env=False).status_code == 200
             return
         except httpx.TransportError:
             time.sleep(0.05)
@@ -87,24 +88,32 @@ def test_behind_proxies_at_an_ipv6_address_it_starts_and_it_ends_in_the_middle_o
     program = started("--host", "::1", "--model", str(model), PORT=str(port), GRADIO_SERVER_PORT="", **proxies)
     wait_for_page(f"http://[::1]:{port}/", program)
 
-    async def ask_for_a_long_clip() -> None:
+    async def ask_for_clips() -> None:
         async with asyncio.timeout(PATIENCE_SECONDS), assistant(f"http://[::1]:{port}/") as session:
+            made, *_ = await said(session, "animate", photo=data_uri(dress), **QUICK)
+            assert made.startswith("http")  # Gradio's client has been asked for it
             number, *_ = await said(session, "submit", photo=data_uri(dress), steps=1000)
             while (await said(session, "job", number=number))[0] != "working":
                 await asyncio.sleep(0.05)
 
-    finished(ask_for_a_long_clip())
+    finished(ask_for_clips())
     status, seconds, complaints = ended(program, signal.SIGTERM)
     assert (status, complaints.count("Traceback"), complaints.count("terminate called")) == (0, 0, 0), complaints
     assert seconds < 10
 
 
-def test_ctrl_c_while_the_model_is_loaded_ends_it_quietly(started, model):
+def test_a_page_for_some_under_a_path_says_so_and_ctrl_c_while_the_model_is_loaded_ends_it_quietly(
+    started, model, tmp_path
+):
+    (tmp_path / "visitors").write_text("ada:s3cret\n", encoding="utf-8")
     port = free_port()
-    program = started("--port", str(port), "--model", str(model))
+    options = ("--root-path", "/try/on", "--auth-file", str(tmp_path / "visitors"))
+    program = started("--port", str(port), "--model", str(model), *options)
     wait_for_page(f"http://127.0.0.1:{port}/", program)
+    answer = httpx.get(f"http://127.0.0.1:{port}/", headers={"X-Forwarded-Host": "example.com"}, trust_env=False)
+    assert '"root":"http://example.com/try/on"' in answer.text and '"auth_required":true' in answer.text
     status, seconds, complaints = ended(program, signal.SIGINT)
-    assert (status, "Traceback" in complaints) == (0, False), complaints
+    assert (status, "Traceback" in complaints, "s3cret" in complaints) == (0, False, False), complaints
     assert seconds < 10
 
 

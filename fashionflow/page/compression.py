@@ -3,7 +3,7 @@
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .languages.own_languages import is_page
+from .html_changes import is_page
 
 
 class CompressedPage:

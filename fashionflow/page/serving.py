@@ -15,6 +15,8 @@ from .context import MOST_AT_ONCE
 from .languages import LABELS
 from .languages.own_languages import OwnLanguages
 from .mcp_server import mcp_is_installed
+from .root_path import PageUnderRootPath, WithoutRootPath
+from .visitors import VisitorsOnly
 
 
 # Fonts that every machine has. Gradio's own themes use web fonts.
@@ -62,6 +64,8 @@ def no_web_application() -> Iterator[None]:
 # Gradio counts only events that it has not started yet. It starts them at once, so the job queue has its own limit.
 QUEUE_SETTINGS = {"max_size": MOST_AT_ONCE}
 
+MIDDLEWARE = (WithoutRootPath, VisitorsOnly, CompressedPage, DarkFromTheStart, OwnLanguages, PageUnderRootPath)
+
 LAUNCH_SETTINGS = {
     "theme": THEME,
     "css_paths": sorted(STYLES.glob("*.css")),
@@ -70,7 +74,7 @@ LAUNCH_SETTINGS = {
     ),
     "i18n": LABELS,
     "app_kwargs": {
-        "middleware": [Middleware(each) for each in (CompressedPage, DarkFromTheStart, OwnLanguages)],
+        "middleware": [Middleware(each) for each in MIDDLEWARE],
         "exception_handlers": EXCEPTION_HANDLERS,
     },
     "footer_links": ["api"],
