@@ -72,6 +72,8 @@ def repository(tmp_path_factory) -> Path:
         "fashionflow/.env",
         "fashionflow/key.pem",
         "fashionflow/token.json",
+        "fashionflow/.token.json",
+        "fashionflow/runs/first.json",
         "fashionflow/__pycache__/errors.pyc",
         "runs/first/model.safetensors",
         "assets/models/other/model.safetensors",
@@ -149,12 +151,16 @@ def test_what_git_does_not_keep_stays_here(repository):
     files = space_files("docker", HUB_MODEL, root=repository)
     kept = set(git(repository, "ls-files").splitlines())
     assert set(files) <= kept | {".gitattributes"}
-    assert unknown_files(repository) == ["assets/examples/new.jpg", "fashionflow/token.json"]
+    assert unknown_files(repository) == [
+        "assets/examples/new.jpg",
+        "fashionflow/.token.json",
+        "fashionflow/token.json",
+    ]
 
 
 def test_an_archive_of_the_repository_is_enough(repository, tmp_path):
     copy = tmp_path / "archive"
-    shutil.copytree(repository, copy, ignore=shutil.ignore_patterns(".git"))
+    shutil.copytree(repository, copy, ignore=shutil.ignore_patterns(".git", "runs"))
     more = set(space_files("docker", HUB_MODEL, root=copy)) - set(space_files("docker", HUB_MODEL, root=repository))
     assert more == {"assets/examples/new.jpg", "fashionflow/token.json"}
     (copy / "app.py").unlink()
