@@ -32,6 +32,15 @@ runpy.run_module("fashionflow.space", run_name="__main__")
 """
 
 
+# python app.py, where FashionFlow is not installed: an editable installation would lend it the modules that the folder lacks.
+APP = """
+import runpy, sys
+sys.meta_path[:] = [finder for finder in sys.meta_path if not finder.__module__.startswith("__editable__")]
+sys.argv = ["app.py"]
+runpy.run_path("app.py", run_name="__main__")
+"""
+
+
 def files_in(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
@@ -215,7 +224,7 @@ def test_the_page_is_served_from_what_goes_up(tmp_path):
         TMPDIR=str(tmp_path / "temporary"), HF_HUB_OFFLINE="1", GRADIO_SERVER_PORT=str(port)
     )
     with (tmp_path / "log").open("w") as log:
-        page = subprocess.Popen([sys.executable, "app.py"], cwd=folder, env=surroundings, stdout=log, stderr=log)
+        page = subprocess.Popen([sys.executable, "-c", APP], cwd=folder, env=surroundings, stdout=log, stderr=log)
     try:
         wait_until(lambda: "Running " in (tmp_path / "log").read_text() or page.poll() is not None)
         assert page.poll() is None, (tmp_path / "log").read_text()
