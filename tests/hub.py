@@ -36,6 +36,8 @@ class Space:
     variables: dict[str, str] = field(default_factory=dict)
     hardware: str = "cpu-basic"
     commits: int = 0
+    made_as: str = ""
+    """The SDK that it was made with; that of its card counts as soon as there is one."""
 
 
 @dataclass
@@ -130,7 +132,7 @@ class Handler(BaseHTTPRequestHandler):
         if name in self.hub.spaces:
             raise Refused(409, "You already created this space repo", url=f"{self.hub.address}/spaces/{name}")
         assert asked["type"] == "space" and asked["sdk"] in ("gradio", "docker")
-        space = self.hub.spaces[name] = Space(asked["sdk"], asked.get("visibility") == "private")
+        space = self.hub.spaces[name] = Space(asked["sdk"], asked.get("visibility") == "private", made_as=asked["sdk"])
         space.files = {"README.md": b"---\nsdk: gradio\n---\n", ".gitattributes": b"*.bin filter=lfs\n"}
         return {"url": f"{self.hub.address}/spaces/{name}", "id": name}
 

@@ -68,6 +68,7 @@ def test_everything_arrives_at_the_hub(the_hub):
     space = the_hub.spaces[NAME]
     assert space.files == files
     assert (space.sdk, space.private, space.hardware, space.variables) == ("gradio", True, "l4x1", {})
+    assert space.made_as == "gradio"
     assert space.large == {name for name, content in files.items() if hub.is_binary(content)}
     ours = ("/api/whoami-v2", "/api/repos/", "/api/spaces/", "/spaces/")
     assert {token for _, path, token in the_hub.requests if path.startswith(ours)} == {hub.TOKEN}

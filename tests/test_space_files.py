@@ -32,6 +32,15 @@ runpy.run_module("fashionflow.space", run_name="__main__")
 """
 
 
+# python app.py, where FashionFlow is not installed: an editable installation would lend it the modules that the folder lacks.
+APP = """
+import runpy, sys
+sys.meta_path[:] = [finder for finder in sys.meta_path if not finder.__module__.startswith("__editable__")]
+sys.argv = ["app.py"]
+runpy.run_path("app.py", run_name="__main__")
+"""
+
+
 def files_in(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
@@ -72,6 +81,8 @@ def repository(tmp_path_factory) -> Path:
         "fashionflow/.env",
         "fashionflow/key.pem",
         "fashionflow/token.json",
+        "fashionflow/.token.json",
+        "fashionflow/runs/first.json",
         "fashionflow/__pycache__/errors.pyc",
         "runs/first/model.safetensors",
         "assets/models/other/model.safetensors",
@@ -149,12 +160,16 @@ def test_what_git_does_not_keep_stays_here(repository):
     files = space_files("docker", HUB_MODEL, root=repository)
     kept = set(git(repository, "ls-files").splitlines())
     assert set(files) <= kept | {".gitattributes"}
-    assert unknown_files(repository) == ["assets/examples/new.jpg", "fashionflow/token.json"]
+    assert unknown_files(repository) == [
+        "assets/examples/new.jpg",
+        "fashionflow/.token.json",
+        "fashionflow/token.json",
+    ]
 
 
 def test_an_archive_of_the_repository_is_enough(repository, tmp_path):
     copy = tmp_path / "archive"
-    shutil.copytree(repository, copy, ignore=shutil.ignore_patterns(".git"))
+    shutil.copytree(repository, copy, ignore=shutil.ignore_patterns(".git", "runs"))
     more = set(space_files("docker", HUB_MODEL, root=copy)) - set(space_files("docker", HUB_MODEL, root=repository))
     assert more == {"assets/examples/new.jpg", "fashionflow/token.json"}
     (copy / "app.py").unlink()
@@ -209,7 +224,7 @@ def test_the_page_is_served_from_what_goes_up(tmp_path):
         TMPDIR=str(tmp_path / "temporary"), HF_HUB_OFFLINE="1", GRADIO_SERVER_PORT=str(port)
     )
     with (tmp_path / "log").open("w") as log:
-        page = subprocess.Popen([sys.executable, "app.py"], cwd=folder, env=surroundings, stdout=log, stderr=log)
+        page = subprocess.Popen([sys.executable, "-c", APP], cwd=folder, env=surroundings, stdout=log, stderr=log)
     try:
         wait_until(lambda: "Running " in (tmp_path / "log").read_text() or page.poll() is not None)
         assert page.poll() is None, (tmp_path / "log").read_text()
