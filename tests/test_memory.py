@@ -197,7 +197,7 @@ def test_the_page_says_what_each_mode_takes_in_the_visitors_language():
     settings = Settings(PageContext(JobQueue(tiny.pipeline()), live=False))
     german = SimpleNamespace(headers={"accept-language": "de-AT,de;q=0.9"})
     names = [name for name, _ in settings.memory_costs(german, 16.0)["choices"]]
-    assert names == ["Automatisch", "Sparsam · etwa 0.1 GB", "Normal · etwa 0.1 GB", "Schnell · etwa 0.1 GB"]
+    assert names == ["Automatisch", "Sparsam · etwa 0,1 GB", "Normal · etwa 0,1 GB", "Schnell · etwa 0,1 GB"]
     long = settings.memory_costs(german, None)["choices"]
     assert [value for _, value in long] == ["auto", *DECODED_AT_ONCE]
 

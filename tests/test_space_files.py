@@ -10,6 +10,7 @@ import yaml
 from gradio_client import Client, handle_file
 
 from fashionflow import __version__
+from fashionflow.page.hosting import DEFAULT_PORT
 from fashionflow.runtime.model_folder import MODEL_VARIABLE, describe_model
 from fashionflow.space_files import SpaceError, space_files, unknown_files, variables, write_files
 from fashionflow.video.io import read_frames, read_settings
@@ -139,7 +140,8 @@ def test_the_card_configures_each_kind_of_space(written):
     assert gradio == shared | python | {"sdk": "gradio", "app_file": "app.py"}
     assert gradio["python_version"] in ("3.11", "3.12", "3.13")
     assert docker == shared | {"sdk": "docker", "app_port": 7860}
-    assert "GRADIO_SERVER_PORT=7860" in (ROOT / "Dockerfile").read_text()
+    assert docker["app_port"] == DEFAULT_PORT  # which `app.py` takes in the image, unless told otherwise
+    assert "EXPOSE 7860" in (ROOT / "Dockerfile").read_text()
 
 
 def test_a_push_of_the_folder_sends_what_is_binary_to_the_large_file_storage(written, tmp_path):

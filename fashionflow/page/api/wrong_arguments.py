@@ -38,7 +38,7 @@ def with_complete_files(components: Sequence[gr.components.Component], values: S
             given = repr(value)
             short = given if len(given) <= LONGEST_GIVEN else f"{given[:LONGEST_GIVEN]}..."
             raise Refusal(NOT_A_FILE.format(name=component.label, given=short))
-        complete[index] = {**value, "meta": {"_type": "gradio.FileData"}}
+        complete[index] = {**value, "meta": FileData(path=value["path"]).meta}
     return complete
 
 
