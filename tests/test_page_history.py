@@ -281,7 +281,7 @@ def test_leave_nothing_leaves_nothing_and_takes_nothing_from_others(visit, url, 
 
     page.reload()
     wait_for_status(page, "Done")  # within the tab, a job is found again
-    assert page.get_by_label("Leave nothing").is_checked()
+    wait_until(page.get_by_label("Leave nothing").is_checked)
     wait_until(timers)
     for timer in timers():  # a minute later
         timer.cancel()
@@ -301,7 +301,7 @@ def test_leave_nothing_leaves_nothing_and_takes_nothing_from_others(visit, url, 
     again.wait_for_selector("#animate")
     unfold(again)
     assert again.evaluate(OURS) == "fashionflow-leave-nothing"
-    assert again.get_by_label("Leave nothing").is_checked()
+    wait_until(again.get_by_label("Leave nothing").is_checked)
     assert not again.query_selector("#first-frame img") and not again.query_selector("#history-gallery")
 
 
@@ -323,4 +323,4 @@ def test_the_page_chimes_only_if_it_is_asked_to(visit, url, dress):
     page.wait_for_function("window.notes === 4")
     page.reload()
     page.wait_for_selector("#animate")
-    assert page.get_by_label("Chime").is_checked()
+    wait_until(page.get_by_label("Chime").is_checked)
