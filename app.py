@@ -10,17 +10,12 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from fashionflow.__main__ import Parser
 from fashionflow.runtime.ending import run
 
 
 if TYPE_CHECKING:
     from fashionflow import FashionFlowPipeline
-
-
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:
-        """Prints one sentence, as for every other error; `--help` says more."""
-        self.exit(2, f"{message[0].upper()}{message[1:]}; see --help.\n")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -62,6 +62,6 @@ def build_page(job_queue: JobQueue) -> gr.Blocks:
         for part in (photo_box, settings, run, viewer, lookbook, history, stage):
             part.connect(page)
         build_api(context, photo_box, settings)
+        page.queue(**QUEUE_SETTINGS)
     sweep_while_open(page)
-    with no_web_application():
-        return page.queue(**QUEUE_SETTINGS)
+    return page

@@ -47,11 +47,10 @@ def missed_shoes(photo: np.ndarray, coverage: np.ndarray) -> np.ndarray:
     if not len(rows):
         return nothing
     height = rows[-1] - rows[0]
-    legs = _legs(clear, height)
-    near = np.any([nothing, *legs], axis=0)
+    near = _around_the_ends_of_legs(clear, height)
     edges = _edges(photo, height)
-    floor = _beside(near, clear)
-    if not near.any() or not floor.any():
+    floor = near.any(1)[:, None] & ~near & ~clear  # on both sides of the feet
+    if not floor.any():
         return nothing
     shoes = near & (edges > max(STRONG, STRONGER * np.quantile(edges[floor], 0.8)))
     side = lambda share: 2 * max(1, round(share * height / 2)) + 1  # noqa: E731
@@ -74,32 +73,22 @@ def missed_shoes(photo: np.ndarray, coverage: np.ndarray) -> np.ndarray:
     return missed
 
 
-def _legs(clear: np.ndarray, height: int) -> list[np.ndarray]:
-    """The place around the lower end of each leg in which its shoe can be, bool, [H, W] each."""
-    below = round(BELOW * height)
-    legs = []
+def _around_the_ends_of_legs(clear: np.ndarray, height: int) -> np.ndarray:
+    """Where shoes can be, around the lower end of each leg, bool, [H, W]."""
+    above, below, beside = (round(share * height) for share in (ABOVE, BELOW, BESIDE))
+    near = np.zeros_like(clear)
     last_rows = np.where(clear.any(0), clear.shape[0] - 1 - clear[::-1].argmax(0), -1)  # of each column
     bottom = last_rows.max()
     ends = (last_rows > bottom - 0.12 * height).astype(np.uint8)[None]
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(ends)
     for label, (left, _, width, _, _) in enumerate(statistics[1:], start=1):
         end = last_rows[labels[0] == label].max()
-        beside = round(BESIDE * height)
-        place = np.zeros_like(clear)
-        top = max(0, end - round(ABOVE * height))
-        place[top : end + below, max(0, left - beside) : left + width + beside] = True
-        legs.append(place)
-    return legs
+        near[max(0, end - above) : end + below, max(0, left - beside) : left + width + beside] = True
+    return near
 
 
 def _edges(photo: np.ndarray, height: int) -> np.ndarray:
     """How quickly the lightness changes, in the units of `STRONG`, [H, W]."""
     lightness = cv2.cvtColor(photo.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[..., 0]
     lightness = cv2.GaussianBlur(lightness, (0, 0), max(0.5, height / 500))
-    return np.hypot(cv2.Sobel(lightness, -1, 1, 0), cv2.Sobel(lightness, -1, 0, 1)) / 8 * (height / 500) * 8
-
-
-def _beside(near: np.ndarray, clear: np.ndarray) -> np.ndarray:
-    """The floor on both sides of the feet, bool, [H, W]."""
-    rows = near.any(1)
-    return rows[:, None] & ~near & ~clear
+    return np.hypot(cv2.Sobel(lightness, -1, 1, 0), cv2.Sobel(lightness, -1, 0, 1)) * (height / 500)

@@ -16,14 +16,7 @@ import torch
 from ..models.geometry import PhotoGeometry
 from ..photo.background_plate import background_plate
 from ..photo.head import find_head, guessed_back, seen_through_hair
-from ..photo.matte import (
-    CLEAR,
-    OWN_COLOURS,
-    colours_apart,
-    matte,
-    with_pieces,
-    without_small_pieces,
-)
+from ..photo.matte import CLEAR, OWN_COLOURS, colours_apart, matte, with_pieces, without_small_pieces
 from ..photo.prints import without_prints
 from ..photo.segmentation import continued
 from ..photo.shoes import with_missed_shoes
@@ -111,10 +104,13 @@ def take_apart(photo: np.ndarray, geometry: PhotoGeometry) -> PhotoLayers:
     # Where a wisp of hair or a loose thread may be, the background is filled in too, or it would hang in the air.
     background, background_known = background_plate(photo, np.maximum(coverage, doubtful))
     own = _own_colours(coverage)
-    coverage = with_pieces(coverage, colours_apart(photo, coverage, continued(photo, own), background))
-    front, back = closed(coverage, front, np.minimum(front, back))
-    own = _own_colours(coverage)
     front_colours = continued(photo, own)
+    apart = colours_apart(photo, coverage, front_colours, background)
+    if apart.any():
+        coverage = with_pieces(coverage, apart)
+        own = _own_colours(coverage)
+        front_colours = continued(photo, own)
+    front, back = closed(coverage, front, np.minimum(front, back))
     # Of the rim the photo's own colours stay where they are much more like the figure's than like the background's.
     unlike = lambda other: np.abs(photo.astype(np.int16) - other).sum(-1)  # noqa: E731
     rim = (coverage > OWN_COLOURS) & (2.5 * unlike(front_colours) < unlike(background))
