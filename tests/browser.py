@@ -55,14 +55,16 @@ def camera_film(folder: Path) -> Path:
 
 # What a browser logs when a page is reloaded, or the network is lost, in the middle of an exchange with the server.
 LOST_CONNECTION = ("AbortError", "Connection errored out", "event stream has broken off", "ERR_INTERNET_DISCONNECTED")
+# The server forgets a page's streams when the page is left, and the page's player may ask for one once more.
+FORGOTTEN_STREAM = ("/playlist.m3u8",)
 DELETED_FILE = ("status of 404", "CONTENT_LENGTH")  # a clip that was deleted before it was asked for, or on its way
 
 
 @contextmanager
 def visitors(browser) -> Iterator[Callable]:
     """Gives a function that opens an address as a new visitor. At the end, no visitor's browser may have left this machine or
-    reported an error. A test that causes some says so: `open_page.expected += DELETED_FILE`. A lost connection is expected of
-    every page that was reloaded."""
+    reported an error. A test that causes some says so: `open_page.expected += DELETED_FILE`. A lost connection and a forgotten
+    stream are expected of every page that was reloaded."""
     contexts, hosts = [], set()
     errors, reloaded = [], set()  # (page, what it reported), pages
 
@@ -86,7 +88,7 @@ def visitors(browser) -> Iterator[Callable]:
     assert hosts <= {"127.0.0.1", None}, hosts  # None: pictures inside the page itself
     unexpected = []
     for page, error in errors:
-        expected = open_page.expected + (LOST_CONNECTION if page in reloaded else ())
+        expected = open_page.expected + (LOST_CONNECTION + FORGOTTEN_STREAM if page in reloaded else ())
         if not any(text in error for text in expected):
             unexpected.append(error)
     assert unexpected == [], unexpected
