@@ -4,9 +4,10 @@ import cv2
 import numpy as np
 
 
-RIM, MARGIN = 1.5, 4.0
-"""The background is also filled in around the figure: so far in any case, because the figure's soft edge is there, and so far where the
-photo is not plain, because it may show a halo, a wisp of hair or a loose thread; in pixels of a photo 256 wide."""
+RIM, MARGIN, NEAR = 1.5, 4.0, 10.0
+"""The background is also filled in around the figure: so far in any case, because the figure's soft edge is there; so far where the photo is
+not plain, because of the figure's halo; and so far for small things such as a wisp of hair or a loose thread. In pixels of a photo 256
+wide."""
 MARGIN_WIDTH = 256
 
 PLAIN = 3.0
@@ -32,9 +33,11 @@ def background_plate(
     """
     scale = (whole_width or photo.shape[1]) / MARGIN_WIDTH
     missing = _around(coverage > 0.05, RIM * scale)
-    possible = coverage if doubtful is None else np.maximum(coverage, doubtful)
-    possible = _around(possible > 0.05, MARGIN * scale) & ~missing
-    missing = (missing | (possible & _around(possible & ~_plain(photo, ~missing, scale), scale))).astype(np.uint8)
+    possible = (coverage if doubtful is None else np.maximum(coverage, doubtful)) > 0.05
+    uneven = ~_plain(photo, ~missing, scale) & ~missing
+    halo = _around(possible, MARGIN * scale)
+    wisps = _inside(uneven & ~halo, _around(possible, NEAR * scale))
+    missing = (missing | (_around((uneven & halo) | wisps, scale) & (halo | _around(wisps, scale)))).astype(np.uint8)
     known = 1 - missing
     if not known.any():
         return photo.copy(), known.astype(np.float32)
@@ -72,6 +75,12 @@ def _plain(photo: np.ndarray, known: np.ndarray, scale: float) -> np.ndarray:
     mean = cv2.GaussianBlur(lab * weights[..., None], (0, 0), 3 * scale)
     mean /= np.maximum(cv2.GaussianBlur(weights, (0, 0), 3 * scale), 1e-3)[..., None]
     return np.linalg.norm(cv2.GaussianBlur(lab, (0, 0), 0.35 * scale) - mean, axis=-1) < PLAIN
+
+
+def _inside(mask: np.ndarray, region: np.ndarray) -> np.ndarray:
+    """The pieces of a mask that lie inside a region with all their pixels, bool, [H, W] each."""
+    _, labels = cv2.connectedComponents(mask.astype(np.uint8))
+    return mask & ~np.isin(labels, np.unique(labels[mask & ~region]))
 
 
 def _around(mask: np.ndarray, reach: float) -> np.ndarray:
