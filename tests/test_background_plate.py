@@ -64,7 +64,7 @@ def test_the_margin_grows_with_the_photo_and_is_wider_where_the_photo_is_not_pla
     if has_wisps:
         photo[:, 170:200:2] = 60
     plate, known = background_plate(photo, covered)
-    assert (known[20] == 0).sum() == (8 if has_wisps else 3) + 100 + 3
+    assert (known[20] == 0).sum() == (8 if has_wisps else 6) + 100 + 6
     assert not has_wisps or known[20, 192:200].max() == 0 and known[20, 190] == 1
 
 

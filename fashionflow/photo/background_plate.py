@@ -4,13 +4,13 @@ import cv2
 import numpy as np
 
 
-RIM, MARGIN, NEAR = 1.5, 4.0, 10.0
+RIM, MARGIN, NEAR = 3.0, 4.0, 10.0
 """The background is also filled in around the figure: so far in any case, because the figure's soft edge is there; so far where the photo is
 not plain, because of the figure's halo; and so far for small things such as a wisp of hair or a loose thread. In pixels of a photo 256
 wide."""
 MARGIN_WIDTH = 256
 
-PLAIN = 3.0
+PLAIN = 2.0
 """The difference from its surroundings, in CIE Lab units, up to which a pixel is plain."""
 
 
