@@ -6,11 +6,15 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends ffmpeg \
     && rm -rf /var/lib/apt/lists/*
 
-# Spaces run as user 1000.
-RUN useradd --create-home --uid 1000 user
+# Spaces run as user 1000. Other servers choose a user of their own in group 0, who has no home and may write where user 1000 may.
+RUN useradd --create-home --uid 1000 user \
+    && mkdir --parents /home/user/app /home/user/.cache/huggingface \
+    && chown --recursive user:0 /home/user \
+    && chmod --recursive g=u /home/user
 USER user
 WORKDIR /home/user/app
-ENV PATH=/home/user/.local/bin:$PATH \
+ENV HOME=/home/user \
+    PATH=/home/user/.local/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     GRADIO_ANALYTICS_ENABLED=False \
     GRADIO_SERVER_NAME=0.0.0.0

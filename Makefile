@@ -1,5 +1,6 @@
 # make run: everything that the page needs, then the page.   make test: everything that the tests need, then the tests.
 # make bench: how fast it is here, up to 25 minutes; make bench BENCH=--quick takes three.
+# make gpu-check: on a machine with an NVIDIA GPU, everything that only a GPU can show: its tests, then a table of its times.
 
 PYTHON ?= python3
 # Without an NVIDIA GPU, PyTorch comes from here: PyPI's wheels for Linux bring several GB of CUDA along.
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: run test bench check programs test-programs
+.PHONY: run test bench gpu-check check programs test-programs
 
 run: $(VENV)/ready programs
 	$(BIN)/python app.py
@@ -21,6 +22,11 @@ test: $(VENV)/ready-for-tests programs test-programs check
 
 bench: $(VENV)/ready-for-tests programs
 	$(BIN)/python -m benchmarks $(BENCH)
+
+gpu-check: $(VENV)/ready-for-tests programs
+	$(BIN)/python -m pytest -m gpu -r s; failed=$$?; \
+	$(BIN)/python -m benchmarks --device cuda --quick --columns baseline default \
+		--rows step-full step clip preview-full clip-full memory-lean && exit $$failed
 
 check: $(VENV)/ready-for-tests
 	$(BIN)/ruff check .

@@ -143,7 +143,7 @@ def test_every_option_named_is_one_of_its_program(words):
 
 
 def test_every_make_target_named_is_there():
-    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     named = {words[1] for words in [*COMMANDS, *IN_PROSE] if words[0] == "make"}
     assert {"run", "test", "check", "bench"} <= named <= targets
     options = {word.removeprefix("BENCH=") for words in IN_PROSE for word in words if word.startswith("BENCH=")}
