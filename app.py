@@ -51,6 +51,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="lets only this visitor in; --auth-file keeps it off the list of processes",
     )
     parser.add_argument("--auth-file", metavar="FILE", help="lets only these visitors in: one NAME:PASSWORD a line")
+    parser.add_argument(
+        "--keep",
+        metavar="FOLDER",
+        help="copies every finished clip into this folder; only for this machine's own page",
+    )
     return parser.parse_args(argv)
 
 
@@ -73,6 +78,7 @@ def serve(args: argparse.Namespace) -> None:
     from fashionflow.generation.queue import JobQueue  # Gradio takes seconds to import, and `--help` does not need it
     from fashionflow.page import LAUNCH_SETTINGS, build_page, hosting
     from fashionflow.page.gradio_import import own_environment
+    from fashionflow.page.kept_clips import read_folder
     from fashionflow.page.root_path import read_root_path
     from fashionflow.page.visitors import access, read_visitors
     from fashionflow.runtime.model_folder import describe_model
@@ -81,6 +87,7 @@ def serve(args: argparse.Namespace) -> None:
     port = hosting.read_port(args.port)
     host = hosting.read_host(args.host, port)
     path, visitors = read_root_path(args.root_path), read_visitors(args.auth, args.auth_file)
+    keep = read_folder(args.keep, host)
     check_signing()
     try:
         job_queue = JobQueue(describe_model(args.model), measure=True)
@@ -90,7 +97,7 @@ def serve(args: argparse.Namespace) -> None:
     # Gradio's files go into the job queue's folder, because Gradio does not delete them if a page is open when it ends. Gradio does not
     # copy files that are already there, such as the job queue's clips.
     os.environ.setdefault("GRADIO_TEMP_DIR", str(job_queue.folder))
-    page = build_page(job_queue)
+    page = build_page(job_queue, keep)
     try:
         with own_environment():
             where = {"server_name": host, "server_port": port, "root_path": path}

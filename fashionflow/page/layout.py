@@ -1,5 +1,7 @@
 """The layout of the page."""
 
+from pathlib import Path
+
 import gradio as gr
 
 from ..generation.queue import KEEP_SECONDS, SWEEP_SECONDS, JobQueue
@@ -7,6 +9,7 @@ from ..video.io import ffmpeg_on_path
 from .api.endpoints import build_api
 from .context import PageContext
 from .history.list import History
+from .kept_clips import KeptClips
 from .languages import LABELS
 from .lookbook.panel import Lookbook
 from .photo_box import PhotoBox
@@ -19,8 +22,12 @@ from .uploads import RECORDED
 from .viewer import Viewer
 
 
-def build_page(job_queue: JobQueue) -> gr.Blocks:
-    """Builds the page for one job queue. Launch it with `LAUNCH_SETTINGS`."""
+def build_page(job_queue: JobQueue, keep: Path | None = None) -> gr.Blocks:
+    """Builds the page for one job queue. Launch it with `LAUNCH_SETTINGS`.
+
+    Args:
+        keep: a folder for copies of all finished clips; `None` for a page that leaves nothing.
+    """
     context = PageContext(job_queue, live=ffmpeg_on_path())
     # Gradio deletes its copies of files one sweep early, as the job queue does with its own files.
     with (
@@ -38,10 +45,12 @@ def build_page(job_queue: JobQueue) -> gr.Blocks:
         viewer, lookbook, history, stage = (
             part(context, photo_box, settings, run) for part in (Viewer, Lookbook, History, Stage)
         )
+        if keep is not None:
+            KeptClips(keep, job_queue, history.privacy)
         with gr.Row(elem_id="header"):
             gr.HTML("<h1>FashionFlow</h1>", padding=False, elem_id="title")
             gr.HTML(LABELS("page.tagline"), padding=False, elem_id="tagline")
-            gr.HTML(LABELS("page.keeping"), padding=False, elem_id="keeping")
+            gr.HTML(LABELS("page.keeping" if keep is None else "page.keeping_clips"), padding=False, elem_id="keeping")
             history.build_switches()
         with gr.Row(elem_id="workplace"):
             with gr.Column(scale=6, min_width=280, elem_id="photo-side"):

@@ -125,6 +125,11 @@ class Privacy:
                 tab.files = {path for path in tab.files if Path(path).is_file()}
                 tab.prune_at = max(FEW_FILES, 2 * len(tab.files))
 
+    def is_private(self, job: Job) -> bool:
+        """Whether a tab that requested this job wants to leave nothing."""
+        with self._lock:
+            return any(tab.private and job in tab.jobs for tab in self._tabs.values())
+
     def _submitted(self, job: Job) -> None:
         request = LocalContext.request.get(None)
         with self._lock:
