@@ -12,6 +12,7 @@ from . import receiving
 from .address import DarkFromTheStart
 from .api import wrong_arguments
 from .compression import CompressedPage
+from .headers import Headers
 from .languages import LABELS
 from .languages.own_languages import OwnLanguages
 from .mcp_server import mcp_is_installed
@@ -65,7 +66,15 @@ def no_web_application() -> Iterator[None]:
 # queue instead, which has its own limit (MOST_AT_ONCE in context.py).
 QUEUE_SETTINGS = {"max_size": 1000}
 
-MIDDLEWARE = (WithoutRootPath, VisitorsOnly, CompressedPage, DarkFromTheStart, OwnLanguages, PageUnderRootPath)
+MIDDLEWARE = (
+    Headers,
+    WithoutRootPath,
+    VisitorsOnly,
+    CompressedPage,
+    DarkFromTheStart,
+    OwnLanguages,
+    PageUnderRootPath,
+)
 
 LAUNCH_SETTINGS = {
     "theme": THEME,
