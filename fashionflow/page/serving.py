@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 from . import receiving
 from .address import DarkFromTheStart
 from .api import wrong_arguments
+from .api.known_calls import KnownCalls
 from .compression import CompressedPage
 from .headers import Headers
 from .languages import LABELS
@@ -70,6 +71,7 @@ MIDDLEWARE = (
     Headers,
     WithoutRootPath,
     VisitorsOnly,
+    KnownCalls,
     CompressedPage,
     DarkFromTheStart,
     OwnLanguages,
