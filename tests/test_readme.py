@@ -267,7 +267,7 @@ def test_files_and_names_in_the_text_exist(page):
         assert re.search(defined, (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE), f"{name} in {path}"
 
 
-@pytest.mark.parametrize("page", ["SECURITY.md"])
+@pytest.mark.parametrize("page", ["SECURITY.md", "docs/field_cases.md"])
 def test_every_promise_has_its_test(page):
     rows = re.findall(r"^\| (?!-|promise |kind )(.+) \|$", PAGES[page].replace("|---|---|", ""), re.MULTILINE)
     assert len(rows) > 9 and [row for row in rows if "`tests/" not in row.split(" | ")[-1]] == []
