@@ -26,7 +26,9 @@ STATUS = {NO_ROOM: 507}
 logger = logging.getLogger(__name__)
 
 
-async def receive(request: Request, folder: str, *limits, **options) -> tuple[list[str], list[str], list[str]]:
+async def receive(
+    request: Request, folder: str, most_bytes: float, upload_id: str | None, upload_progress=None, **options
+) -> tuple[list[str], list[str], list[str]]:
     """Stores the uploaded files of a request below `folder`, as Gradio's function does, each in a folder named after its content. Returns
     their paths, and nothing that would have to be moved later.
 
@@ -36,13 +38,19 @@ async def receive(request: Request, folder: str, *limits, **options) -> tuple[li
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="arriving-", dir=folder, ignore_cleanup_errors=True) as arriving:
-            arrived, _, _ = await upload_fn(request, arriving, *limits, **options)
+            arrived, _, _ = await upload_fn(
+                request, arriving, most_bytes, upload_id, upload_progress=upload_progress, **options
+            )
             if not arrived:
                 raise UploadError("cut-off")
             return [_take_in(Path(path), Path(arriving), Path(folder)) for path in arrived], [], []
-    except ClientDisconnect as error:
-        raise UploadError("cut-off") from error
-    except OSError as error:
+    except Exception as error:
+        if upload_progress is not None:
+            upload_progress.set_done(upload_id)  # whoever watches it arriving need not wait any longer
+        if isinstance(error, ClientDisconnect):
+            raise UploadError("cut-off") from error
+        if not isinstance(error, OSError):
+            raise
         logger.error("An upload could not be stored: %s.", error.strerror or error)
         raise UploadError(NO_ROOM) from error
 
