@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fashionflow.photo.background_plate import MARGIN, MARGIN_WIDTH, background_plate, filled, reflected
+from fashionflow.photo.background_plate import MARGIN_WIDTH, RIM, background_plate, filled, reflected
 
 
 HEIGHT, WIDTH = 96, 64
@@ -49,18 +49,47 @@ def test_nothing_of_the_figure_nor_of_its_soft_rim_is_known():
     soft = coverage()
     soft[20:80, 21] = soft[20:80, 42] = 0.2
     _, known = background_plate(behind_red(np.full((HEIGHT, WIDTH, 3), 200, np.uint8)), soft)
-    reach = max(1, round(MARGIN * WIDTH / MARGIN_WIDTH))
+    reach = max(1, round(RIM * WIDTH / MARGIN_WIDTH))
     assert set(np.unique(known)) == {0, 1}
     assert known[20 - reach : 80 + reach, 21:43].max() == 0
     assert known[50, 21 - reach : 43 + reach].max() == 0
     assert known[50, : 21 - reach].min() == 1 and known[50, 43 + reach :].min() == 1
 
 
-def test_the_margin_grows_with_the_photo():
+@pytest.mark.parametrize("has_wisps", [False, True])
+def test_the_margin_grows_with_the_photo_and_is_wider_where_the_photo_is_not_plain(has_wisps):
     covered = np.zeros((40, 512), np.float32)
     covered[:, 200:300] = 1
-    _, known = background_plate(np.zeros((40, 512, 3), np.uint8), covered)
-    assert (known[20] == 0).sum() == 100 + 2 * 8
+    photo = np.full((40, 512, 3), 200, np.uint8)
+    if has_wisps:
+        photo[:, 170:200:2] = 60
+    plate, known = background_plate(photo, covered)
+    assert (known[20] == 0).sum() == (8 if has_wisps else 6) + 100 + 6
+    assert not has_wisps or known[20, 192:200].max() == 0 and known[20, 190] == 1
+
+
+@pytest.mark.parametrize(("end", "known_after"), [(175, 0), (256, 1)], ids=["wisp", "skirting board"])
+def test_a_small_thing_near_the_figure_goes_with_it_and_what_goes_on_stays(end, known_after):
+    """A wisp of hair would hang in the air; a line on the wall belongs there."""
+    photo, covered = np.full((384, 256, 3), 200, np.uint8), np.zeros((384, 256), np.float32)
+    covered[80:320, 88:168] = 1
+    photo[200:202, 168:end] = 60
+    _, known = background_plate(photo, covered)
+    assert known[200, 170] == 0 and known[200, 174] == known_after
+
+
+def test_what_is_in_doubt_is_background_where_it_is_as_plain_as_its_surroundings():
+    """The floor between the feet, which gets darker towards the viewer, stays as it is; a lace on it goes."""
+    row = np.mgrid[:HEIGHT, :WIDTH][0]
+    photo = np.repeat((220 - row)[..., None], 3, axis=2).astype(np.uint8)
+    photo[60:64, 24:34] = (200, 40, 40)
+    legs, doubtful = np.zeros((HEIGHT, WIDTH), np.float32), np.zeros((HEIGHT, WIDTH), np.float32)
+    legs[20:90, 10:18] = legs[20:90, 40:48] = 1
+    doubtful[20:90, 10:48] = 0.4
+    plate, known = background_plate(photo, legs, doubtful=doubtful)
+    assert known[70:88, 22:36].min() == 1 and known[60:64, 24:34].max() == 0
+    np.testing.assert_array_equal(plate[70:85, 24:34], photo[70:85, 24:34])
+    assert np.abs(plate[60:64, 24:34].astype(int) - (220 - row[60:64, 24:34, None])).max() < 12
 
 
 @pytest.mark.parametrize("covered", [0.0, 1.0])

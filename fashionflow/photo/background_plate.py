@@ -4,13 +4,18 @@ import cv2
 import numpy as np
 
 
-MARGIN = 4.0
-"""The background is also filled in this far around the figure, where its soft rim and its halo are; in pixels of a photo 256 wide."""
+RIM, MARGIN, NEAR = 3.0, 4.0, 10.0
+"""The background is also filled in around the figure: so far in any case, because the figure's soft edge is there; so far where the photo is
+not plain, because of the figure's halo; and so far for small things such as a wisp of hair or a loose thread. In pixels of a photo 256
+wide."""
 MARGIN_WIDTH = 256
+
+PLAIN = 2.0
+"""The difference from its surroundings, in CIE Lab units, up to which a pixel is plain."""
 
 
 def background_plate(
-    photo: np.ndarray, coverage: np.ndarray, whole_width: int | None = None
+    photo: np.ndarray, coverage: np.ndarray, whole_width: int | None = None, doubtful: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """The photo without its figure.
 
@@ -21,14 +26,18 @@ def background_plate(
         photo: uint8 sRGB, [H, W, 3].
         coverage: share of each pixel that the figure covers, float32 in [0, 1], [H, W].
         whole_width: the width of the whole photo if `photo` is a part of it; by default `photo` is the whole photo.
+        doubtful: like `coverage`, of what may belong to the figure: the background is filled in there where the photo is not plain.
 
     Returns:
         The background, uint8 [H, W, 3], and a mask, float32 [H, W]: 1 where the photo shows the background, 0 where it was filled in.
     """
     scale = (whole_width or photo.shape[1]) / MARGIN_WIDTH
-    reach = max(1, round(MARGIN * scale))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    missing = cv2.dilate((coverage > 0.05).astype(np.uint8), disc)
+    missing = _around(coverage > 0.05, RIM * scale)
+    possible = (coverage if doubtful is None else np.maximum(coverage, doubtful)) > 0.05
+    uneven = ~_plain(photo, ~missing, scale) & ~missing
+    halo = _around(possible, MARGIN * scale)
+    wisps = _inside(uneven & ~halo, _around(possible, NEAR * scale))
+    missing = (missing | (_around((uneven & halo) | wisps, scale) & (halo | _around(wisps, scale)))).astype(np.uint8)
     known = 1 - missing
     if not known.any():
         return photo.copy(), known.astype(np.float32)
@@ -56,6 +65,28 @@ def background_plate(
     blend = np.clip(np.where(known > 0, 2 * inside - 1, 0), 0, 1)[..., None]
     plate = plate * (1 - blend) + pixels * blend
     return plate.round().clip(0, 255).astype(np.uint8), known.astype(np.float32)
+
+
+def _plain(photo: np.ndarray, known: np.ndarray, scale: float) -> np.ndarray:
+    """Where a photo looks like its known surroundings, bool, [H, W]; `known` is bool, [H, W], and `scale` pixels are one of a photo
+    `MARGIN_WIDTH` wide."""
+    lab = cv2.cvtColor(photo.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    weights = known.astype(np.float32)
+    mean = cv2.GaussianBlur(lab * weights[..., None], (0, 0), 3 * scale)
+    mean /= np.maximum(cv2.GaussianBlur(weights, (0, 0), 3 * scale), 1e-3)[..., None]
+    return np.linalg.norm(cv2.GaussianBlur(lab, (0, 0), 0.35 * scale) - mean, axis=-1) < PLAIN
+
+
+def _inside(mask: np.ndarray, region: np.ndarray) -> np.ndarray:
+    """The pieces of a mask that lie inside a region with all their pixels, bool, [H, W] each."""
+    _, labels = cv2.connectedComponents(mask.astype(np.uint8))
+    return mask & ~np.isin(labels, np.unique(labels[mask & ~region]))
+
+
+def _around(mask: np.ndarray, reach: float) -> np.ndarray:
+    """A mask, bool [H, W], and all pixels that are not farther from it than `reach`, at least one pixel."""
+    side = 2 * max(1, round(reach)) + 1
+    return cv2.dilate(mask.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))) > 0
 
 
 def reflected(places: np.ndarray, side: int) -> np.ndarray:

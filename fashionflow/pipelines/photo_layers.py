@@ -16,7 +16,7 @@ import torch
 from ..models.geometry import PhotoGeometry
 from ..photo.background_plate import background_plate
 from ..photo.head import find_head, guessed_back, seen_through_hair
-from ..photo.matte import CLEAR, OWN_COLOURS, colours_apart, matte, with_pieces, without_small_pieces
+from ..photo.matte import CLEAR, OWN_COLOURS, matte, without_small_pieces
 from ..photo.prints import without_prints
 from ..photo.segmentation import continued
 from ..photo.shoes import with_missed_shoes
@@ -102,14 +102,11 @@ def take_apart(photo: np.ndarray, geometry: PhotoGeometry) -> PhotoLayers:
     # The matte may reach a little beyond what was predicted; there the depths go on.
     front, back = (enlarge(beyond(depth, predicted)) * scale for depth in (front, back))
     # Where a wisp of hair or a loose thread may be, the background is filled in too, or it would hang in the air.
-    background, background_known = background_plate(photo, np.maximum(coverage, doubtful))
-    own = _own_colours(coverage)
+    background, background_known = background_plate(photo, coverage, doubtful=doubtful)
+    # Where the photo shows the figure's own colours and nothing of the background; everywhere if that is nowhere.
+    own = cv2.erode((coverage > OWN_COLOURS).astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1) > 0
+    own = own if own.any() else np.ones_like(own)
     front_colours = continued(photo, own)
-    apart = colours_apart(photo, coverage, front_colours, background)
-    if apart.any():
-        coverage = with_pieces(coverage, apart)
-        own = _own_colours(coverage)
-        front_colours = continued(photo, own)
     front, back = closed(coverage, front, np.minimum(front, back))
     # Of the rim the photo's own colours stay where they are much more like the figure's than like the background's.
     unlike = lambda other: np.abs(photo.astype(np.int16) - other).sum(-1)  # noqa: E731
@@ -132,12 +129,6 @@ def take_apart(photo: np.ndarray, geometry: PhotoGeometry) -> PhotoLayers:
         background_known=torch.from_numpy(background_known),
         axis=geometry.axis * scale,
     )
-
-
-def _own_colours(coverage: np.ndarray) -> np.ndarray:
-    """Where the photo shows the figure's own colours and nothing of the background, bool [H, W]; everywhere if that is nowhere."""
-    own = cv2.erode((coverage > OWN_COLOURS).astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1) > 0
-    return own if own.any() else np.ones_like(own)
 
 
 def closed(coverage: np.ndarray, front: np.ndarray, back: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
