@@ -107,7 +107,13 @@ def _measure(settings: Settings, column: str, rows: list[str], references: str, 
     command += ["--device", settings.device, "--repeats", str(settings.repeats), "--budget", str(settings.budget)]
     command += ["--references", references, *(["--model", settings.model] if settings.model else [])]
     process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
     )
     try:
         output, errors = process.communicate(timeout=longest)

@@ -23,6 +23,8 @@ SENTENCES = {
     "video": "The file is a video, not a photo; choose a still picture such as a JPEG or PNG.",
     "no-picture": "The file is not a picture that can be read here; choose a JPEG, PNG or WebP photo.",
     "gone": "The photo has been deleted in the meantime; choose it again.",
+    "cut-off": "The upload was cut off before the file had arrived; send it again.",
+    "no-room": "The file could not be stored, because the disk of this server is full or cannot be written to; try again later.",
     "damaged-on-its-way": "The photo was damaged on its way here; choose it again.",
     "no-garment": "No garment was found; use a photo of one garment on a ground of another colour.",
     "no-figure": (

@@ -85,7 +85,9 @@ def is_needed(name: str) -> bool:
 
 def _git(root: Path, *arguments: str) -> list[str]:
     try:
-        listed = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True)
+        listed = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, encoding="utf-8", check=True
+        )
     except (OSError, subprocess.CalledProcessError) as error:
         reason = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[0].rstrip(".")
         raise SpaceError(

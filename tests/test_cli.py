@@ -170,6 +170,12 @@ def test_a_wrong_photo_or_name_gets_one_sentence_and_leaves_nothing(run, tmp_pat
         ({"source": small}, "too small"),
         ({"clip": tmp_path / "dress.gif"}, "must end in .mp4"),
         ({"clip": tmp_path / "absent" / "dress.mp4"}, "The clip's folder must exist"),
+        ({"clip": tmp_path / ("x" * 300 + ".mp4")}, "(file name too long); choose another place or name."),
+        ({"clip": f"{tmp_path}/zero\0byte.mp4"}, "is not possible for a file"),
+        (
+            {"clip": "/proc/dress.mp4"},
+            "Nothing can be written to '/proc/dress.mp4'",
+        ),  # a folder without files of our own
     ):
         status, printed, _ = run(**options)
         assert status == 2
@@ -195,22 +201,23 @@ def test_an_error_of_the_device_gets_one_sentence(run, monkeypatch):
     assert printed.err == "The clip could not be made: CUDA error: unspecified launch failure.\n"
 
 
-def test_a_command_that_is_ended_leaves_nothing(run, tmp_path, monkeypatch):
-    """Another program asks it to end while it writes the clip."""
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_ended_leaves_nothing(run, tmp_path, monkeypatch, sent):
+    """Another program asks it to end while it writes the clip, or its terminal is closed."""
 
     def frames(*arguments, make=ClipRenderer.frames):
         for index, frame in enumerate(make(*arguments)):
             if index == 3:
-                os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), sent)
             yield frame
 
     monkeypatch.setattr(ClipRenderer, "frames", frames)
     files, threads = sorted(tmp_path.iterdir()), threading.active_count()
-    before = signal.signal(signal.SIGTERM, lambda *_: pytest.fail("The command leaves the signal to others."))
+    before = signal.signal(sent, lambda *_: pytest.fail("The command leaves the signal to others."))
     try:
         status, printed, _ = run()
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(sent, before)
     assert status == 130 and printed.err.endswith("Stopped; no clip was written.\n")
     assert sorted(tmp_path.iterdir()) == files and threading.active_count() == threads
 

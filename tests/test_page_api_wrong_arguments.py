@@ -5,7 +5,9 @@ import json
 import httpx
 import pytest
 
+from fashionflow.page.api.known_calls import UNKNOWN
 from fashionflow.page.api.wrong_arguments import LONGEST_GIVEN
+from fashionflow.page.mcp_server import NOT_UPLOADED
 from fashionflow.video.io import read_settings
 
 from . import tiny
@@ -48,6 +50,30 @@ def test_a_file_that_is_none_is_named(url, given):
         end, said = answered
         assert end == "error" and said.startswith("`photo` must be an uploaded file") and len(said) < 250
         assert repr(given)[:LONGEST_GIVEN] in said
+
+
+@pytest.mark.parametrize(
+    "path", ["zero\0byte", "{folder}/zero\0byte", "{folder}/" + "x" * 300, "/etc/hostname", "absent.png"]
+)
+def test_a_path_that_no_upload_can_have_is_refused_in_a_sentence(url, site, path, capfd):
+    file = {"path": path.format(folder=site.job_queue.folder)}
+    for answered in (answer(url, "check_photo", {"photo": file}), answer(url, "settings_of", {"clip": file})):
+        assert answered == ("error", NOT_UPLOADED)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_an_endpoint_that_there_is_not_is_named(url):
+    for answered in (answer(url, "dance", {}), answer(url, "dance", listed=[])):
+        assert answered == ("404", "There is no endpoint named 'dance'; see the page's API documentation.")
+
+
+def test_an_outcome_is_told_once_and_whoever_asks_again_is_told_so(url):
+    event = httpx.post(f"{url}gradio_api/call/v2/job", json={"number": "K7QM3F2PX"}).json()["event_id"]
+    address = f"{url}gradio_api/call/job"
+    assert "event: error" in httpx.get(f"{address}/{event}", timeout=60).text
+    for asked in (f"{address}/{event}", f"{address}/absent", f"{url}gradio_api/call/v2/job/absent"):
+        answered = httpx.get(asked, timeout=60)
+        assert (answered.status_code, answered.json()["error"]) == (404, UNKNOWN)
 
 
 def test_a_path_alone_is_enough_for_a_file(url, photo, site, tmp_path):

@@ -38,7 +38,7 @@ from .test_page_languages import LANGUAGES
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "fashionflow"
-FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+FILES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in FILES}
 README = PAGES["README.md"]
 FENCED = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
@@ -265,6 +265,12 @@ def test_files_and_names_in_the_text_exist(page):
     for name, path in re.findall(r"`(\w+)` in\s+`((?:fashionflow|tests)/[\w/]+\.py)`", PROSE[page]):
         defined = rf"^(\s*(def|class) {name}\b|{name}\b.*=)"
         assert re.search(defined, (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE), f"{name} in {path}"
+
+
+@pytest.mark.parametrize("page", ["SECURITY.md", "docs/field_cases.md"])
+def test_every_promise_has_its_test(page):
+    rows = re.findall(r"^\| (?!-|promise |kind )(.+) \|$", PAGES[page].replace("|---|---|", ""), re.MULTILINE)
+    assert len(rows) > 9 and [row for row in rows if "`tests/" not in row.split(" | ")[-1]] == []
 
 
 def test_the_rooms_of_the_readme_hold_what_it_says():

@@ -1,5 +1,6 @@
 """What lies in the repository: small files, no pickles, and lists that agree with each other."""
 
+import ast
 import os
 import re
 import subprocess
@@ -46,6 +47,31 @@ def test_no_weights_are_pickled(files):
         ):
             pickled.append(path.name)
     assert pickled == []
+
+
+def in_the_locales_encoding(call: ast.Call) -> bool:
+    """Whether a call reads or writes text without saying in which encoding."""
+    name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+    given = {keyword.arg: keyword.value for keyword in call.keywords}
+    if "encoding" in given:
+        return False
+    if "text" in given or "universal_newlines" in given or name in ("read_text", "write_text"):
+        return True
+    if name != "open" or getattr(getattr(call.func, "value", None), "id", "") in ("Image", "tarfile", "self"):
+        return False
+    is_method = isinstance(call.func, ast.Attribute)
+    mode = given.get("mode") or next(iter(call.args[0 if is_method else 1 :]), ast.Constant("r"))
+    return isinstance(mode, ast.Constant) and re.fullmatch(r"[rwax+t]+", str(mode.value)) is not None
+
+
+def test_texts_are_read_and_written_in_utf_8_whatever_the_locale():
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in [ROOT / "app.py", *(ROOT / "fashionflow").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and in_the_locales_encoding(node)
+    ]
+    assert wrong == []
 
 
 def test_ci_runs_what_everybody_runs():

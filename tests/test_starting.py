@@ -138,6 +138,23 @@ ending.run(lambda: exit("There is no page."))
     assert (result.returncode, result.stderr) == (1, "There is no page.\n")
 
 
+@pytest.mark.parametrize(("handler", "said"), [("SIG_DFL", "ended"), ("SIG_IGN", "went on\nended")])
+def test_a_closed_terminal_ends_a_program_unless_nohup_started_it(handler, said):
+    program = f"""
+import atexit, os, signal
+from fashionflow.runtime import ending
+signal.signal(signal.SIGHUP, signal.{handler})
+atexit.register(print, "ended")
+def main():
+    os.kill(os.getpid(), signal.SIGHUP)
+    print("went on")
+ending.run(main)
+"""
+    command, pipes = [sys.executable, "-c", program], {"capture_output": True, "text": True}
+    result = subprocess.run(command, cwd=ROOT, timeout=PATIENCE_SECONDS, check=False, **pipes)
+    assert (result.returncode, result.stdout) == (0, f"{said}\n")
+
+
 def test_a_queue_that_is_closed_writes_no_more_files():
     job_queue = JobQueue(tiny.pipeline())
     brake = Brake(job_queue.pipe)
@@ -155,6 +172,7 @@ def test_a_queue_that_is_closed_writes_no_more_files():
         (["--port", "99999"], {}, "--port is '99999'"),
         (["--port", ""], {}, "--port is ''"),
         ([], {"PORT": "0"}, "PORT is '0'"),
+        ([], {"GRADIO_SERVER_PORT": "abc"}, "GRADIO_SERVER_PORT is 'abc'"),
         (["--host", "256.1.1.1"], {}, "no such address or name"),
         (["--host", "192.0.2.7"], {}, "not an address of this machine"),  # of a network that is only written about
         (["--host", "::1:2:3:4:5:6:7:8"], {}, "no such address or name"),

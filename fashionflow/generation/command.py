@@ -1,5 +1,6 @@
 """What `python -m fashionflow` does once its arguments are read: one clip, with a progress bar, and one sentence for every error."""
 
+import os
 import random
 import signal
 import sys
@@ -16,9 +17,11 @@ from ..photo.checks import advise
 from ..photo.reading import PhotoError, read_photo
 from ..pipelines.motions import MOTIONS
 from ..runtime.acceleration import DEFAULTS
+from ..runtime.ending import requests_to_end
 from ..runtime.loading import device_report, load_pipeline
 from ..runtime.memory_modes import OutOfMemory
 from ..runtime.model_folder import ModelDescription
+from ..video.files import check_can_be_written
 from ..video.metadata import check_signing
 from .renderer import ClipRenderer
 from .request import ClipRequest
@@ -27,7 +30,7 @@ from .settings import LIMITS, RANDOM_SEED, ClipSettings
 
 def run(arguments: Namespace) -> int:
     """Carries out the command and returns its exit status. `fashionflow.__main__.make_parser` describes the arguments."""
-    before = signal.signal(signal.SIGTERM, _end)
+    before = {each: signal.signal(each, _end) for each in requests_to_end()}
     try:
         print(device_report(arguments.device) if arguments.device_report else _animate(arguments))
     except torch.OutOfMemoryError:  # while the model was loaded
@@ -44,7 +47,8 @@ def run(arguments: Namespace) -> int:
         print("Stopped; no clip was written.", file=sys.stderr)
         return 130
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
     return 0
 
 
@@ -56,10 +60,11 @@ def _animate(arguments: Namespace) -> Path:
     """
     clip = Path(arguments.clip)
     # Checks that cost nothing come before the model is loaded, and all checks come before anybody waits for a clip.
-    if clip.suffix != ".mp4" or clip.is_dir():
+    if clip.suffix != ".mp4" or os.path.isdir(clip):
         raise ValueError(f"The clip's name must end in .mp4, got {arguments.clip!r}.")
-    if not clip.parent.is_dir():
+    if not os.path.isdir(clip.parent):
         raise ValueError(f"The clip's folder must exist, got {str(clip.parent)!r}.")
+    check_can_be_written(clip)
     draws_seed = arguments.seed in (None, RANDOM_SEED)
     for name, limit in LIMITS.items():
         if name == "seed" and draws_seed:
@@ -115,5 +120,6 @@ def _say_step_down(mode: str) -> None:
 
 def _end(*_) -> None:
     """Ends the command as Ctrl+C does, so that no half-written file is left. A second signal does not interrupt this."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for each in requests_to_end():
+        signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt

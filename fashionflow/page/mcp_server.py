@@ -8,6 +8,7 @@ import binascii
 import logging
 import os
 import re
+from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,7 @@ from urllib.parse import unquote
 
 import gradio as gr
 import gradio.mcp
+from gradio.exceptions import InvalidPathError
 from gradio.processing_utils import save_base64_to_cache
 from gradio.utils import get_function_description, get_upload_folder, is_in_or_equal
 from gradio_client import Client
@@ -29,6 +31,7 @@ NOT_FETCHED = (
     "Nothing is fetched from an address such as {address!r}; send the file itself, as an upload or as a data URI "
     "(data:image/jpeg;base64,...)."
 )
+NOT_UPLOADED = "There is no such upload; upload the file, and give the path that the server answers."
 MOST_MEGABYTES = 12
 """The largest file in a data URI; the URI is 4 / 3 as long as the file. Uploads may be larger."""
 LONGEST_ADDRESS = 80  # characters of an address that an error message repeats
@@ -53,8 +56,11 @@ def prepare(page: gr.Blocks) -> None:
         if block_fn.api_visibility == "public":
             inputs = [*inputs, *(component.value for component in block_fn.inputs[len(inputs) :])]
             inputs = with_complete_files(block_fn.inputs, inputs)
-        traverse(inputs, refuse_address, is_file_obj_with_meta)
-        return await read(block_fn, inputs, *rest, **options)
+        traverse(inputs, refuse_what_is_no_upload, is_file_obj_with_meta)
+        try:
+            return await read(block_fn, inputs, *rest, **options)
+        except InvalidPathError as error:  # a file of this machine that nobody has uploaded
+            raise Refusal(NOT_UPLOADED) from error
 
     launch = page.launch
 
@@ -71,10 +77,17 @@ def prepare(page: gr.Blocks) -> None:
         logger.info("Assistants cannot use this page (MCP), because the Python package mcp is not installed.")
 
 
-def refuse_address(file: dict) -> dict:
-    """Returns a file unchanged. Refuses a file whose path is an address, because Gradio would download it."""
-    if is_http_url_like(file["path"]):
-        raise Refusal(NOT_FETCHED.format(address=file["path"][:LONGEST_ADDRESS]))
+def refuse_what_is_no_upload(file: dict) -> dict:
+    """Returns a file unchanged. Refuses a file whose path is an address, because Gradio would download it, and one whose path is not
+    possible."""
+    path = file["path"]
+    if is_http_url_like(path):
+        raise Refusal(NOT_FETCHED.format(address=path[:LONGEST_ADDRESS]))
+    try:
+        with suppress(FileNotFoundError):  # it has been deleted, which the visitor is told
+            os.lstat(path)
+    except (ValueError, OSError) as error:  # a zero byte in it, or too long a name
+        raise Refusal(NOT_UPLOADED) from error
     return file
 
 

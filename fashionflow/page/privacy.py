@@ -167,7 +167,9 @@ def _files_in(data: object, folder: str) -> Iterator[str]:
     if isinstance(data, dict):
         data = data.values()
     elif isinstance(data, str):
-        if data.startswith(f"{folder}/") and f"/{JOB_PREFIX}" not in data and ".." not in data:
+        path = Path(data.removeprefix(f"{folder}/"))
+        is_below = data.startswith(f"{folder}/") and path.parts and ".." not in path.parts
+        if is_below and not path.parts[0].startswith(JOB_PREFIX):
             yield data
         return
     elif not isinstance(data, (list, tuple)):

@@ -8,10 +8,12 @@ import gradio as gr
 from gradio.routes import App
 from starlette.middleware import Middleware
 
+from . import receiving
 from .address import DarkFromTheStart
-from .api.wrong_arguments import EXCEPTION_HANDLERS
+from .api import wrong_arguments
+from .api.known_calls import KnownCalls
 from .compression import CompressedPage
-from .context import MOST_AT_ONCE
+from .headers import Headers
 from .languages import LABELS
 from .languages.own_languages import OwnLanguages
 from .mcp_server import mcp_is_installed
@@ -61,10 +63,20 @@ def no_web_application() -> Iterator[None]:
         App.create_app = create
 
 
-# Gradio counts only events that it has not started yet. It starts them at once, so the job queue has its own limit.
-QUEUE_SETTINGS = {"max_size": MOST_AT_ONCE}
+# Gradio's queue holds every call of a program, also of the endpoints that answer at once, until it has looked at it. Clips wait in the job
+# queue instead, which has its own limit (MOST_AT_ONCE in context.py).
+QUEUE_SETTINGS = {"max_size": 1000}
 
-MIDDLEWARE = (WithoutRootPath, VisitorsOnly, CompressedPage, DarkFromTheStart, OwnLanguages, PageUnderRootPath)
+MIDDLEWARE = (
+    Headers,
+    WithoutRootPath,
+    VisitorsOnly,
+    KnownCalls,
+    CompressedPage,
+    DarkFromTheStart,
+    OwnLanguages,
+    PageUnderRootPath,
+)
 
 LAUNCH_SETTINGS = {
     "theme": THEME,
@@ -75,7 +87,7 @@ LAUNCH_SETTINGS = {
     "i18n": LABELS,
     "app_kwargs": {
         "middleware": [Middleware(each) for each in MIDDLEWARE],
-        "exception_handlers": EXCEPTION_HANDLERS,
+        "exception_handlers": wrong_arguments.EXCEPTION_HANDLERS | receiving.EXCEPTION_HANDLERS,
     },
     "footer_links": ["api"],
     "max_file_size": "40mb",  # a phone's largest photo, twice over

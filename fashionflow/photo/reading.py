@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 from ..errors import PhotoError
+from .code_points import LOOKED_AT, profile_of_code_points
 from .cropping import MAX_ZOOM, MIN_ZOOM, Crop, crop_box, cropped, figure_crop, fit
 
 
@@ -56,8 +57,8 @@ _OPENING = threading.Lock()
 def read_photo(source: str | Path | bytes | BinaryIO | Image.Image) -> Image.Image:
     """An upload as an upright sRGB photo of mode "RGB", whatever kind of picture it was.
 
-    The camera's rotation is applied, transparent parts become studio white, an embedded colour profile is converted to
-    sRGB, and the first frame of an animated picture is used. A large JPEG is decoded at a part of its size (`ENOUGH_DETAIL`). The file's metadata (place, camera) is dropped.
+    The camera's rotation is applied, transparent parts become studio white, an embedded colour profile, or colours named by number
+    (cICP, nclx), are converted to sRGB, and the first frame of an animated picture is used. A large JPEG is decoded at a part of its size (`ENOUGH_DETAIL`). The file's metadata (place, camera) is dropped.
 
     Raises:
         PhotoError: if there is no picture, it is damaged, its shorter side has fewer than `MIN_SIDE` pixels, or it has
@@ -87,7 +88,7 @@ def read_photo(source: str | Path | bytes | BinaryIO | Image.Image) -> Image.Ima
 def _read_file(file: BinaryIO) -> Image.Image:
     """`read_photo` for an open file that can go back to its start."""
     file.seek(0)
-    start = file.read(32)
+    start = file.read(LOOKED_AT)
     if not start:
         raise PhotoError("empty")
     import pillow_heif  # not needed before the first photo, and the page starts without it
@@ -105,6 +106,8 @@ def _read_file(file: BinaryIO) -> Image.Image:
         # A damaged header makes Pillow's readers raise nearly anything.
         raise PhotoError(_unreadable(start)) from error
     with image:
+        if not image.info.get("icc_profile") and (profile := profile_of_code_points(start)):
+            image.info["icc_profile"] = profile
         return _decode(image)
 
 
@@ -168,7 +171,7 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
 
 
 def _unreadable(start: bytes) -> str:
-    """The reason why a file with these first bytes cannot be opened as a picture: a key of `errors.SENTENCES`."""
+    """The reason why a file with this start cannot be opened as a picture: a key of `errors.SENTENCES`."""
     if start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"avif"):
         return "damaged"
     if start[4:8] == b"ftyp" or start[:4] == b"\x1aE\xdf\xa3":

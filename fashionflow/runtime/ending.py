@@ -20,9 +20,17 @@ LONGEST_SECONDS = 9
 """The longest that a program takes to end; whoever asked it to end often kills it after ten."""
 
 
+def requests_to_end() -> tuple[signal.Signals, ...]:
+    """The signals by which this program is asked to end, besides Ctrl+C. SIGHUP says that its terminal was closed; it is none of them for a
+    program that `nohup` has started, nor on Windows."""
+    hang_up = getattr(signal, "SIGHUP", None)
+    is_one = hang_up is not None and signal.getsignal(hang_up) != signal.SIG_IGN
+    return (signal.SIGTERM, hang_up) if is_one else (signal.SIGTERM,)
+
+
 def run(main: Callable[[], None]) -> NoReturn:
-    """Runs a whole program. Ctrl+C and SIGTERM end it at any time, with status 0, because that is what they were asked for."""
-    for each in (signal.SIGINT, signal.SIGTERM):
+    """Runs a whole program. Ctrl+C and `requests_to_end` end it at any time, with status 0, because that is what they were asked for."""
+    for each in (signal.SIGINT, *requests_to_end()):
         signal.signal(each, lambda *_: leave(0))
     try:
         main()
@@ -38,7 +46,7 @@ def run(main: Callable[[], None]) -> NoReturn:
 
 def leave(status: int) -> NoReturn:
     """Calls what was registered with `atexit`, and ends the process. No second signal interrupts this."""
-    for each in (signal.SIGINT, signal.SIGTERM):
+    for each in (signal.SIGINT, *requests_to_end()):
         signal.signal(each, signal.SIG_IGN)
     impatient = threading.Timer(LONGEST_SECONDS, os._exit, (status,))
     impatient.daemon = True

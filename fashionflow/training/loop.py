@@ -171,7 +171,7 @@ class TrainingLoop:
         line = json.dumps({"step": self.step, "seconds": round(self.seconds), **values})
         if self.accelerator.is_main_process:
             try:
-                with open(self.folder / "log.jsonl", "a") as file:
+                with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
                     file.write(line + "\n")
             except OSError as error:  # such as a full disk; the trained weights are still in memory
                 tqdm.write(f"{line} ({error})")

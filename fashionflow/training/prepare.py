@@ -158,7 +158,16 @@ def prepare(
         labels = {name: label for part in split(clips) for name, label in read_labels(part).items()}
     elif geometry is not None:
         raise ValueError("`geometry` needs clips whose motion is known, and there is no labels.jsonl beside them.")
-    videos = find_videos(clips)
+
+    def is_usable(video: Path) -> bool:
+        if labelled or (latents / "test" / f"{video.stem}.safetensors").exists():
+            return True
+        try:
+            return sum(1 for _ in read_frames_at(video, form.frame_rate, seconds)) >= window
+        except ValueError:
+            return False
+
+    videos = find_videos(clips, is_usable)
     latents.mkdir(parents=True, exist_ok=True)
     form.write(latents)
     processor = form.image_processor()

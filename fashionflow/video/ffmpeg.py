@@ -102,6 +102,13 @@ def decode(
             raise FfmpegError(_reason(report))
 
 
+def describe(path: Path | str) -> str:
+    """What ffmpeg says about a file and its streams, several lines in ffmpeg's own words."""
+    command = _command(*source(path), level="info")
+    report = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).stderr
+    return report.decode("utf-8", "replace")
+
+
 def read_metadata(path: Path | str, most: int, seconds: float) -> bytes:
     """A file's metadata in ffmpeg's own text format, up to `most` bytes of it.
 
@@ -132,10 +139,10 @@ def _as_argument(path: Path | str) -> str:
     return ffmpeg_escape_filename(str(path))
 
 
-def _command(*arguments: str) -> list[str]:
+def _command(*arguments: str, level: str = "error") -> list[str]:
     from moviepy.config import FFMPEG_BINARY
 
-    return [FFMPEG_BINARY, "-v", "error", "-y", *arguments]
+    return [FFMPEG_BINARY, "-v", level, "-y", *arguments]
 
 
 def _reason(report: BinaryIO) -> str:

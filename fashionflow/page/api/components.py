@@ -17,6 +17,9 @@ from .parameters import OF_ANIMATE, OF_ESTIMATE, OF_SUBMIT, with_parameters
 JUDGED_AT_ONCE = 2
 """How many clips are compared with their photos at the same time, for all programs together. Further calls wait."""
 
+READ_AT_ONCE = 4
+"""How many uploads are read at the same time, because a large photo takes 200 MB."""
+
 
 def declare(clips, jobs, files, settings: Settings) -> None:
     """Creates the endpoints of the page that is being built.
@@ -29,7 +32,9 @@ def declare(clips, jobs, files, settings: Settings) -> None:
     for event in page.fns.values():  # the page's own events; no program calls them by name
         event.api_name = f"page_{event.api_name}"
     with gr.Column(visible=False):
-        at_once = {"queue": False}
+        # Programs wait in Gradio's queue even with `queue=False`, and there one after another unless this says otherwise.
+        at_once = {"queue": False, "concurrency_limit": None}
+        reading = {"concurrency_limit": READ_AT_ONCE, "concurrency_id": "reading"}
         slowly = {"concurrency_limit": JUDGED_AT_ONCE, "concurrency_id": "judging"}
         exporting = {"concurrency_limit": EXPORTS_AT_ONCE, "concurrency_id": "exports"}
         wanted = _wanted(settings)
@@ -46,7 +51,7 @@ def declare(clips, jobs, files, settings: Settings) -> None:
             _whole("seeds", 1),
         ]
         job = [gr.Textbox(label="number"), _whole("clips"), _whole("seed")]
-        _offer(with_parameters(clips.submit, OF_SUBMIT), [*wanted.values(), *several, back], job, **at_once)
+        _offer(with_parameters(clips.submit, OF_SUBMIT), [*wanted.values(), *several, back], job, **reading)
         times = [gr.Number(label="seconds"), _whole("clips_ahead"), gr.Number(label="seconds_ahead")]
         _offer(with_parameters(clips.estimate, OF_ESTIMATE), short, times, **at_once)
         counts = [_whole("clips_finished"), _whole("clips")]
@@ -64,9 +69,9 @@ def declare(clips, jobs, files, settings: Settings) -> None:
         verdict = [gr.Textbox(label="verdict"), gr.Textbox(label="sentence"), gr.JSON(label="frames")]
         _offer(jobs.fidelity, [number, clip], verdict, **slowly)
         seen = [gr.JSON(label="advice"), gr.Image(label="first_frame", format="jpeg")]
-        _offer(files.check_photo, [photo, *crop], seen, **at_once)
+        _offer(files.check_photo, [photo, *crop], seen, **reading)
         came = _described(gr.File(label="clip"), "An uploaded mp4, GIF, WebP or zip file; no address is fetched.")
-        _offer(files.settings_of, [came], [gr.JSON(label="settings")], **at_once)
+        _offer(files.settings_of, [came], [gr.JSON(label="settings")], **reading)
 
 
 def _wanted(settings: Settings) -> dict[str, gr.components.Component]:

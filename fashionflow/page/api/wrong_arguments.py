@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import gradio as gr
 from gradio.data_classes import FileData, ImageData
+from gradio.route_utils import FnIndexInferError
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
@@ -42,6 +43,20 @@ def with_complete_files(components: Sequence[gr.components.Component], values: S
     return complete
 
 
+async def answer_unknown_endpoint(request: Request, error: LookupError | FnIndexInferError) -> JSONResponse:
+    """The answer to a call of an endpoint that there is not: HTTP 404 with a sentence.
+
+    Raises:
+        LookupError: the error itself, if it is about something else.
+    """
+    path = request.url.path.rstrip("/")
+    endpoint = path.rpartition("/")[2]
+    if isinstance(error, FnIndexInferError) or (NAMED_ARGUMENTS in path and error.args == (f"/{endpoint}",)):
+        sentence = f"There is no endpoint named {endpoint[:LONGEST_GIVEN]!r}; see the page's API documentation."
+        return JSONResponse({"error": sentence}, status_code=404)
+    raise error
+
+
 async def answer_wrong_arguments(request: Request, error: TypeError) -> JSONResponse:
     """The answer to a request whose arguments Gradio cannot put in order: HTTP 400 with a sentence.
 
@@ -56,5 +71,9 @@ async def answer_wrong_arguments(request: Request, error: TypeError) -> JSONResp
     raise error
 
 
-EXCEPTION_HANDLERS = {TypeError: answer_wrong_arguments}
+EXCEPTION_HANDLERS = {
+    TypeError: answer_wrong_arguments,
+    KeyError: answer_unknown_endpoint,
+    FnIndexInferError: answer_unknown_endpoint,
+}
 """For the web application that serves the page."""

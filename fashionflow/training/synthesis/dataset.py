@@ -216,7 +216,7 @@ def render(out: Path, seeds: range, recipe: Recipe, workers: int = 1) -> Iterato
         pool.submit(_load, any(not recipe.is_hanging(seed) for seed in missing)).result()
         pending: dict[Future, int] = {}
         queue = iter(missing)
-        with (out / LABELS).open("a") as labels:
+        with (out / LABELS).open("a", encoding="utf-8") as labels:
             while True:
                 # Only a few clips wait for each worker, so that a stopped run does not have to wait for a long queue.
                 while len(pending) < 2 * workers and (seed := next(queue, None)) is not None:

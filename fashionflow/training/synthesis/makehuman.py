@@ -25,7 +25,7 @@ class Asset:
 
     def _read_mesh(self, path: Path) -> None:
         texture, faces, texture_faces = [], [], []
-        for line in path.read_text(errors="ignore").splitlines():
+        for line in path.read_text(encoding="utf-8", errors="ignore").splitlines():
             words = line.split()
             if not words:
                 continue
@@ -45,7 +45,7 @@ class Asset:
         body."""
         self.scales: dict[str, tuple[int, int, float]] = {}
         numbers, shares, offsets, section = [], [], [], ""
-        for line in path.read_text(errors="ignore").splitlines():
+        for line in path.read_text(encoding="utf-8", errors="ignore").splitlines():
             words = line.split()
             if not words:
                 continue

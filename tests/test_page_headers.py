@@ -1,0 +1,36 @@
+"""What browsers are told beside the page, its parts and visitors' files. That the page works with it, every browser test shows: a refused
+part is an error in the browser's console, and there may be none."""
+
+import httpx
+import pytest
+
+
+def policy(answer: httpx.Response) -> dict[str, str]:
+    """The directives of an answer's Content-Security-Policy."""
+    parts = answer.headers["content-security-policy"].split(";")
+    return {name: " ".join(sources) for name, *sources in (part.split() for part in parts)}
+
+
+@pytest.mark.parametrize("path", ["", "?stage=1", "gradio_api/info", "assets/absent.js", "gradio_api/call/absent"])
+def test_the_page_may_load_from_this_server_alone(url, path):
+    answer = httpx.get(f"{url}{path}")
+    told = policy(answer)
+    assert told["default-src"] == "'self'" and told["object-src"] == "'none'" and told["base-uri"] == "'self'"
+    assert not [source for sources in told.values() for source in sources.split() if "http" in source or "*" in source]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["referrer-policy"] == "same-origin"
+    assert (
+        "camera=(self)" in answer.headers["permissions-policy"]
+        and "microphone=()" in answer.headers["permissions-policy"]
+    )
+    assert "x-frame-options" not in answer.headers, "Hugging Face shows a Space in a frame"
+
+
+@pytest.mark.parametrize("name", ["evil.html", "evil.svg", "evil.xhtml"])
+def test_an_uploaded_document_is_downloaded_and_runs_nothing(url, name):
+    document = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
+    path = httpx.post(f"{url}gradio_api/upload", files={"files": (name, document)}).json()[0]
+    answer = httpx.get(f"{url}gradio_api/file={path}")
+    assert answer.content == document and policy(answer) == {"sandbox": ""}
+    assert answer.headers["content-disposition"].startswith("attachment")
+    assert answer.headers["content-type"] == "application/octet-stream"
