@@ -26,11 +26,12 @@ def test_the_page_may_load_from_this_server_alone(url, path):
     assert "x-frame-options" not in answer.headers, "Hugging Face shows a Space in a frame"
 
 
+@pytest.mark.parametrize("place", ["file=", "file/"])
 @pytest.mark.parametrize("name", ["evil.html", "evil.svg", "evil.xhtml"])
-def test_an_uploaded_document_is_downloaded_and_runs_nothing(url, name):
+def test_an_uploaded_document_is_downloaded_and_runs_nothing(url, name, place):
     document = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
     path = httpx.post(f"{url}gradio_api/upload", files={"files": (name, document)}).json()[0]
-    answer = httpx.get(f"{url}gradio_api/file={path}")
-    assert answer.content == document and policy(answer) == {"sandbox": ""}
+    answer = httpx.get(f"{url}gradio_api/{place}{path}")
+    assert answer.content == document and policy(answer) == {"sandbox": "allow-downloads"}
     assert answer.headers["content-disposition"].startswith("attachment")
     assert answer.headers["content-type"] == "application/octet-stream"
