@@ -86,27 +86,27 @@ def test_whoever_leaves_nothing_can_take_nothing_of_the_server_along(web, url, s
     assert lock.exists() and not path.exists()
 
 
-def test_an_upload_that_is_cut_off_leaves_nothing(url, site, capfd):
+def test_an_upload_that_is_cut_off_leaves_nothing(web, url, site, capfd):
     before = set(os.listdir(site.job_queue.folder))
     address = urlsplit(url)
     with socket.create_connection((address.hostname, address.port)) as connection:
         connection.sendall(
-            b"POST /gradio_api/upload HTTP/1.1\r\nHost: page\r\nContent-Length: 900000\r\n"
+            b"POST /gradio_api/upload?upload_id=cut HTTP/1.1\r\nHost: page\r\nContent-Length: 900000\r\n"
             b"Content-Type: multipart/form-data; boundary=B\r\n\r\n"
             b'--B\r\nContent-Disposition: form-data; name="files"; filename="dress.png"\r\n\r\n' + bytes(100_000)
         )
         wait_until(lambda: set(os.listdir(site.job_queue.folder)) - before)  # it is arriving
     wait_until(lambda: set(os.listdir(site.job_queue.folder)) == before)
+    assert '"msg": "done"' in web.get(f"{url}gradio_api/upload_progress?upload_id=cut").text
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_half_an_upload_is_refused_ends_its_progress_and_leaves_nothing(web, url, site):
+def test_half_an_upload_is_refused_and_leaves_nothing(web, url, site):
     before = set(os.listdir(site.job_queue.folder))
     form = b'--B\r\nContent-Disposition: form-data; name="files"; filename="dress.png"\r\n\r\nhalf a photo'
-    answer = web.post(f"{url}gradio_api/upload?upload_id=half", content=form, headers=FORM)
+    answer = web.post(f"{url}gradio_api/upload", content=form, headers=FORM)
     assert (answer.status_code, answer.text) == (400, SENTENCES["cut-off"])
     assert set(os.listdir(site.job_queue.folder)) == before
-    assert '"msg": "done"' in web.get(f"{url}gradio_api/upload_progress?upload_id=half").text
 
 
 @pytest.mark.parametrize("upload_id", ["", "?upload_id=none"])
