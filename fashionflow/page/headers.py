@@ -32,8 +32,9 @@ HEADERS = {
 }
 
 FILES = ("/gradio_api/file=", "/gradio_api/file/")
-OF_FILES = HEADERS | {"Content-Security-Policy": "sandbox allow-downloads"}
-"""For a file that is opened by itself: if it is a document, no script in it runs. A clip can be saved from there."""
+OF_FILES = HEADERS | {"Content-Security-Policy": "sandbox allow-same-origin allow-downloads"}
+"""For a file that is opened by itself: if it is a document, no script in it runs. A clip plays there, which Chromium would refuse to
+another origin, and can be saved."""
 
 
 class Headers:
