@@ -14,7 +14,10 @@ from starlette.routing import Route
 
 
 PATH = "/try/on"
-PASSED_ON = ("content-type", "content-length", "content-encoding", "location", "set-cookie", "mcp-session-id")
+PASSED_ON = (
+    *("content-type", "content-length", "content-encoding", "location", "set-cookie", "mcp-session-id"),
+    "content-security-policy",
+)
 
 
 @contextmanager

@@ -30,10 +30,13 @@ def test_what_a_killed_program_left_goes_a_day_later(tmp_path):
     assert young.exists()
     (tmp_path / "old").mkdir()
     old = young.rename(tmp_path / "old" / left.name)
-    os.utime(old, (time.time() - ABANDONED_SECONDS - 60,) * 2)
+    (tmp_path / "old" / ".fashionflow-notes.mp4").touch()  # somebody's own
+    for each in (tmp_path / "old").iterdir():
+        os.utime(each, (time.time() - ABANDONED_SECONDS - 60,) * 2)
     with written_whole(tmp_path / "old" / "clip.mp4") as unfinished:
         unfinished.touch()
-    assert [path.name for path in (tmp_path / "old").iterdir()] == ["clip.mp4"]
+    assert sorted(path.name for path in (tmp_path / "old").iterdir()) == [".fashionflow-notes.mp4", "clip.mp4"]
+    assert not old.exists()
 
 
 def test_a_full_disk_is_noticed_before_the_work_and_nothing_is_left(tmp_path):

@@ -1,6 +1,7 @@
 """Wrong arguments over HTTP: each gets a sentence that names it, and none an error on the server's side."""
 
 import json
+import os
 
 import httpx
 import pytest
@@ -53,13 +54,25 @@ def test_a_file_that_is_none_is_named(url, given):
 
 
 @pytest.mark.parametrize(
-    "path", ["zero\0byte", "{folder}/zero\0byte", "{folder}/" + "x" * 300, "/etc/hostname", "absent.png"]
+    "path",
+    [
+        "zero\0byte",
+        "{folder}/zero\0byte",
+        "{folder}/" + "x" * 300,
+        "/etc/hostname",
+        "absent.png",
+        "{folder}",
+        "{folder}/server.lock",
+        "{folder}/absent/../server.lock",
+    ],
 )
 def test_a_path_that_no_upload_can_have_is_refused_in_a_sentence(url, site, path, capfd):
     file = {"path": path.format(folder=site.job_queue.folder)}
     for answered in (answer(url, "check_photo", {"photo": file}), answer(url, "settings_of", {"clip": file})):
         assert answered == ("error", NOT_UPLOADED)
     assert "Traceback" not in capfd.readouterr().err
+    named = {os.path.normpath(each) for files in site.page.temp_file_sets for each in files}
+    assert os.path.normpath(file["path"]) not in named, "Gradio would delete it in time, and end at a folder"
 
 
 def test_an_endpoint_that_there_is_not_is_named(url):

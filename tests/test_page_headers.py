@@ -2,7 +2,12 @@
 part is an error in the browser's console, and there may be none."""
 
 import httpx
+import numpy as np
 import pytest
+
+from fashionflow.video.io import write_clip
+
+from .browser import wait_until
 
 
 def policy(answer: httpx.Response) -> dict[str, str]:
@@ -26,11 +31,25 @@ def test_the_page_may_load_from_this_server_alone(url, path):
     assert "x-frame-options" not in answer.headers, "Hugging Face shows a Space in a frame"
 
 
+@pytest.mark.parametrize("place", ["file=", "file/"])
 @pytest.mark.parametrize("name", ["evil.html", "evil.svg", "evil.xhtml"])
-def test_an_uploaded_document_is_downloaded_and_runs_nothing(url, name):
+def test_an_uploaded_document_is_downloaded_and_runs_nothing(url, name, place):
     document = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
     path = httpx.post(f"{url}gradio_api/upload", files={"files": (name, document)}).json()[0]
-    answer = httpx.get(f"{url}gradio_api/file={path}")
-    assert answer.content == document and policy(answer) == {"sandbox": ""}
+    answer = httpx.get(f"{url}gradio_api/{place}{path}")
+    assert answer.content == document and policy(answer) == {"sandbox": "allow-same-origin allow-downloads"}
     assert answer.headers["content-disposition"].startswith("attachment")
     assert answer.headers["content-type"] == "application/octet-stream"
+
+
+@pytest.mark.browser
+def test_a_clip_that_is_opened_by_itself_plays(browser, url, site, tmp_path):
+    """Only a browser shows it: Chromium asks a second time for the clip, from within the sandbox."""
+    clip = write_clip(tmp_path / "clip.mp4", np.full((8, 96, 64, 3), 128, np.uint8), fps=8)
+    path = httpx.post(f"{url}gradio_api/upload", files={"files": ("clip.mp4", clip.read_bytes())}).json()[0]
+    page = browser.new_page()
+    page.goto(f"{url}gradio_api/file={path}")
+    try:
+        wait_until(lambda: page.evaluate("document.querySelector('video').videoWidth") == 64)
+    finally:
+        page.close()

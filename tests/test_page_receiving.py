@@ -14,10 +14,12 @@ import httpx
 import pytest
 
 from fashionflow.errors import SENTENCES
+from fashionflow.generation.own_folder import LOCK
 from fashionflow.page import privacy
 from fashionflow.page.languages import texts
 from fashionflow.page.privacy import Privacy
 
+from . import tiny
 from .browser import wait_until
 
 
@@ -33,6 +35,7 @@ NAMES = (
     "a?b&c=d.jpg",
 )
 MANY = 40
+FORM = {"content-type": "multipart/form-data; boundary=B"}
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +44,8 @@ def web():
         yield client
 
 
-def upload(web, url: str, content: bytes, name: str = "dress.png", field: str = "files", **headers) -> httpx.Response:
-    return web.post(f"{url}gradio_api/upload", files={field: (name, content)}, headers=headers)
+def upload(web, url: str, content: bytes, name: str = "dress.png", **headers) -> httpx.Response:
+    return web.post(f"{url}gradio_api/upload", files={"files": (name, content)}, headers=headers)
 
 
 def begin(web, url: str, endpoint: str, **values) -> httpx.Response:
@@ -57,14 +60,15 @@ def end(web, url: str, endpoint: str, begun: httpx.Response) -> tuple[str, objec
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_photo_of_any_name_is_stored_shown_read_and_deleted(web, url, site, dress, name, monkeypatch):
+def test_a_photo_of_any_name_is_stored_shown_animated_and_deleted(web, url, site, dress, name, monkeypatch):
     monkeypatch.setattr(privacy, "GRACE_SECONDS", 0)
     photo = dress.read_bytes() + name.encode()  # a file of its own
     path = Path(upload(web, url, photo, name).json()[0])
     assert path.parents[1] == site.job_queue.folder and len(path.name) <= 200
     assert web.get(f"{url}gradio_api/file={quote(str(path))}").content == photo
-    event, _ = end(web, url, "check_photo", begin(web, url, "check_photo", photo={"path": str(path)}))
-    assert event == "complete"
+    values = {"photo": {"path": str(path)}, "steps": 1, "frames": tiny.FRAMES}
+    event, outputs = end(web, url, "animate", begin(web, url, "animate", **values))
+    assert event == "complete" and web.get(outputs[0]["url"]).content[4:8] == b"ftyp"
     record = Privacy(site.job_queue)
     record.arrive("session", "tab", private=True)
     record.note("session", [{"path": str(path)}])
@@ -72,36 +76,48 @@ def test_a_photo_of_any_name_is_stored_shown_read_and_deleted(web, url, site, dr
     assert not path.exists() and not path.parent.exists()
 
 
-def test_an_animated_photo_of_a_strange_name_is_a_clip(web, url, dress):
-    path = upload(web, url, dress.read_bytes(), "红 #裙 %20.jpg").json()[0]
-    event, (clip, _) = end(web, url, "animate", begin(web, url, "animate", photo={"path": path}, steps=1, frames=4))
-    assert event == "complete" and web.get(clip["url"]).content[4:8] == b"ftyp"
+def test_whoever_leaves_nothing_can_take_nothing_of_the_server_along(web, url, site, dress, monkeypatch):
+    monkeypatch.setattr(privacy, "GRACE_SECONDS", 0)
+    path, lock = Path(upload(web, url, dress.read_bytes() + b"mine").json()[0]), site.job_queue.folder / LOCK
+    record = Privacy(site.job_queue)
+    record.arrive("session", "tab", private=True)
+    record.note("session", [str(lock), f"{lock.parent}/./{LOCK}", str(path.parent), f"{path}/of/nothing", str(path)])
+    record.leave("session")
+    assert lock.exists() and not path.exists()
 
 
-def test_an_upload_that_is_cut_off_leaves_nothing(url, site, capfd):
+def test_an_upload_that_is_cut_off_leaves_nothing(web, url, site, capfd):
     before = set(os.listdir(site.job_queue.folder))
     address = urlsplit(url)
     with socket.create_connection((address.hostname, address.port)) as connection:
         connection.sendall(
-            b"POST /gradio_api/upload HTTP/1.1\r\nHost: page\r\nContent-Length: 900000\r\n"
+            b"POST /gradio_api/upload?upload_id=cut HTTP/1.1\r\nHost: page\r\nContent-Length: 900000\r\n"
             b"Content-Type: multipart/form-data; boundary=B\r\n\r\n"
             b'--B\r\nContent-Disposition: form-data; name="files"; filename="dress.png"\r\n\r\n' + bytes(100_000)
         )
         wait_until(lambda: set(os.listdir(site.job_queue.folder)) - before)  # it is arriving
     wait_until(lambda: set(os.listdir(site.job_queue.folder)) == before)
+    assert '"msg": "done"' in web.get(f"{url}gradio_api/upload_progress?upload_id=cut").text
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_an_upload_without_its_end_or_under_another_name_is_refused_and_leaves_nothing(web, url, site):
+def test_half_an_upload_is_refused_and_leaves_nothing(web, url, site):
     before = set(os.listdir(site.job_queue.folder))
     form = b'--B\r\nContent-Disposition: form-data; name="files"; filename="dress.png"\r\n\r\nhalf a photo'
-    headers = {"content-type": "multipart/form-data; boundary=B"}
-    for answer in (
-        web.post(f"{url}gradio_api/upload", content=form, headers=headers),
-        upload(web, url, b"a photo", field="photo"),
-    ):
-        assert (answer.status_code, answer.text) == (400, SENTENCES["cut-off"])
+    answer = web.post(f"{url}gradio_api/upload", content=form, headers=FORM)
+    assert (answer.status_code, answer.text) == (400, SENTENCES["cut-off"])
     assert set(os.listdir(site.job_queue.folder)) == before
+
+
+@pytest.mark.parametrize("upload_id", ["", "?upload_id=none"])
+@pytest.mark.parametrize("field", ['name="files"', 'name="photo"', 'name="photo"; filename="dress.png"'])
+def test_a_request_without_a_file_is_told_where_files_go_and_leaves_nothing(web, url, site, field, upload_id, capfd):
+    before = set(os.listdir(site.job_queue.folder))
+    form = f"--B\r\nContent-Disposition: form-data; {field}\r\n\r\na photo\r\n--B--\r\n".encode()
+    answer = web.post(f"{url}gradio_api/upload{upload_id}", content=form, headers=FORM)
+    assert answer.status_code == 400 and "send each file in a form field named files" in answer.text
+    assert set(os.listdir(site.job_queue.folder)) == before
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_files_are_taken_at_one_place_only(web, url):

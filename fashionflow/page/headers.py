@@ -31,9 +31,10 @@ HEADERS = {
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=(), payment=(), usb=()",
 }
 
-FILES = "/gradio_api/file="
-OF_FILES = HEADERS | {"Content-Security-Policy": "sandbox"}
-"""For a file that is opened by itself: if it is a document, no script in it runs."""
+FILES = ("/gradio_api/file=", "/gradio_api/file/")
+OF_FILES = HEADERS | {"Content-Security-Policy": "sandbox allow-same-origin allow-downloads"}
+"""For a file that is opened by itself: if it is a document, no script in it runs. A clip plays there, which Chromium would refuse to
+another origin, and can be saved."""
 
 
 class Headers:
@@ -46,7 +47,7 @@ class Headers:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        added = OF_FILES if FILES in scope["path"] else HEADERS
+        added = OF_FILES if any(files in scope["path"] for files in FILES) else HEADERS
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

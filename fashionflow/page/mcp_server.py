@@ -8,6 +8,7 @@ import binascii
 import logging
 import os
 import re
+import stat
 from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
@@ -78,14 +79,17 @@ def prepare(page: gr.Blocks) -> None:
 
 
 def refuse_what_is_no_upload(file: dict) -> dict:
-    """Returns a file unchanged. Refuses a file whose path is an address, because Gradio would download it, and one whose path is not
-    possible."""
+    """Returns a file unchanged. Refuses a file whose path is an address, because Gradio would download it, and a path that no upload can
+    have: an impossible one, that of a folder, or that of a file directly in the folder for uploads, which is the server's own."""
     path = file["path"]
     if is_http_url_like(path):
         raise Refusal(NOT_FETCHED.format(address=path[:LONGEST_ADDRESS]))
     try:
+        if os.path.dirname(os.path.realpath(path)) == os.path.realpath(get_upload_folder()):
+            raise Refusal(NOT_UPLOADED)
         with suppress(FileNotFoundError):  # it has been deleted, which the visitor is told
-            os.lstat(path)
+            if not stat.S_ISREG(os.lstat(path).st_mode):
+                raise Refusal(NOT_UPLOADED)
     except (ValueError, OSError) as error:  # a zero byte in it, or too long a name
         raise Refusal(NOT_UPLOADED) from error
     return file

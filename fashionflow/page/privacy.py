@@ -9,6 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -148,8 +149,9 @@ class Privacy:
             self.job_queue.discard(job)
         others = set().union(*(other.files for other in self._tabs.values()))  # the same photo has the same path
         for path in map(Path, tab.files - others):
-            path.unlink(missing_ok=True)
-            if not any(path.parent.iterdir() if path.parent.is_dir() else ()):
+            with suppress(OSError):  # it is a folder, or impossible: a visitor may name anything
+                path.unlink(missing_ok=True)
+            with suppress(OSError):  # there is more in it, or it has gone
                 path.parent.rmdir()
 
     def _forget_old(self) -> None:
@@ -168,7 +170,7 @@ def _files_in(data: object, folder: str) -> Iterator[str]:
         data = data.values()
     elif isinstance(data, str):
         path = Path(data.removeprefix(f"{folder}/"))
-        is_below = data.startswith(f"{folder}/") and path.parts and ".." not in path.parts
+        is_below = data.startswith(f"{folder}/") and len(path.parts) > 1 and ".." not in path.parts
         if is_below and not path.parts[0].startswith(JOB_PREFIX):
             yield data
         return

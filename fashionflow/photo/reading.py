@@ -58,7 +58,8 @@ def read_photo(source: str | Path | bytes | BinaryIO | Image.Image) -> Image.Ima
     """An upload as an upright sRGB photo of mode "RGB", whatever kind of picture it was.
 
     The camera's rotation is applied, transparent parts become studio white, an embedded colour profile, or colours named by number
-    (cICP, nclx), are converted to sRGB, and the first frame of an animated picture is used. A large JPEG is decoded at a part of its size (`ENOUGH_DETAIL`). The file's metadata (place, camera) is dropped.
+    (cICP, nclx), are converted to sRGB, and the first frame of an animated picture is used. A large JPEG is decoded at a part of its size
+    (`ENOUGH_DETAIL`). The file's metadata (place, camera) is dropped.
 
     Raises:
         PhotoError: if there is no picture, it is damaged, its shorter side has fewer than `MIN_SIDE` pixels, or it has

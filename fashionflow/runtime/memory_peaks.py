@@ -80,9 +80,8 @@ def _peak_of(work: Callable[[], object], pipe: FashionFlowPipeline) -> tuple[int
         result = work()
         return torch.cuda.max_memory_allocated(), result
     ctypes.CDLL(None).malloc_trim(0)  # otherwise the process would grow into memory that it kept
-    Path("/proc/self/clear_refs").write_text(
-        "5", encoding="ascii"
-    )  # sets the peak to the current memory of the process
+    # This sets the peak to the current memory of the process.
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     before = _status("VmRSS")
     result = work()
     return _status("VmHWM") - before, result

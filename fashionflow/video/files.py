@@ -36,7 +36,7 @@ def written_whole(path: Path | str) -> Iterator[Path]:
 @lru_cache(maxsize=1000)
 def _delete_abandoned(folder: Path) -> None:
     """Deletes what killed programs have left unfinished in a folder; once in the life of this program, because folders may be large."""
-    for unfinished in folder.glob(f"{UNFINISHED}*"):
+    for unfinished in folder.glob(f"{UNFINISHED}{'[0-9a-f]' * 32}*"):
         with suppress(OSError):  # it is another user's
             if time.time() - unfinished.stat().st_mtime > ABANDONED_SECONDS:
                 unfinished.unlink(missing_ok=True)
