@@ -70,7 +70,8 @@ def serve(args: argparse.Namespace) -> None:
     Raises:
         ValueError: with one sentence, if the page cannot be served like this.
     """
-    from fashionflow.generation.queue import JobQueue  # Gradio takes seconds to import, and `--help` does not need it
+    from fashionflow.generation import zero_gpu  # Gradio takes seconds to import, and `--help` does not need it
+    from fashionflow.generation.queue import JobQueue
     from fashionflow.page import LAUNCH_SETTINGS, build_page, hosting
     from fashionflow.page.gradio_import import own_environment
     from fashionflow.page.root_path import read_root_path
@@ -83,7 +84,8 @@ def serve(args: argparse.Namespace) -> None:
     path, visitors = read_root_path(args.root_path), read_visitors(args.auth, args.auth_file)
     check_signing()
     try:
-        job_queue = JobQueue(describe_model(args.model), measure=True)
+        # Where a GPU is lent for each clip alone, there is none to measure.
+        job_queue = JobQueue(describe_model(args.model), measure=not zero_gpu.is_here())
     except OSError as error:
         raise hosting.HostingError("No temporary folder can be written to; name one that can in TMPDIR.") from error
     atexit.register(job_queue.close)
@@ -91,6 +93,8 @@ def serve(args: argparse.Namespace) -> None:
     # copy files that are already there, such as the job queue's clips.
     os.environ.setdefault("GRADIO_TEMP_DIR", str(job_queue.folder))
     page = build_page(job_queue)
+    if zero_gpu.is_here():  # it takes the weights when the page is launched
+        job_queue.use(load(args))
     try:
         with own_environment():
             where = {"server_name": host, "server_port": port, "root_path": path}
@@ -98,7 +102,8 @@ def serve(args: argparse.Namespace) -> None:
     except OSError as error:  # what took the port in the meantime, or listens on another address with it
         raise hosting.not_served(host, port, error) from error
     atexit.register(page.close, verbose=False)
-    job_queue.use(load(args))
+    if not job_queue.is_loaded:
+        job_queue.use(load(args))
     page.block_thread()
 
 

@@ -10,6 +10,7 @@ import pytest
 import fashionflow.page
 from fashionflow import errors
 from fashionflow.evaluation import fidelity
+from fashionflow.generation import zero_gpu
 from fashionflow.page.languages import ENGLISH, FALLBACK, texts, words_for, words_of
 from fashionflow.page.settings import Settings
 from fashionflow.page.stage import KEYS
@@ -32,6 +33,7 @@ KNOWN = {
     "advanced.memory_": [*MEMORY_CHOICES, "costs", "info"],
     "advice.": [key.removeprefix("advice.") for key in texts()[FALLBACK] if key.startswith("advice.")],
     "advice.remedy_": ("show-all", "zoom-out", "clean-background", "sharpen", "brighten"),
+    "gpu.": zero_gpu.SENTENCES,
     "lookbook.": ("make", "stop", "longer", "full"),
     "lookbook.no_": ("longer", "full"),
     "lookbook.say_": ("longer", "full"),
@@ -49,7 +51,7 @@ KNOWN = {
     "viewer.shape_": [name for name, size in SHAPES.items() if size is None],
 }
 KEY = re.compile(
-    r"(f?)\"((?:page|photo|crop|motion|run|time_estimate|advanced|stage|status|job|time|advice|history|lookbook|viewer|refused|gradio)\.[^\" ]*)\""
+    r"(f?)\"((?:page|photo|crop|motion|run|time_estimate|advanced|stage|status|job|time|advice|history|lookbook|viewer|refused|gradio|gpu)\.[^\" ]*)\""
 )
 
 
