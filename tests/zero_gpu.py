@@ -67,7 +67,10 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
         self.end_headers()
-        for event in ("event: ping", f"event: succeeded\ndata: {json.dumps(gpu)}" if answer == QUEUED else "event: failed"):
+        for event in (
+            "event: ping",
+            f"event: succeeded\ndata: {json.dumps(gpu)}" if answer == QUEUED else "event: failed",
+        ):
             self.wfile.write(f"{event}\n\n".encode())
             self.wfile.flush()
         self.close_connection = True
@@ -76,7 +79,11 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, status: int, said: dict, headers: dict | None = None) -> None:
         content = json.dumps(said).encode()
         self.send_response(status)
-        for name, value in {"Content-Type": "application/json", "Content-Length": len(content), **(headers or {})}.items():
+        for name, value in {
+            "Content-Type": "application/json",
+            "Content-Length": len(content),
+            **(headers or {}),
+        }.items():
             self.send_header(name, str(value))
         self.end_headers()
         self.wfile.write(content)
