@@ -10,7 +10,6 @@ import pytest
 import fashionflow.page
 from fashionflow import errors
 from fashionflow.evaluation import fidelity
-from fashionflow.generation import zero_gpu
 from fashionflow.page.languages import ENGLISH, FALLBACK, texts, words_for, words_of
 from fashionflow.page.settings import Settings
 from fashionflow.page.stage import KEYS
@@ -33,7 +32,7 @@ KNOWN = {
     "advanced.memory_": [*MEMORY_CHOICES, "costs", "info"],
     "advice.": [key.removeprefix("advice.") for key in texts()[FALLBACK] if key.startswith("advice.")],
     "advice.remedy_": ("show-all", "zoom-out", "clean-background", "sharpen", "brighten"),
-    "gpu.": zero_gpu.SENTENCES,
+    "gpu.": errors.NO_GPU,
     "lookbook.": ("make", "stop", "longer", "full"),
     "lookbook.no_": ("longer", "full"),
     "lookbook.say_": ("longer", "full"),

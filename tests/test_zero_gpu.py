@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from fashionflow.errors import NoGPU
 from fashionflow.generation import zero_gpu
 from fashionflow.generation.events import Finished, Segment, Step, Waiting
 from fashionflow.generation.queue import JobQueue
@@ -30,7 +31,7 @@ from fashionflow.video.io import read_frames
 from . import tiny
 from .browser import wait_until
 from .serve import free_port
-from .zero_gpu import QUEUED, serving
+from .zero_gpu import IN_VAIN, QUEUED, serving
 
 
 pytest.importorskip("spaces", reason="the package spaces is not installed (requirements-dev.txt)")
@@ -176,8 +177,8 @@ REFUSALS = {
     "quota of nobody": (None, (429, LONG, {})),
     "quota of running tasks": (ANN, (429, LONG, {"X-Approve-Result": "pending-overquota-exceeded"})),
     "too-long": (ANN, (429, {"left": 3, "wait": -1}, {})),
-    "busy": (ANN, "failed"),
-    "busy for nobody": (None, "failed"),
+    "busy": (ANN, IN_VAIN),
+    "busy for nobody": (None, IN_VAIN),
     "busy at once": (ANN, (503, {}, {})),
     "unknown": (ANN, (401, {}, {})),
     "away": (ANN, (500, {}, {})),
@@ -189,7 +190,7 @@ def test_what_is_refused_becomes_a_sentence_and_the_next_clip_is_made(service, j
     headers, answer = REFUSALS[refusal]
     service.answers.append(answer)
     job = asked_by(headers, job_queue, request())
-    with pytest.raises(zero_gpu.NoGPU) as caught:
+    with pytest.raises(NoGPU) as caught:
         list(job.follow())
     assert caught.value.key == refusal.split()[0] and job.state == "failed"
     assert wording.failure(ENGLISH, caught.value) == str(caught.value)
@@ -200,7 +201,7 @@ def test_a_service_that_is_away_becomes_a_sentence(service, job_queue, monkeypat
     from spaces.config import Config
 
     monkeypatch.setattr(Config, "zero_device_api_url", f"http://127.0.0.1:{free_port()}")
-    with pytest.raises(zero_gpu.NoGPU, match="could not be asked for; try again later"):
+    with pytest.raises(NoGPU, match="could not be asked for; try again later"):
         works(job_queue)
 
 
@@ -212,7 +213,7 @@ def test_whoever_waits_for_a_gpu_gets_one(service, job_queue):
 def test_a_gpu_that_is_taken_back_becomes_a_sentence_and_the_next_clip_is_made(service, job_queue):
     job, events = begun(job_queue)
     service.take_back()
-    with pytest.raises(zero_gpu.NoGPU, match="took the GPU back before the clip was finished"):
+    with pytest.raises(NoGPU, match="took the GPU back before the clip was finished"):
         list(events)
     assert works(job_queue).whole
     assert len(set(service.workers[-2:])) == 2

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -14,14 +15,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 
-ALLOWED, QUEUED = "allowed", "queued"
+ALLOWED, QUEUED, IN_VAIN = "allowed", "queued", "in vain"
 
 
 @dataclass
 class Service:
     address: str
     answers: list[str | tuple[int, dict, dict]] = field(default_factory=list)
-    """To the next requests for a GPU: `ALLOWED`, `QUEUED` (allowed after a ping), "failed" (queued in vain), or a status with its JSON and
+    """To the next requests for a GPU: `ALLOWED`, `QUEUED` (allowed after a while in the queue), `IN_VAIN` (queued, and no GPU came), or a status with its JSON and
     headers; later requests are allowed."""
     asked: list[dict[str, str]] = field(default_factory=list)
     """What each request for a GPU said."""
@@ -34,6 +35,9 @@ class Service:
         """Ends the process that has the GPU, as ZeroGPU does when its time is over."""
         with suppress(ProcessLookupError):
             os.kill(self.workers[-1], signal.SIGKILL)
+            while True:  # until `spaces` has noticed
+                os.kill(self.workers[-1], 0)
+                time.sleep(0.01)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -67,12 +71,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
         self.end_headers()
-        for event in (
-            "event: ping",
-            f"event: succeeded\ndata: {json.dumps(gpu)}" if answer == QUEUED else "event: failed",
-        ):
-            self.wfile.write(f"{event}\n\n".encode())
-            self.wfile.flush()
+        event = f"event: succeeded\ndata: {json.dumps(gpu)}" if answer == QUEUED else "event: failed"
+        self.wfile.write(f"{event}\n\n".encode())
         self.close_connection = True
         return None
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from ..errors import NoGPU
 from ..runtime.memory_modes import OutOfMemory
 from .events import Event
 from .job import Job, Stopped, signals
@@ -35,18 +36,6 @@ if TYPE_CHECKING:
 
 VARIABLE = "SPACES_ZERO_GPU"
 
-SENTENCES = {
-    "quota": "Your time on Hugging Face's GPUs is used up for now; log in to Hugging Face, or try again later.",
-    "too-long": "The clip would need a GPU for longer than Hugging Face lends one; choose fewer frames or fewer steps.",
-    "busy": "Hugging Face had no free GPU; try again in a few minutes.",
-    "taken": (
-        "Hugging Face took the GPU back before the clip was finished; try again, or choose fewer frames or fewer steps."
-    ),
-    "unknown": "Hugging Face no longer knows who you are; reload the page and try again.",
-    "away": "Hugging Face's GPUs could not be asked for; try again later.",
-}
-"""What a `NoGPU` says, in English, by its `key`."""
-
 REASONS = (
     ("ZeroGPU quota exceeded", "No GPU was available", "busy"),
     ("ZeroGPU quota exceeded", "", "quota"),
@@ -57,22 +46,10 @@ REASONS = (
     ("ZeroGPU client error", "Expired", "unknown"),
     ("ZeroGPU worker error", "GPU task aborted", "taken"),
 )
-"""Errors of `spaces`: the title, how the message begins, and the key of `SENTENCES`."""
+"""Errors of `spaces`: the title, how the message begins, and the key of `NO_GPU`."""
 
 GONE = "Connection closed by visitor"
 """How the message of `spaces` begins if the visitor has gone before there was a GPU."""
-
-
-class NoGPU(RuntimeError):
-    """There was no GPU for a clip, or not for long enough. The message says so in one English sentence, and what to do.
-
-    Args:
-        key: which of `SENTENCES` says it. The page has the same sentences in other languages.
-    """
-
-    def __init__(self, key: str):
-        super().__init__(SENTENCES[key])
-        self.key = key
 
 
 def is_here() -> bool:

@@ -2,9 +2,9 @@
 
 from html import escape
 
+from ..errors import NoGPU
 from ..generation.events import Finished, Segment, Step, SteppedDown, Waiting
 from ..generation.queue import Estimate
-from ..generation.zero_gpu import NoGPU
 from ..runtime.memory_modes import OutOfMemory
 from .languages import Words
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import gradio as gr
 
+from ...errors import NoGPU
 from ...generation.events import Finished
 from ...generation.queue import MOST_CLIPS
 from ...generation.request import ClipRequest
 from ...generation.settings import DEFAULT_STEPS, LIMITS, RANDOM_SEED, ClipSettings
-from ...generation.zero_gpu import NoGPU
 from ...runtime.memory_modes import OutOfMemory
 from ..context import PageContext, draw_seed, whole
 from ..languages import ENGLISH

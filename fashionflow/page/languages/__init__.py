@@ -13,9 +13,8 @@ from pathlib import Path
 
 import gradio as gr
 
+from ...errors import NO_GPU, UploadError
 from ...errors import SENTENCES as REFUSALS
-from ...errors import UploadError
-from ...generation.zero_gpu import SENTENCES as NO_GPU
 from ...photo.checks import SENTENCES
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from ...errors import NoGPU
 from ...generation.events import Finished, Segment, Step, Waiting
 from ...generation.job import Job
 from ...generation.request import ClipRequest
-from ...generation.zero_gpu import NoGPU
 from ...video.files import written_whole
 from ...video.io import read_frames
 from .. import wording
