@@ -31,11 +31,16 @@ class Service:
     released: list[dict[str, str]] = field(default_factory=list)
     reports: int = 0
 
-    def take_back(self) -> None:
-        """Ends the process that has the GPU, as ZeroGPU does when its time is over."""
+    def kill(self) -> None:
+        """Ends the process that has the GPU."""
         with suppress(ProcessLookupError):
             os.kill(self.workers[-1], signal.SIGKILL)
-            while True:  # until `spaces` has noticed
+
+    def take_back(self) -> None:
+        """Ends it as ZeroGPU does when its time is over, and waits until `spaces`, in this process, has noticed."""
+        self.kill()
+        with suppress(ProcessLookupError):
+            while True:
                 os.kill(self.workers[-1], 0)
                 time.sleep(0.01)
 
