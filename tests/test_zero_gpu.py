@@ -268,7 +268,7 @@ def test_the_page_makes_a_clip_with_the_gpu_of_whoever_asked_for_it(tmp_path, tm
             )
             clip, _ = client.predict(handle_file(dress), frames=2, steps=1, api_name="/animate")
             client.close()
-            assert read_frames(clip).shape[1:] == (128, 96, 3)
+            assert read_frames(clip).shape[1:] == (192, 128, 3)
             assert [asked["token"] for asked in service.asked] == [ANN["x-ip-token"]]
         finally:
             if service.workers:
