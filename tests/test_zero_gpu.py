@@ -17,6 +17,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from fashionflow.errors import NoGPU
 from fashionflow.generation import zero_gpu
@@ -244,7 +245,11 @@ def test_the_page_makes_a_clip_with_the_gpu_of_whoever_asked_for_it(tmp_path, tm
     """app.py as ZeroGPU starts it: with the models on "cuda" before the page is served, and the visitor known from a header."""
     from gradio_client import Client, handle_file
 
-    model, port = tiny.saved(tmp_path_factory, tiny.guided_pipeline()), free_port()
+    pipe = tiny.guided_pipeline()
+    parts = {name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
+    del parts["geometry"]  # with which the page looks at photos itself
+    waiting = sum(len([*part.parameters(), *part.buffers()]) for part in parts.values())
+    model, port = tiny.saved(tmp_path_factory, pipe), free_port()
     with serving() as service, (tmp_path / "log").open("w") as log:
         surroundings = os.environ | {
             zero_gpu.VARIABLE: "true",
@@ -258,6 +263,7 @@ def test_the_page_makes_a_clip_with_the_gpu_of_whoever_asked_for_it(tmp_path, tm
             wait_until(lambda: "Running on" in (tmp_path / "log").read_text() or page.poll() is not None)
             said = (tmp_path / "log").read_text()
             assert page.poll() is None and " · cuda:0 · " in said, said
+            assert f"Waiting for a GPU: {waiting} tensors" in said, said
             assert service.reports == 1 and any((tmp_path / "weights").iterdir())
             client = Client(
                 f"http://127.0.0.1:{port}",

@@ -25,6 +25,7 @@ def main() -> None:
 
     def pack_and_keep() -> int:
         weights.extend((fake, original.clone()) for fake, original in cuda_aliases.items() if original is not None)
+        print(f"Waiting for a GPU: {len(weights)} tensors", flush=True)
         return pack()
 
     def move(callback: object = None) -> None:
