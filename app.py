@@ -75,7 +75,8 @@ def serve(args: argparse.Namespace) -> None:
     Raises:
         ValueError: with one sentence, if the page cannot be served like this.
     """
-    from fashionflow.generation.queue import JobQueue  # Gradio takes seconds to import, and `--help` does not need it
+    from fashionflow.generation import zero_gpu  # Gradio takes seconds to import, and `--help` does not need it
+    from fashionflow.generation.queue import JobQueue
     from fashionflow.page import LAUNCH_SETTINGS, build_page, hosting
     from fashionflow.page.gradio_import import own_environment
     from fashionflow.page.kept_clips import read_folder
@@ -90,7 +91,8 @@ def serve(args: argparse.Namespace) -> None:
     keep = read_folder(args.keep, host)
     check_signing()
     try:
-        job_queue = JobQueue(describe_model(args.model), measure=True)
+        # Where a GPU is lent for each clip alone, there is none to measure.
+        job_queue = JobQueue(describe_model(args.model), measure=not zero_gpu.is_here())
     except OSError as error:
         raise hosting.HostingError("No temporary folder can be written to; name one that can in TMPDIR.") from error
     atexit.register(job_queue.close)
@@ -98,6 +100,8 @@ def serve(args: argparse.Namespace) -> None:
     # copy files that are already there, such as the job queue's clips.
     os.environ.setdefault("GRADIO_TEMP_DIR", str(job_queue.folder))
     page = build_page(job_queue, keep)
+    if zero_gpu.is_here():  # it takes the weights when the page is launched
+        job_queue.use(load(args))
     try:
         with own_environment():
             where = {"server_name": host, "server_port": port, "root_path": path}
@@ -105,7 +109,8 @@ def serve(args: argparse.Namespace) -> None:
     except OSError as error:  # what took the port in the meantime, or listens on another address with it
         raise hosting.not_served(host, port, error) from error
     atexit.register(page.close, verbose=False)
-    job_queue.use(load(args))
+    if not job_queue.is_loaded:
+        job_queue.use(load(args))
     page.block_thread()
 
 

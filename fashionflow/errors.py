@@ -1,6 +1,6 @@
 """What is said to people whose photo or clip cannot be used."""
 
-__all__ = ["SENTENCES", "PhotoError", "UploadError"]
+__all__ = ["NO_GPU", "SENTENCES", "NoGPU", "PhotoError", "UploadError"]
 
 
 _SMALLER_COPY = (
@@ -55,3 +55,28 @@ class UploadError(ValueError):
 
 class PhotoError(UploadError):
     """The same of a photo."""
+
+
+NO_GPU = {
+    "quota": "Your time on Hugging Face's GPUs is used up for now; log in to Hugging Face, or try again later.",
+    "too-long": "The clip would need a GPU for longer than Hugging Face lends one; choose fewer frames or fewer steps.",
+    "busy": "Hugging Face had no free GPU; try again in a few minutes.",
+    "taken": (
+        "Hugging Face took the GPU back before the clip was finished; try again, or choose fewer frames or fewer steps."
+    ),
+    "unknown": "Hugging Face no longer knows who you are; reload the page and try again.",
+    "away": "Hugging Face's GPUs could not be asked for; try again later.",
+}
+"""What a `NoGPU` says, in English, by its `key`."""
+
+
+class NoGPU(RuntimeError):
+    """There was no GPU for a clip, or not for long enough. The message says so in one English sentence, and what to do.
+
+    Args:
+        key: which of `NO_GPU` says it. The page has the same sentences in other languages.
+    """
+
+    def __init__(self, key: str):
+        super().__init__(NO_GPU[key])
+        self.key = key

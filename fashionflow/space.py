@@ -16,15 +16,14 @@ from typing import TYPE_CHECKING
 from . import __version__
 from .__main__ import Parser
 from .runtime.model_folder import HUB_ID, MODEL_VARIABLE
-from .space_files import SpaceError, is_folder, size, space_files, unknown_files, variables, write_files
+from .space_files import ZERO_GPU, SpaceError, is_folder, size, space_files, unknown_files, variables, write_files
 
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi, SpaceInfo
 
 
-ZERO_GPU = "zero-a10g"
-NO_ZERO_GPU = f"ZeroGPU ({ZERO_GPU}) needs code that FashionFlow does not have yet; choose another --hardware."
+NO_DOCKER = f"ZeroGPU ({ZERO_GPU}) runs no Docker Space; leave out --docker, or choose another --hardware."
 
 LOG_IN = "log in with `hf auth login`, or set HF_TOKEN, with a token that may write"
 REMEDIES = {
@@ -38,8 +37,8 @@ REMEDIES = {
 LATER = "run the command again later"
 
 
-def check_wishes(name: str, hardware: str | None) -> None:
-    """Raises a `SpaceError` for a name or a hardware that there cannot be."""
+def check_wishes(name: str, hardware: str | None, kind: str) -> None:
+    """Raises a `SpaceError` for a name or a hardware that there cannot be, or not for this kind of Space."""
     from huggingface_hub import SpaceHardware
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
@@ -53,9 +52,9 @@ def check_wishes(name: str, hardware: str | None) -> None:
         raise SpaceError(
             f"The Space's name must be owner/name, of letters, digits, '-', '_' and '.', got {name!r}; change it."
         )
-    known = [str(one.value) for one in SpaceHardware if one.value != ZERO_GPU]
-    if hardware == ZERO_GPU:
-        raise SpaceError(NO_ZERO_GPU)
+    known = [str(one.value) for one in SpaceHardware]
+    if hardware == ZERO_GPU and kind == "docker":
+        raise SpaceError(NO_DOCKER)
     if hardware is not None and hardware not in known:
         raise SpaceError(f"There is no hardware {hardware!r}; choose one of {', '.join(known)}.")
 
@@ -154,7 +153,9 @@ def _space_before(api: HfApi, name: str, hardware: str | None) -> SpaceInfo | No
         and before.runtime
         and ZERO_GPU in (before.runtime.hardware, before.runtime.requested_hardware)
     ):
-        raise SpaceError(NO_ZERO_GPU)
+        raise SpaceError(
+            f"The Space {name} is on ZeroGPU, which needs files of its own; add --hardware {ZERO_GPU}, or choose another."
+        )
     return before
 
 
@@ -216,7 +217,8 @@ def make_parser() -> Parser:
     )
     parser.add_argument("name", help="owner/name of the Space")
     parser.add_argument(
-        "--hardware", help="such as cpu-basic or l4x1; by default what the Space has, or cpu-basic if it is new"
+        "--hardware",
+        help="such as cpu-basic, l4x1 or zero-a10g; by default what the Space has, or cpu-basic if it is new",
     )
     parser.add_argument("--docker", action="store_true", help="a Docker Space; by default a Gradio Space")
     parser.add_argument(
@@ -233,7 +235,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
     kind = "docker" if arguments.docker else "gradio"
     try:
-        check_wishes(arguments.name, arguments.hardware)
+        check_wishes(arguments.name, arguments.hardware, kind)
         files = space_files(kind, arguments.model, arguments.hardware)
         for name in unknown_files():
             print(f"Left out, because git does not keep it: {name}", file=sys.stderr)

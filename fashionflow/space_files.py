@@ -26,6 +26,12 @@ BESIDE = {
 """Files at the top, for each kind of Space."""
 PORT = 7860  # of the Dockerfile
 
+ZERO_GPU = "zero-a10g"
+"""The hardware of ZeroGPU, which runs the following versions and no others, as of August 2026."""
+ZERO_GPU_PYTHON = "3.12.12"
+ZERO_GPU_REQUIREMENTS = {"torch": "torch==2.11.0", "xformers": None, "spaces": "spaces>=0.51"}
+"""Lines of requirements.txt that differ there. xFormers has no kernel for its cards."""
+
 # What the Hub wants in its large-file storage. It refuses a push of plain binary files.
 LARGE_FILES = (
     *("avif", "gif", "heic", "ico", "jpeg", "jpg", "png", "webp"),
@@ -47,7 +53,7 @@ def space_files(
     Args:
         kind: "gradio" or "docker".
         model: a model's folder, which goes along, or its Hub id, which the Space downloads; `None` for the model that ships.
-        hardware: what the Space's card suggests to whoever copies it.
+        hardware: what it will run on, which the Space's card suggests to whoever copies it; ZeroGPU has versions of its own.
         root: the repository.
 
     Raises:
@@ -58,7 +64,18 @@ def space_files(
         if not (root / name).is_file():
             raise SpaceError(f"{str(root / name)!r} is missing; clone the repository of FashionFlow whole.")
     written = {"README.md": card(kind, model, hardware, root).encode(), ".gitattributes": git_attributes().encode()}
+    if hardware == ZERO_GPU:
+        written["requirements.txt"] = zero_gpu_requirements(
+            (root / "requirements.txt").read_text(encoding="utf-8")
+        ).encode()
     return {name: root / name for name in names} | model_files(model, root) | written
+
+
+def zero_gpu_requirements(ours: str) -> str:
+    """The requirements.txt of a Space on ZeroGPU."""
+    kept = [line for line in ours.splitlines() if re.match(r"[\w.-]*", line)[0] not in ZERO_GPU_REQUIREMENTS]
+    lines = [line for line in kept if not line.startswith("#")]
+    return "\n".join([*lines, *filter(None, ZERO_GPU_REQUIREMENTS.values())]) + "\n"
 
 
 def known_files(root: Path) -> list[str]:
@@ -152,7 +169,9 @@ def card(kind: str, model: str | None, hardware: str | None, root: Path = ROOT) 
     else:
         del settings["app_file"]
         settings["app_port"] = PORT
-    if hardware is not None:
+    if hardware == ZERO_GPU:  # the Hub's list of what a card may suggest does not have it
+        settings["python_version"] = ZERO_GPU_PYTHON
+    elif hardware is not None:
         settings["suggested_hardware"] = hardware
     used = variables(model).get(MODEL_VARIABLE, SHIPPED_MODEL.name).removeprefix(f"{MODELS}/")
     lines = "\n".join(f"{name}: {value}" for name, value in settings.items())

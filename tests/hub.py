@@ -22,7 +22,7 @@ from fashionflow.runtime.model_folder import MODEL_VARIABLE
 
 TOKEN = "hf_" + "a1b2c3" * 6
 USER = "ann"
-FLAVORS = ("cpu-basic", "cpu-upgrade", "t4-small", "l4x1")
+FLAVORS = ("cpu-basic", "cpu-upgrade", "t4-small", "l4x1", "zero-a10g")
 KNOWN_MODELS = {"ann/model": False, "ann/secret-model": True}
 """Whether they are private."""
 

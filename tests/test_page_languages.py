@@ -32,6 +32,7 @@ KNOWN = {
     "advanced.memory_": [*MEMORY_CHOICES, "costs", "info"],
     "advice.": [key.removeprefix("advice.") for key in texts()[FALLBACK] if key.startswith("advice.")],
     "advice.remedy_": ("show-all", "zoom-out", "clean-background", "sharpen", "brighten"),
+    "gpu.": errors.NO_GPU,
     "lookbook.": ("make", "stop", "longer", "full"),
     "lookbook.no_": ("longer", "full"),
     "lookbook.say_": ("longer", "full"),
@@ -49,7 +50,7 @@ KNOWN = {
     "viewer.shape_": [name for name, size in SHAPES.items() if size is None],
 }
 KEY = re.compile(
-    r"(f?)\"((?:page|photo|crop|motion|run|time_estimate|advanced|stage|status|job|time|advice|history|lookbook|viewer|refused|gradio)\.[^\" ]*)\""
+    r"(f?)\"((?:page|photo|crop|motion|run|time_estimate|advanced|stage|status|job|time|advice|history|lookbook|viewer|refused|gradio|gpu)\.[^\" ]*)\""
 )
 
 

@@ -203,14 +203,16 @@ def test_another_program_of_the_same_name_is_not_deleted(the_hub, deploy):
     assert the_hub.spaces[NAME].files["app.py"] == b"print('mine')" and the_hub.spaces[NAME].commits == 0
 
 
-def test_a_space_on_zero_gpu_is_left_alone_unless_it_gets_other_hardware(the_hub, deploy):
+def test_a_space_on_zero_gpu_is_left_alone_unless_its_hardware_is_named(the_hub, deploy):
     the_hub.spaces[NAME] = hub.Space("gradio", False, {"fashionflow/__init__.py": b""}, hardware="zero-a10g")
-    assert_refused(deploy(NAME), "ZeroGPU (zero-a10g) needs code that FashionFlow does not have yet")
-    assert the_hub.spaces[NAME].commits == 0
-    assert (
-        deploy(NAME, "--model", "ann/model", "--hardware", "cpu-basic")[0] == 0
-        and the_hub.spaces[NAME].hardware == "cpu-basic"
+    assert_refused(
+        deploy(NAME), "The Space ann/dress is on ZeroGPU, which needs files of its own; add --hardware zero-a10g"
     )
+    assert the_hub.spaces[NAME].commits == 0
+    for hardware, has_spaces in (("zero-a10g", True), ("cpu-basic", False)):
+        assert deploy(NAME, "--model", "ann/model", "--hardware", hardware)[0] == 0
+        space = the_hub.spaces[NAME]
+        assert space.hardware == hardware and (b"spaces" in space.files["requirements.txt"]) == has_spaces
 
 
 @pytest.mark.parametrize(
@@ -223,7 +225,10 @@ def test_a_space_on_zero_gpu_is_left_alone_unless_it_gets_other_hardware(the_hub
         (["ann/my dress"], "The Space's name must be owner/name,"),
         (["a/b/c"], "The Space's name must be owner/name,"),
         ([NAME, "--hardware", "h9000"], "There is no hardware 'h9000'; choose one of cpu-basic, cpu-upgrade, "),
-        ([NAME, "--hardware", "zero-a10g"], "ZeroGPU (zero-a10g) needs code that FashionFlow does not have yet;"),
+        (
+            [NAME, "--hardware", "zero-a10g", "--docker"],
+            "ZeroGPU (zero-a10g) runs no Docker Space; leave out --docker,",
+        ),
         ([NAME, "--model", "/absent"], "There is no model folder at '/absent'; check the name"),
         ([NAME, "--model", "tests"], "The model 'tests' cannot be loaded, because 'model_index.json' is missing;"),
         ([NAME, "--model", "README.md"], "The model must be a folder or a Hub id, but 'README.md' is a file;"),

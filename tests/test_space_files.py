@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from gradio_client import Client, handle_file
+from packaging.requirements import Requirement
 
 from fashionflow import __version__
 from fashionflow.page.hosting import DEFAULT_PORT
@@ -213,6 +214,22 @@ def test_what_cannot_be_written_whole_is_not_written_at_all(tmp_path):
     with pytest.raises(SpaceError, match="cannot be written"):
         write_files({"a": b"", "b": tmp_path / "absent"}, tmp_path / "half")
     assert not (tmp_path / "half").exists()
+
+
+def test_on_zero_gpu_only_its_own_versions_are_asked_for():
+    ours, files = (space_files("gradio", HUB_MODEL, hardware) for hardware in (None, "zero-a10g"))
+    assert set(files) == set(ours)
+    settings = settings_of(files["README.md"])
+    assert settings.pop("python_version") == "3.12.12"
+    assert settings.items() <= settings_of(ours["README.md"]).items()
+    lines = [line for line in ours["requirements.txt"].read_text().splitlines() if not line.startswith("#")]
+    theirs = files["requirements.txt"].decode().splitlines()
+    assert {line for line in lines if line not in theirs} == {
+        line for line in lines if line.startswith(("torch", "xformers"))
+    }
+    assert [line for line in theirs if line not in lines] == ["torch==2.11.0", "spaces>=0.51"]
+    (torch,) = (Requirement(line) for line in lines if line.startswith("torch"))
+    assert torch.specifier.contains("2.11.0")  # so that it can run what is tested
 
 
 def test_the_page_is_served_from_what_goes_up(tmp_path):

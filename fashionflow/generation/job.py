@@ -4,11 +4,13 @@ A job does not depend on a connection. Anybody who knows its number can follow i
 job runs even if nobody follows it.
 """
 
+import contextlib
 import shutil
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
 from dataclasses import replace
 from pathlib import Path
 from secrets import choice
@@ -27,6 +29,22 @@ WAITING_SECONDS = 0.5  # between two events that report the remaining waiting ti
 
 class Stopped(Exception):
     """Raised by the worker when the job has been stopped or discarded."""
+
+
+class Signal(threading.Event):
+    """An event that other processes see too, if they have a signal of the same path: it leaves a file there."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self._path = path
+
+    def set(self) -> None:
+        super().set()
+        with contextlib.suppress(FileNotFoundError):  # the job has been deleted
+            self._path.touch()
+
+    def is_set(self) -> bool:
+        return super().is_set() or self._path.exists()
 
 
 class Job:
@@ -62,7 +80,8 @@ class Job:
         self.results: list[Finished | None] = [None] * len(requests)
         self.error: Exception | None = None
         self.asked_at, self.ended_at = time.time(), None
-        self.stop_asked, self.discarded = threading.Event(), threading.Event()
+        self.stop_asked, self.discarded = signals(self.folder)
+        self.context = copy_context()  # whoever asked for the job, as Gradio knows them; `None` after the end
         self._wait = wait
         self._events: list[tuple[int, Event]] = []  # with serial numbers; only the latest `Waiting` or `Step` is kept
         self._last_serial = 0
@@ -184,9 +203,15 @@ class Job:
             self.state, self.error = state, error
             self.ended_at = time.time()
             self.requests = tuple(replace(request, photo=None, back_photo=None) for request in self.requests)
+            self.context = None
             if self.discarded.is_set():
                 self.delete()
             self._changed.notify_all()
+
+
+def signals(folder: Path) -> tuple[Signal, Signal]:
+    """Whether the job of a folder was asked to stop, and whether it was discarded."""
+    return Signal(folder / "stop-asked"), Signal(folder / "discarded")
 
 
 def _read(path: Path) -> Image.Image:

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 
 from ..runtime.model_folder import ModelDescription
 from ..video.playing_rate import frames_shown_for_each
+from . import zero_gpu
 from .events import Waiting
 from .job import JOB_PREFIX, Job, Stopped, plain_number
 from .own_folder import OwnFolder, delete_abandoned
 from .request import ClipRequest
 from .settings import ClipSettings
-from .time_estimator import TimeEstimator
+from .time_estimator import ClipTimes, TimeEstimator
 
 
 if TYPE_CHECKING:
@@ -106,6 +107,8 @@ class JobQueue:
     def use(self, pipe: FashionFlowPipeline) -> None:
         """Brings the pipeline of the model that was described, on its device; nobody else may run it."""
         pipe.set_progress_bar_config(disable=True)
+        if zero_gpu.is_here():
+            zero_gpu.use(pipe)
         self._pipe = pipe
         self._loaded.set()
         if self._measuring:
@@ -253,21 +256,33 @@ class JobQueue:
 
     def _make_a_clip(self, job: Job) -> tuple[str, Exception | None] | None:
         """Makes the next clip of a job. Returns how the job ended, or `None` if it has more clips to make."""
-        from .renderer import JobRenderer  # with PyTorch
-
         if job.stop_asked.is_set():
             return "stopped", None
         job.begin()
+        clip = job.next_clip
         try:
             job.tell(Waiting(0, 0.0))
-            JobRenderer(self.pipe, job, job.next_clip, self.time_estimator).run()
+            times = self._render(job, clip)
         except Stopped:
             return "stopped", None
         except Exception as error:
             return "failed", error
+        if times is not None:
+            self.time_estimator.learn(job.requests[clip].settings, times.denoising, times.decoding)
+            if clip == 0:
+                self.time_estimator.record(job.time_estimate, time.time() - job.asked_at)
         if job.stop_asked.is_set():
             return "stopped", None
         return ("finished", None) if job.next_clip is None else None
+
+    def _render(self, job: Job, clip: int) -> ClipTimes | None:
+        from .renderer import JobRenderer  # with PyTorch
+
+        request, pipe = job.requests[clip], self.pipe
+        expected = self.time_estimator.expected(request.settings)
+        if zero_gpu.is_here():
+            return zero_gpu.render(job, clip, expected, self.time_estimator.duration(request))
+        return JobRenderer(pipe, job, clip, expected).run()
 
     def _measure(self) -> None:
         try:

@@ -19,7 +19,7 @@ from ..video.preview import Preview
 from .events import Finished, Segment, Step, SteppedDown
 from .job import Job, Stopped
 from .request import ClipRequest
-from .time_estimator import TimeEstimator
+from .time_estimator import ClipTimes
 
 
 SEGMENT_SECONDS = 0.75  # of a clip in one streamed segment; players start when about this much has arrived
@@ -96,33 +96,36 @@ class JobRenderer:
         pipe: the pipeline; nobody else may run it meanwhile.
         job: the job that the clip belongs to.
         clip: the index of the clip's request in the job.
-        time_estimator: estimates the remaining time, and learns from this clip.
+        expected: how long the clip will take, from which the remaining time is estimated.
     """
 
-    def __init__(self, pipe: FashionFlowPipeline, job: Job, clip: int, time_estimator: TimeEstimator):
-        self._pipe, self._job, self._clip, self._time_estimator = pipe, job, clip, time_estimator
+    def __init__(self, pipe: FashionFlowPipeline, job: Job, clip: int, expected: ClipTimes):
+        self._pipe, self._job, self._clip, self._expected = pipe, job, clip, expected
         self._request = job.requests[clip]
         self._settings = self._request.settings
         self._started_at = time.monotonic()
         self._stop: threading.Event = job.stop_asked
         self._ended_early = False
 
-    def run(self) -> None:
-        """Makes the clip.
+    def run(self) -> ClipTimes | None:
+        """Makes the clip, and returns how long it took; `None` if it is not whole, or if memory ran out, because other clips will take
+        another time.
 
         Raises:
             Stopped: if the job was stopped before there was anything to show, or if it was discarded.
             OutOfMemory: if memory ran out even in the leanest mode.
         """
         with ClipRenderer(self._pipe, self._request, self._tell_step_down) as self._renderer:
-            self._make()
+            times = self._make()
         logger.info("A clip took %.1f s.", self._elapsed())
+        return times
 
-    def _make(self) -> None:
+    def _make(self) -> ClipTimes | None:
         renderer = self._renderer
         with Preview(self._pipe, renderer.guide) as preview:
             if renderer.guide is not None:  # a preview of the photo's own pixels in motion, before the first step
-                self._tell_step(0, max(0.0, self._time_estimator.seconds(self._settings) - self._elapsed()), preview)
+                expected = self._expected.denoising + self._expected.decoding
+                self._tell_step(0, max(0.0, expected - self._elapsed()), preview)
             try:
                 latents = renderer.denoise(self._after_step(preview))
             except Stopped:
@@ -130,13 +133,12 @@ class JobRenderer:
                     raise
                 # Write the clean clip predicted at the last step, as the preview shows it: this is little work and leaves a result.
                 self._write(preview.frames(renderer.factor), whole=False)
-                return
+                return None
         denoised_at = time.monotonic()
         whole = self._write(self._until_stopped(renderer.frames(latents)), whole=True)
-        if whole and not renderer.fallback.stepped_down:
-            self._time_estimator.learn(self._settings, denoised_at - self._started_at, time.monotonic() - denoised_at)
-            if self._clip == 0:
-                self._time_estimator.record(self._job.time_estimate, time.time() - self._job.asked_at)
+        if not whole or renderer.fallback.stepped_down:
+            return None
+        return ClipTimes(denoised_at - self._started_at, time.monotonic() - denoised_at)
 
     def _tell_step_down(self, mode: str) -> None:
         self._job.tell(SteppedDown(mode, self._clip))
@@ -151,7 +153,7 @@ class JobRenderer:
             if self._stop.is_set():
                 raise Stopped
             left = self._elapsed() / (step + 1) * (self._settings.steps - step - 1)
-            self._tell_step(step + 1, left + self._time_estimator.decoding(self._settings), preview)
+            self._tell_step(step + 1, left + self._expected.decoding, preview)
             return tensors
 
         return on_step_end

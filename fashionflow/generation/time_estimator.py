@@ -6,6 +6,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,15 @@ DURATION_FACTOR, DURATION_SECONDS = 1.5, 5.0
 """The margin of `TimeEstimator.duration`: a factor of 1.5, and five seconds for a device that has just been assigned."""
 UNKNOWN_DURATION = 60
 """The seconds that ZeroGPU itself uses if no duration is requested."""
+
+
+@dataclass(frozen=True)
+class ClipTimes:
+    """The seconds of one clip, expected or measured: `denoising` lasts until the last step is done, with the encoding of the photo;
+    `decoding` from then to the finished file."""
+
+    denoising: float
+    decoding: float
 
 
 class TimeEstimator:
@@ -67,14 +77,18 @@ class TimeEstimator:
         with self._lock:
             return self._expected_decoding(settings) * self._correction(self._decoded)
 
+    def expected(self, settings: ClipSettings) -> ClipTimes:
+        """Both times of a clip."""
+        return ClipTimes(self.denoising(settings), self.decoding(settings))
+
     def waiting(self, ahead: Iterable[float]) -> float:
         """Seconds until the device is free, from the remaining seconds of each job before; an overdue job counts as 0."""
         return sum((max(0.0, seconds) for seconds in ahead), 0.0)
 
     def duration(self, *args, **kwargs) -> int:
-        """Whole seconds to request from ZeroGPU, with the margin stated above, for `spaces.GPU(duration=time_estimator.duration)`.
+        """Whole seconds to request from ZeroGPU, with the margin stated above.
 
-        Takes the arguments of the decorated function and looks among them for a request, or a list of requests.
+        Takes the arguments of any function and looks among them for a request, or a list of requests.
         """
         settings = [
             item.settings

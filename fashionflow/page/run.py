@@ -11,7 +11,6 @@ from ..generation.job import Job, spoken_number
 from ..generation.queue import AVAILABLE_SECONDS
 from ..generation.request import ClipRequest
 from ..photo.reading import Crop
-from ..runtime.memory_modes import OutOfMemory
 from . import wording
 from .context import HELPER, RUN_EVENT, PageContext, Visit
 from .languages import LABELS, Words, words_for, words_of
@@ -200,8 +199,7 @@ class Run:
                     return
         except Exception as error:
             logger.exception("A clip could not be made.")
-            key = "status.out_of_memory" if isinstance(error, OutOfMemory) else "status.failed"
-            ending = wording.status(words(key), problem=True)
+            ending = wording.status(wording.failure(words, error), problem=True)
         if visit.number == job.number:  # not the end of another tab's job, or of an earlier run in this tab
             visit.ending = {"status": ending, **kept}
             yield self.changes(**visit.ending, **self.idle())

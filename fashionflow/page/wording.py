@@ -2,8 +2,10 @@
 
 from html import escape
 
+from ..errors import NoGPU
 from ..generation.events import Finished, Segment, Step, SteppedDown, Waiting
 from ..generation.queue import Estimate
+from ..runtime.memory_modes import OutOfMemory
 from .languages import Words
 
 
@@ -75,6 +77,13 @@ def finished(words: Words, event: Finished) -> str:
     if event.time_estimate:
         clip += " · " + words("status.time_estimate", time=duration(words, event.time_estimate))
     return status(words("status.done"), clip, note=note)
+
+
+def failure(words: Words, error: Exception | None) -> str:
+    """One sentence about the error of a job, and what to do."""
+    if isinstance(error, NoGPU):
+        return words(f"gpu.{error.key}")
+    return words("status.out_of_memory" if isinstance(error, OutOfMemory) else "status.failed")
 
 
 def time_estimate(words: Words, estimate: Estimate) -> str:

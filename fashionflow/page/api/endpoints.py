@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import gradio as gr
 
+from ...errors import NoGPU
 from ...generation.events import Finished
 from ...generation.queue import MOST_CLIPS
 from ...generation.request import ClipRequest
@@ -42,7 +43,7 @@ class Endpoints:
             request = self._request(given)
             job = self.job_queue.submit(request, segments=False)
         try:
-            with plain_sentences(ENGLISH("status.failed"), theirs=OutOfMemory):
+            with plain_sentences(ENGLISH("status.failed"), theirs=(OutOfMemory, NoGPU)):
                 # Something is yielded at every event, because that is when Gradio can cancel.
                 for event in job.follow():
                     yield (str(event.path) if isinstance(event, Finished) else None), request.settings.seed

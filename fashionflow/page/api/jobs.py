@@ -10,6 +10,7 @@ from ...generation.job import Job, plain_number, spoken_number
 from ...generation.queue import AVAILABLE_SECONDS, JobQueue
 from ...video.export import Export, export
 from ...video.io import read_frames
+from .. import wording
 from ..languages import ENGLISH
 from .plain import plain_sentences, read_whole
 
@@ -127,7 +128,7 @@ class JobEndpoints:
         finished = job.results[index]
         if finished is None:
             if job.state == "failed":
-                raise ValueError(ENGLISH("status.failed"))
+                raise ValueError(wording.failure(ENGLISH, job.error))
             later = "and will not be" if job.has_ended else "yet; ask again once job counts it as finished"
             raise ValueError(f"Clip {index} of this job was not made {later}.")
         if not finished.path.is_file():

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import gradio as gr
 
+from ...errors import NO_GPU, UploadError
 from ...errors import SENTENCES as REFUSALS
-from ...errors import UploadError
 from ...photo.checks import SENTENCES
 
 
@@ -37,6 +37,7 @@ def texts() -> dict[str, dict[str, str]]:
         gathered.setdefault(path.parent.name, {}).update(json.loads(path.read_text(encoding="utf-8")))
     gathered[FALLBACK].update({f"advice.{key}": sentence for key, sentence in SENTENCES.items()})
     gathered[FALLBACK].update({f"refused.{key}": sentence for key, sentence in REFUSALS.items()})
+    gathered[FALLBACK].update({f"gpu.{key}": sentence for key, sentence in NO_GPU.items()})
     return gathered
 
 

@@ -1,0 +1,180 @@
+"""Clips on ZeroGPU, where Hugging Face lends a GPU for a single call.
+
+The page's own process never has a GPU there. For each call of a function that is decorated with `spaces.GPU`, the package `spaces` asks
+for a GPU in the visitor's name, forks the process, gives the GPU to the copy, and sends back what the function yields. So
+
+- the pipeline is never sent: the copy has it because the process was forked;
+- the copy gets a `Call`, and yields the events of the job; both are small and can be pickled;
+- whether the job was stopped or discarded is read from files (`Signal`), because `spaces` can only close a call, and then what has been
+  made of the clip would be lost.
+
+Elsewhere nothing of this is used, and `spaces` need not be installed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from ..errors import NoGPU
+from ..runtime.memory_modes import OutOfMemory
+from .events import Event
+from .job import Job, Stopped, signals
+from .request import ClipRequest
+from .time_estimator import ClipTimes
+
+
+if TYPE_CHECKING:
+    from ..pipelines import FashionFlowPipeline
+
+
+VARIABLE = "SPACES_ZERO_GPU"
+
+REASONS = (
+    ("ZeroGPU quota exceeded", "No GPU was available", "busy"),
+    ("ZeroGPU quota exceeded", "", "quota"),
+    ("ZeroGPU pending credits exceeded", "", "quota"),
+    ("ZeroGPU illegal duration", "", "too-long"),
+    ("ZeroGPU queue timeout", "", "busy"),
+    ("ZeroGPU client error", "No GPU was available", "busy"),
+    ("ZeroGPU client error", "Expired", "unknown"),
+    ("ZeroGPU worker error", "GPU task aborted", "taken"),
+)
+"""Errors of `spaces`: the title, how the message begins, and the key of `NO_GPU`."""
+
+GONE = "Connection closed by visitor"
+"""How the message of `spaces` begins if the visitor has gone before there was a GPU."""
+
+
+def is_here() -> bool:
+    """Whether this program runs on ZeroGPU; `spaces` decides it in the same way."""
+    return os.environ.get(VARIABLE, "").lower() in ("1", "t", "true")
+
+
+@dataclass(frozen=True)
+class Call:
+    """All that the process with the GPU is told about a clip. `duration` is the number of seconds for which it needs the GPU; the rest is
+    as in `Job` and in `JobRenderer`."""
+
+    request: ClipRequest
+    clip: int
+    folder: Path
+    segments: bool
+    asked_at: float
+    time_estimate: float | None
+    expected: ClipTimes
+    duration: int
+
+
+class JobOfCall:
+    """What `JobRenderer` needs of the job, in the process with the GPU."""
+
+    def __init__(self, call: Call):
+        self.requests, self.folder, self.segments = {call.clip: call.request}, call.folder, call.segments
+        self.asked_at, self.time_estimate = call.asked_at, call.time_estimate
+        self.stop_asked, self.discarded = signals(call.folder)
+        self.events: SimpleQueue[Event | None] = SimpleQueue()
+
+    def tell(self, event: Event) -> None:
+        if self.discarded.is_set():
+            raise Stopped
+        self.events.put(event)
+
+
+def duration(call: Call) -> int:
+    return call.duration
+
+
+def make_clip(call: Call) -> Iterator[Event | ClipTimes | Stopped | OutOfMemory | None]:
+    """Makes a clip in the process with the GPU. Yields its events, and then how it ended: what `JobRenderer.run` returns, or raises."""
+    from .renderer import JobRenderer  # with PyTorch
+
+    job = JobOfCall(call)
+    renderer = JobRenderer(_pipe, job, call.clip, call.expected)
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(renderer.run)
+        running.add_done_callback(lambda _: job.events.put(None))
+        try:
+            yield from iter(job.events.get, None)
+        except GeneratorExit:  # nobody wants the clip any more
+            job.discarded.set()
+            raise
+    try:
+        yield running.result()
+    except (Stopped, OutOfMemory) as error:  # `spaces` would pass on only the name of the class
+        yield error
+
+
+if is_here():
+    import spaces  # before PyTorch, in which it replaces everything that needs CUDA, until there is a GPU
+
+    make_clip = spaces.GPU(duration=duration)(make_clip)
+
+_pipe: FashionFlowPipeline | None = None
+
+
+def use(pipe: FashionFlowPipeline) -> None:
+    """Takes the pipeline that makes all clips. Its models are on "cuda", whose weights `spaces` holds until there is a GPU. Only the
+    geometry goes back to the processor, where the page itself looks at photos with it."""
+    global _pipe
+    if pipe.has_geometry:
+        pipe.geometry.to("cpu").float()
+    _pipe = pipe
+
+
+def render(job: Job, clip: int, expected: ClipTimes, seconds: int) -> ClipTimes | None:
+    """Makes one clip of a job as `JobRenderer` does, with a GPU that is lent to whoever asked for the job.
+
+    Raises:
+        NoGPU: if there was none, or not for long enough.
+        Stopped, OutOfMemory: as `JobRenderer.run`.
+    """
+    call = Call(
+        request=job.requests[clip],
+        clip=clip,
+        folder=job.folder,
+        segments=job.segments,
+        asked_at=job.asked_at,
+        time_estimate=job.time_estimate,
+        expected=expected,
+        duration=seconds,
+    )
+    return job.context.run(_follow, job, call)
+
+
+def _follow(job: Job, call: Call) -> ClipTimes | None:
+    ending = None
+    try:
+        with closing(make_clip(call)) as items:
+            for item in items:
+                if isinstance(item, Event):
+                    job.tell(item)
+                else:
+                    ending = item
+    except Exception as error:
+        if (ours := _explained(error)) is None:
+            raise
+        raise ours from error
+    if isinstance(ending, Exception):
+        raise ending
+    return ending
+
+
+def _explained(error: Exception) -> Exception | None:
+    """An error of `spaces` as one of ours; `None` for any other error."""
+    import httpx
+
+    title, message = getattr(error, "title", None), str(getattr(error, "message", error))
+    for of, beginning, key in REASONS:
+        if title == of and message.startswith(beginning):
+            return NoGPU(key)
+    if isinstance(error, RuntimeError) and message.startswith(GONE):
+        return Stopped()
+    is_away = isinstance(error, httpx.HTTPError) or message.startswith("ZeroGPU API")
+    return NoGPU("away") if is_away else None
