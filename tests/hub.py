@@ -8,16 +8,15 @@ import hashlib
 import json
 import os
 import re
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 import yaml
 
 from fashionflow.runtime.model_folder import MODEL_VARIABLE
+
+from . import loopback
 
 
 TOKEN = "hf_" + "a1b2c3" * 6
@@ -61,17 +60,12 @@ def is_binary(content: bytes) -> bool:
     return b"\0" in content[:8000]
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
+class Handler(loopback.JsonHandler):
     @property
     def hub(self) -> Hub:
-        return self.server.hub
+        return self.server.service
 
-    def log_message(self, *_) -> None:
-        pass
-
-    def answer(self) -> None:
+    def take(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.headers.get("Transfer-Encoding") == "chunked":
             while size := int(self.rfile.readline(), 16):
@@ -92,14 +86,9 @@ class Handler(BaseHTTPRequestHandler):
         except Refused as error:
             reply, status = error.said, error.status
             headers = {"X-Error-Code": error.code} if error.code else {}
-        content = json.dumps(reply).encode()
-        self.send_response(status)
-        for name, value in {**headers, "Content-Type": "application/json", "Content-Length": len(content)}.items():
-            self.send_header(name, str(value))
-        self.end_headers()
-        self.wfile.write(content)
+        self.answer(status, reply, headers)
 
-    do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815
+    do_GET = do_POST = do_PUT = do_DELETE = take  # noqa: N815
 
     def route(self, path: str, body: bytes) -> object:
         if path.startswith("/lfs/"):
@@ -222,17 +211,6 @@ def environment(**changes: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in ours} | changes
 
 
-@contextmanager
-def serving() -> Iterator[Hub]:
+def serving() -> AbstractContextManager[Hub]:
     """The Hub, on a free port."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    server.hub = Hub(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield server.hub
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    return loopback.serving(Handler, Hub)

@@ -132,12 +132,12 @@ def test_a_guide_begins_as_the_photo_and_goes_where_the_motion_takes_it():
         known[:, [0, 2]].sum(1) > 0.99
     )  # [F, H, W]; the toy's figure has no outline, and what lies along it is mended
     errors = (guide[:, :channels] - latents).square().mean(1)  # [F, H, W]
-    assert certain[0].float().mean() > 0.5 and errors[0][certain[0]].mean() < 0.001 * latents[0].var()
+    assert certain[0].float().mean() > 0.5 and errors[0][certain[0]].mean() < 0.005 * latents[0].var()
     assert errors[23][certain[23]].mean() > 0.1 and (guide[23] - guide[0]).abs().mean() > 0.05
     mirrored = clip.guide(whole, mirrored=True).float()
     torch.testing.assert_close(mirrored[:, channels:], known.flip(-1), atol=0.01, rtol=0)
     errors = (mirrored[0, :channels] - clip.latents(whole, mirrored=True)[0].float()).square().mean(0)
-    assert errors[certain[0].flip(-1)].mean() < 0.001 * latents[0].var()
+    assert errors[certain[0].flip(-1)].mean() < 0.005 * latents[0].var()
 
 
 def test_guides_need_a_known_motion_and_our_autoencoder(videos, model, tmp_path):

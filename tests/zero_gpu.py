@@ -6,13 +6,12 @@ It is a server and no mock: `spaces` asks it over HTTP for a GPU, and forks its 
 import json
 import os
 import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
+
+from . import loopback
 
 
 ALLOWED, QUEUED, IN_VAIN = "allowed", "queued", "in vain"
@@ -45,12 +44,7 @@ class Service:
                 time.sleep(0.01)
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_) -> None:
-        pass
-
+class Handler(loopback.JsonHandler):
     def do_POST(self) -> None:  # noqa: N802
         service, asked = self.server.service, urlsplit(self.path)
         values = {name: value for name, (value,) in parse_qs(asked.query).items()}
@@ -81,30 +75,7 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         return None
 
-    def answer(self, status: int, said: dict, headers: dict | None = None) -> None:
-        content = json.dumps(said).encode()
-        self.send_response(status)
-        for name, value in {
-            "Content-Type": "application/json",
-            "Content-Length": len(content),
-            **(headers or {}),
-        }.items():
-            self.send_header(name, str(value))
-        self.end_headers()
-        self.wfile.write(content)
 
-
-@contextmanager
-def serving() -> Iterator[Service]:
+def serving() -> AbstractContextManager[Service]:
     """The service, on a free port."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    server.service = Service(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield server.service
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    return loopback.serving(Handler, Service)
