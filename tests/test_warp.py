@@ -277,6 +277,27 @@ def test_figures_of_every_kind_are_drawn(coverage, axis):
         assert frames.outline.max() == 0 and frames.known[:, 2].min() == 1
 
 
+def test_a_pale_rim_is_seen_in_the_photo_and_is_no_line_on_a_turned_side():
+    size = (12, 256)
+    edge = 40 * (1 - ((torch.arange(256) + 0.5 - 128) / 60).square()).clamp(min=0).sqrt().expand(size)
+    coverage = (edge > 0).float()
+    colours = torch.full((3, *size), 0.1)
+    colours[1] = 0.6
+    colours[:, :, [68, 187]] = 0.9  # the outermost pixel on either side
+    layers = layers_of(coverage, edge, -edge, front_colours=colours, back_colours=colours)
+    rim = [frames[0, 6].amax() for frames in warp(layers, turned(0, 20, 45, -45, 80, 180)).pixels]
+    assert rim[0] > 0.85 and max(rim[1:]) < 0.25
+
+
+def test_what_is_narrow_keeps_its_colours_when_it_is_turned():
+    colours = torch.full((3, HEIGHT, WIDTH), 0.1)
+    colours[0, :, 31:33] = 0.9  # red, with a green pixel on either side
+    colours[1, :, [30, 33]] = 0.9
+    frames = warp(layers_of(box(20, 80, 30, 34), front=0.5, back=-0.5, front_colours=colours), turned(20))
+    row = frames.pixels[0, :2, 50]
+    assert row[0].max() > 0.7 and row[1, :32].max() > 0.3 and row[1, 32:].max() > 0.3
+
+
 @pytest.mark.parametrize("coverage", [box(0, HEIGHT, 0, WIDTH), box(10, 90, 0, 30), box(10, 90, 40, WIDTH)])
 def test_at_the_photo_s_own_edge_a_figure_goes_on(coverage):
     colours = torch.rand(3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0))

@@ -47,6 +47,11 @@ OVER_ROWS, OVER_COLUMNS = (1, 2, 3, 4, 3, 2, 1), (1, 2, 1)
 AMONG_FROM, AMONG_TO = 0.25, 0.5
 """Share of the 25 pixels around one that is continued: up to the one the pixel stays as it is, from the other on it is smoothed too."""
 
+INSET = 2.0
+"""Pixels of a photo `INSET_WIDTH` pixels across by which the colours along the outline of a turned figure come from further inside: the
+photo's outermost pixels are mixed with its background, and spread over a turned side they would be a line."""
+INSET_WIDTH = 512
+
 SQUEEZED = 0.75
 """Cosine of a turn below which the photo's pixels are so squeezed that one of the frame is the mean of several."""
 
@@ -144,6 +149,7 @@ class _Sheet:
         depth, coverage: [R, S].
         x: columns, from the turning axis, pixels, [R, S].
         closed_x: the same, but the first pixel beyond the outline is moved to the outline, [R, S].
+        inset: by how much further to the right each pixel's colours come from when it is turned, pixels, [R, S].
         colours: with three pixels more in each row, so that every place has four neighbours, [3, R, S + 3].
         width: of the frame's region, N.
         axis: column of the turning axis in that region.
@@ -154,6 +160,7 @@ class _Sheet:
     coverage: torch.Tensor
     x: torch.Tensor
     closed_x: torch.Tensor
+    inset: torch.Tensor
     colours: torch.Tensor
     width: int
     axis: float
@@ -177,6 +184,7 @@ class _Sheet:
             coverage=coverage,
             x=x,
             closed_x=_up_to_the_outline(x, coverage),
+            inset=_inset(coverage > CLEAR, INSET * layers.coverage.shape[1] / INSET_WIDTH),
             colours=F.pad(colours, (1, 2), mode="replicate"),
             width=region.columns.stop - region.columns.start,
             axis=layers.axis - region.columns.start,
@@ -266,7 +274,7 @@ def _draw_sheet(sheet: _Sheet, angle: float) -> _DrawnLayer:
     torn = jump & (torch.minimum(segments.share, 1 - segments.share) * segments.stretch > 0.5)
     share = torch.where(torn, segments.runs_away, segments.share)
     certain = (segments.found & ~torn) * torch.where(jump, 1.0, STRETCHED / segments.stretch.clamp(min=STRETCHED))
-    shown = left + share
+    shown = left + share + closed * torch.lerp(*ends_of(sheet.inset), share)
     if abs(math.cos(angle)) > SQUEEZED:
         colours = look_up(sheet.colours, segments.row, shown)  # [3, P]
     else:  # the mean of two places a half of the pixel apart, or a print that is squeezed would flicker
@@ -291,4 +299,25 @@ def _up_to_the_outline(x: torch.Tensor, coverage: torch.Tensor) -> torch.Tensor:
     moved = x.clone()
     moved[:, :-1] = torch.where(begins, outline, moved[:, :-1])
     moved[:, 1:] = torch.where(ends, outline, moved[:, 1:])
+    return moved
+
+
+def _inset(inside: torch.Tensor, most: float) -> torch.Tensor:
+    """How much further to the right than itself each pixel takes its colours from, so that none come from the outline, pixels, [R, S]:
+    `most` along it, less the farther from it, and less where the figure is narrow.
+
+    Args:
+        inside: where the figure is, bool [R, S].
+    """
+    columns = torch.arange(inside.shape[1], device=inside.device).expand_as(inside)
+    before = torch.where(inside, -(10**6), columns).cummax(1).values  # of the last pixel beside the figure, [R, S]
+    after = torch.where(inside, 10**6, columns).flip(1).cummin(1).values.flip(1)
+    at_the_outline = ((after - before - 1) / 8).clamp(0, most)
+    by = lambda distance: (at_the_outline - (distance - 1) / 2).clamp(min=0)  # noqa: E731
+    inset = torch.where(inside, by(columns - before) - by(after - columns), 0.0)
+    # What is drawn ends at the outline, which lies between two pixels; the outer one shows what the inner one shows.
+    moved = inset.clone()
+    ends, begins = inside[:, :-1] & ~inside[:, 1:], ~inside[:, :-1] & inside[:, 1:]
+    moved[:, 1:] = torch.where(ends, inset[:, :-1] - 1, moved[:, 1:])
+    moved[:, :-1] = torch.where(begins, inset[:, 1:] + 1, moved[:, :-1])
     return moved
