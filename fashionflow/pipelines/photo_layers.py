@@ -39,6 +39,7 @@ class PhotoLayers:
         background: the photo without the figure, [3, H, W].
         background_known: 1 where the photo shows the background, 0 where it was filled in, [H, W].
         axis: column of the turning axis, pixels from the left edge.
+        head_ends: row below the head, pixels from the upper edge; 0 if none was found.
         back_known: whether `back_colours` come from a photo of the back rather than from a guess.
     """
 
@@ -50,6 +51,7 @@ class PhotoLayers:
     background: torch.Tensor
     background_known: torch.Tensor
     axis: float
+    head_ends: float = 0.0
     back_known: bool = False
 
     def to(self, device: torch.device | str) -> "PhotoLayers":
@@ -79,6 +81,7 @@ class PhotoLayers:
             background=maps(self.background),
             background_known=maps(self.background_known),
             axis=self.axis * scale,
+            head_ends=self.head_ends * scale,
             back_known=self.back_known,
         )
 
@@ -128,6 +131,7 @@ def take_apart(photo: np.ndarray, geometry: PhotoGeometry) -> PhotoLayers:
         background=picture(background),
         background_known=torch.from_numpy(background_known),
         axis=geometry.axis * scale,
+        head_ends=0.0 if head is None else float(head[1]),
     )
 
 

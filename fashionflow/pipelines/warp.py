@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from ..photo.matte import CLEAR
+from .mirroring import mean_around, with_mirrored_cloth
 from .photo_layers import PhotoLayers
 from .segments import look_up, nearest_segments
 from .walking import after_walking
@@ -41,8 +42,9 @@ SOFT, HARD = math.radians(0.5), math.radians(4)
 EDGE_FROM, EDGE_TO = 0.15, 0.65
 """Share of the nine pixels around one that the figure covers: up to the one the pixel is not the figure's, from the other on it is."""
 
-OVER_ROWS, OVER_COLUMNS = (1, 2, 3, 4, 3, 2, 1), (1, 2, 1)
-"""The weights of a pixel's neighbours where the figure is continued."""
+OVER_ROWS, OVER_COLUMNS = (1, 2, 1, 2), (1, 1)
+"""How a pixel's neighbours are weighted where the figure is continued: (1, 2, 3, 4, 3, 2, 1) over the rows and (1, 2, 1) over the columns,
+which are sums of two pixels so far apart, taken one after another."""
 
 AMONG_FROM, AMONG_TO = 0.25, 0.5
 """Share of the 25 pixels around one that is continued: up to the one the pixel stays as it is, from the other on it is smoothed too."""
@@ -51,6 +53,9 @@ INSET = 2.0
 """Pixels of a photo `INSET_WIDTH` pixels across by which the colours along the outline of a turned figure come from further inside: the
 photo's outermost pixels are mixed with its background, and spread over a turned side they would be a line."""
 INSET_WIDTH = 512
+
+MIRRORED_TO, NOT_MIRRORED = 60.0, 75.0
+"""Degrees of turn up to which a side is continued by mirrored cloth, and from which it is not: more of it than of the front is seen then."""
 
 SQUEEZED = 0.75
 """Cosine of a turn below which the photo's pixels are so squeezed that one of the frame is the mean of several."""
@@ -96,8 +101,9 @@ def warp(layers: PhotoLayers, motion: torch.Tensor) -> WarpedFrames:
     region = _Region.of(layers)
     if region is not None:
         sheets = [_Sheet.of(layers, region, is_back) for is_back in (False, True)]
+        head_rows = max(0, round(layers.head_ends) - region.rows.start)
         for index, (turn, factor) in enumerate(zip(angle.tolist(), size.tolist(), strict=True)):
-            parts = _draw_figure(sheets, turn)  # [6, R, N]
+            parts = _draw_figure(sheets, head_rows, turn)  # [6, R, N]
             if abs(walked[index]) < 1e-4:
                 target = (slice(None), region.rows, region.columns)
             else:
@@ -192,18 +198,20 @@ class _Sheet:
         )
 
 
-def _draw_figure(sheets: list[_Sheet], angle: float) -> torch.Tensor:
+def _draw_figure(sheets: list[_Sheet], head_rows: int, angle: float) -> torch.Tensor:
     """The figure turned by `angle`, radians: its colours multiplied by its share of the pixel, how much of them is the photo's front and how
     much is guessed, and its share, [3 + 2 + 1, R, N].
 
     Args:
         sheets: front and back.
+        head_rows: how many of the rows, from above, show the head.
     """
     front, back = (_draw_sheet(sheet, angle) for sheet in sheets)
     # Along the outline of the two together the pixels are shared with what is behind; where they meet, nothing shines through.
     drawn = (front.found | back.found).float()[None]
     edge = F.avg_pool2d(F.pad(drawn, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    edge = torch.lerp(torch.ones_like(edge), ((edge - EDGE_FROM) / (EDGE_TO - EDGE_FROM)).clamp(0, 1), _closed(angle))
+    closed = _closed(angle)
+    edge = torch.lerp(torch.ones_like(edge), ((edge - EDGE_FROM) / (EDGE_TO - EDGE_FROM)).clamp(0, 1), closed)
     # The nearer one lies over the other one.
     front_is_near = (front.depth >= back.depth)[None]  # [1, R, N]
     front_share = edge * torch.where(front_is_near, front.alpha, front.alpha * (1 - back.alpha))
@@ -212,7 +220,11 @@ def _draw_figure(sheets: list[_Sheet], angle: float) -> torch.Tensor:
     share = front_share + back_share
     certain = front_share * front.certain
     continued = share - certain - back_share * back.certain
-    return torch.cat([_smoothed_down(colours, share, continued), certain, share - certain, share])
+    colours = _smoothed_down(colours, share, continued)
+    if (most := _mirrored_share(angle)) > 0:
+        loose = (front_share - certain) / share.clamp(min=1e-4)
+        colours = with_mirrored_cloth(colours, share, loose, head_rows, most)
+    return torch.cat([colours, certain, share - certain, share])
 
 
 def _smoothed_down(colours: torch.Tensor, share: torch.Tensor, continued: torch.Tensor) -> torch.Tensor:
@@ -223,14 +235,16 @@ def _smoothed_down(colours: torch.Tensor, share: torch.Tensor, continued: torch.
         share: of each pixel that the figure covers, [1, R, N].
         continued: the part of it that shows no pixel of the photo's own, [1, R, N].
     """
-    weights = torch.outer(colours.new_tensor(OVER_ROWS), colours.new_tensor(OVER_COLUMNS))[None, None]
-    margins = (len(OVER_COLUMNS) // 2,) * 2 + (len(OVER_ROWS) // 2,) * 2
+    margins = (sum(OVER_COLUMNS) // 2,) * 2 + (sum(OVER_ROWS) // 2,) * 2
     loose = (continued / share.clamp(min=1e-4)).clamp(0, 1)
-    parts = torch.cat([colours * loose, share * loose])[:, None]  # [4, 1, R, N]
-    parts = F.conv2d(F.pad(parts, margins, mode="replicate"), weights)[:, 0]
+    parts = F.pad(torch.cat([colours * loose, share * loose]), margins, mode="replicate")
+    for step in OVER_ROWS:
+        parts = parts[:, :-step] + parts[:, step:]
+    for step in OVER_COLUMNS:
+        parts = parts[:, :, :-step] + parts[:, :, step:]  # in the end [4, R, N]
     smooth = parts[:3] / parts[3:].clamp(min=1e-4) * share
     # Single pixels of the photo among continued ones are the rim of something, in which the photo's background is mixed.
-    around = F.avg_pool2d(F.pad(loose, (2, 2, 2, 2), mode="replicate"), 5, stride=1)
+    around = mean_around(loose, 5)
     loose = torch.maximum(loose, ((around - AMONG_FROM) / (AMONG_TO - AMONG_FROM)).clamp(0, 1))
     return torch.lerp(colours, smooth, loose * (parts[3:] > 1e-3))
 
@@ -238,6 +252,12 @@ def _smoothed_down(colours: torch.Tensor, share: torch.Tensor, continued: torch.
 def _closed(angle: float) -> float:
     """From 0, with the photo's own soft edge, to 1, closed along the outline: see `SOFT` and `HARD`."""
     return min(1.0, max(0.0, (abs(angle) - SOFT) / (HARD - SOFT)))
+
+
+def _mirrored_share(angle: float) -> float:
+    """How much of what mirrored cloth replaces at a turn of `angle`, radians: see `MIRRORED_TO` and `NOT_MIRRORED`."""
+    degrees = abs(math.degrees(angle))
+    return _closed(angle) * min(1.0, max(0.0, (NOT_MIRRORED - degrees) / (NOT_MIRRORED - MIRRORED_TO)))
 
 
 @dataclass
