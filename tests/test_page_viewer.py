@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import time
 
 import numpy as np
 import pytest
@@ -112,8 +113,14 @@ def turns(seen: list) -> list[str]:
 
 
 @pytest.mark.browser
-def test_the_file_takes_over_from_the_stream_with_no_flash_and_no_restart(visit, url, dress, brake):
+def test_the_file_takes_over_from_the_stream_with_no_flash_and_no_restart(
+    visit, url, dress, brake, job_queue, monkeypatch
+):
     page = visit(url, **MOVING)
+    # The file takes so long that the stream has begun before, also where other programs use the machine.
+    vae = job_queue.pipe.vae
+    decode = vae.decode
+    monkeypatch.setattr(vae, "decode", lambda *args, **options: time.sleep(0.2) or decode(*args, **options))
     run_and_watch(page, dress)
     page.wait_for_timeout(400)
     seen = page.evaluate("window.seen")
