@@ -1,6 +1,7 @@
-"""A clip from the command line.
+"""Clips from the command line.
 
 python -m fashionflow dress.jpg dress.mp4
+python -m fashionflow photos clips
 """
 
 import argparse
@@ -22,8 +23,14 @@ def make_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m fashionflow", description="Turns the photo of a garment into a short clip of it in motion."
     )
-    parser.add_argument("photo", nargs="?", help="a picture of one person or garment: JPEG, PNG, WebP ...")
-    parser.add_argument("clip", nargs="?", help="the file of the clip: a name ending in .mp4, in a folder that exists")
+    parser.add_argument(
+        "photo", nargs="?", help="a picture of one person or garment: JPEG, PNG, WebP ..., or a folder of them"
+    )
+    parser.add_argument(
+        "clip",
+        nargs="?",
+        help="the file of the clip: a name ending in .mp4, in a folder that exists; a folder, for a folder of photos",
+    )
     parser.add_argument(
         "--back", metavar="PHOTO", help="a picture of the back, for turns that show it; by default the back is guessed"
     )

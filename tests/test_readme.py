@@ -93,9 +93,10 @@ def anchors(text: str) -> set[str]:
 
 def test_command_line_examples_parse():
     examples = [words[3:] for words in COMMANDS if words[:3] == ["python", "-m", "fashionflow"]]
-    first, with_back = (command.make_parser().parse_args(arguments) for arguments in examples)
+    first, with_back, folder = (command.make_parser().parse_args(arguments) for arguments in examples)
     assert (first.photo, first.clip, first.motion, first.seed) == ("dress.jpg", "dress.mp4", "spin", 7)
     assert (with_back.clip, with_back.back, with_back.motion) == ("dress-back.mp4", "back.jpg", "show-the-back")
+    assert (folder.photo, folder.clip, folder.motion) == ("photos", "clips", "turn-right")
 
 
 @pytest.mark.parametrize(
