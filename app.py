@@ -52,6 +52,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--auth-file", metavar="FILE", help="lets only these visitors in: one NAME:PASSWORD a line")
     parser.add_argument(
+        "--most-jobs",
+        metavar="N",
+        help="how many clips or lookbooks of one visitor may wait or be made at the same time; by default FASHIONFLOW_MOST_JOBS, "
+        "or as many as the queue takes",
+    )
+    parser.add_argument(
         "--keep",
         metavar="FOLDER",
         help="copies every finished clip into this folder; only for this machine's own page",
@@ -88,11 +94,11 @@ def serve(args: argparse.Namespace) -> None:
     port = hosting.read_port(args.port)
     host = hosting.read_host(args.host, port)
     path, visitors = read_root_path(args.root_path), read_visitors(args.auth, args.auth_file)
-    keep = read_folder(args.keep, host)
+    keep, most_jobs = read_folder(args.keep, host), hosting.read_most_jobs(args.most_jobs)
     check_signing()
     try:
         # Where a GPU is lent for each clip alone, there is none to measure.
-        job_queue = JobQueue(describe_model(args.model), measure=not zero_gpu.is_here())
+        job_queue = JobQueue(describe_model(args.model), measure=not zero_gpu.is_here(), most_jobs=most_jobs)
     except OSError as error:
         raise hosting.HostingError("No temporary folder can be written to; name one that can in TMPDIR.") from error
     atexit.register(job_queue.close)

@@ -1,7 +1,10 @@
-"""Who may use the page, if it is not for everybody: names and passwords, and no answer for whoever has not logged in."""
+"""Who may use the page, if it is not for everybody: names and passwords, and no answer for whoever has not logged in. And who is asking
+now, where each visitor has a share of the queue."""
 
+from ipaddress import IPv6Network, ip_address
 from pathlib import Path
 
+from gradio.context import LocalContext
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -45,6 +48,29 @@ def read_visitors(given: str | None, file: str | None) -> list[tuple[str, str]] 
 def access(visitors: list[tuple[str, str]] | None) -> dict:
     """What Gradio's `launch` is told of the visitors. Assistants cannot log in, so there is no MCP on a page with passwords."""
     return {} if visitors is None else {"auth": visitors, "mcp_server": False}
+
+
+NETWORK_OF_ONE = 64
+"""Bits of an IPv6 address that one household or one phone keeps; it may choose the others as often as it likes."""
+
+
+def this_visitor() -> str | None:
+    """Who sent the request that is being answered on this thread: the name with which they logged in, or else the address from which
+    they come; `None` outside of any request. A reload, another tab and another browser do not make another visitor.
+
+    Behind a reverse proxy the address is the one in `X-Forwarded-For`, if uvicorn trusts the proxy (`FORWARDED_ALLOW_IPS`).
+    """
+    request = LocalContext.request.get(None)
+    if name := getattr(request, "username", None):
+        return name
+    host = getattr(getattr(request, "client", None), "host", None)
+    try:
+        address = ip_address(host)
+    except ValueError:  # a name that a proxy tells, or none at all
+        return host
+    if address.version == 4 or address.ipv4_mapped:
+        return str(getattr(address, "ipv4_mapped", None) or address)
+    return str(IPv6Network((int(address), NETWORK_OF_ONE), strict=False))
 
 
 class VisitorsOnly:
