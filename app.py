@@ -84,6 +84,7 @@ def serve(args: argparse.Namespace) -> None:
     from fashionflow.generation import zero_gpu  # Gradio takes seconds to import, and `--help` does not need it
     from fashionflow.generation.queue import JobQueue
     from fashionflow.page import LAUNCH_SETTINGS, build_page, hosting
+    from fashionflow.page.address import addresses
     from fashionflow.page.gradio_import import own_environment
     from fashionflow.page.kept_clips import read_folder
     from fashionflow.page.root_path import read_root_path
@@ -111,10 +112,11 @@ def serve(args: argparse.Namespace) -> None:
     try:
         with own_environment():
             where = {"server_name": host, "server_port": port, "root_path": path}
-            page.launch(**LAUNCH_SETTINGS | where | access(visitors), prevent_thread_lock=True)
+            page.launch(**LAUNCH_SETTINGS | where | access(visitors), prevent_thread_lock=True, quiet=True)
     except OSError as error:  # what took the port in the meantime, or listens on another address with it
         raise hosting.not_served(host, port, error) from error
     atexit.register(page.close, verbose=False)
+    print(f"The page is at {' and, for this network, at '.join(addresses(host, port))}", flush=True)
     if not job_queue.is_loaded:
         job_queue.use(load(args))
     page.block_thread()

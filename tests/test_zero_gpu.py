@@ -260,7 +260,7 @@ def test_the_page_makes_a_clip_with_the_gpu_of_whoever_asked_for_it(tmp_path, tm
         command = [sys.executable, "-m", "tests.zero_gpu_app", "--model", str(model), "--port", str(port)]
         page = subprocess.Popen(command, cwd=ROOT, env=surroundings, stdout=log, stderr=log)
         try:
-            wait_until(lambda: "Running on" in (tmp_path / "log").read_text() or page.poll() is not None)
+            wait_until(lambda: "The page is at" in (tmp_path / "log").read_text() or page.poll() is not None)
             said = (tmp_path / "log").read_text()
             assert page.poll() is None and " · cuda:0 · " in said, said
             assert f"Waiting for a GPU: {waiting} tensors" in said, said
