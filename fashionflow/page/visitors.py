@@ -7,7 +7,7 @@ from pathlib import Path
 from gradio.context import LocalContext
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .hosting import HostingError
 
@@ -79,6 +79,7 @@ class VisitorsOnly:
 
     CLOSED = "/gradio_api/"
     NEEDED_AT_THE_START = "/gradio_api/startup-events"
+    LOGIN = "/login"
 
     def __init__(self, app: ASGIApp):
         self.app = app
@@ -88,7 +89,19 @@ class VisitorsOnly:
         answer = self.app
         if closed and scope["path"] != self.NEEDED_AT_THE_START and not self._has_logged_in(Request(scope)):
             answer = JSONResponse({"detail": "Log in first."}, status_code=401)
-        await answer(scope, receive, send)
+        is_login = scope["type"] == "http" and scope["path"].rstrip("/") == self.LOGIN
+        await answer(scope, receive, self._said_to_whoever_logs_in(send) if is_login else send)
+
+    @staticmethod
+    def _said_to_whoever_logs_in(send: Send) -> Send:
+        """Gradio refuses a login without a name with a number of HTTP's on which its own page says nothing."""
+
+        async def send_as_wrong(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 422:
+                message = message | {"status": 400}
+            await send(message)
+
+        return send_as_wrong
 
     @staticmethod
     def _has_logged_in(request: Request) -> bool:
