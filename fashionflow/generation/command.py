@@ -9,7 +9,6 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from PIL import Image
 from tqdm import tqdm
 
@@ -33,9 +32,6 @@ def run(arguments: Namespace) -> int:
     before = {each: signal.signal(each, _end) for each in requests_to_end()}
     try:
         print(device_report(arguments.device) if arguments.device_report else _animate(arguments))
-    except torch.OutOfMemoryError:  # while the model was loaded
-        print("The model does not fit into the device's memory; choose --device cpu.", file=sys.stderr)
-        return 2
     except (ValueError, OSError, OutOfMemory) as error:
         print(error, file=sys.stderr)
         return 2
