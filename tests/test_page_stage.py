@@ -333,6 +333,7 @@ def test_a_stage_is_black_before_gradio_runs(hall):
         ("show.example:7860", "http://localhost:7860/?stage=1", "127.0.0.1", "http://show.example:7860"),
         ("", "http://192.168.1.7:7860/?stage=1&reset=9", "0.0.0.0", "http://192.168.1.7:7860/"),
         ("", "https://name.hf.space/?stage=1", "0.0.0.0", "https://name.hf.space/"),
+        ("", "https://example.com/try/on?stage=1", "127.0.0.1", "https://example.com/try/on"),
         ("", "http://localhost:7860/?stage=1", "0.0.0.0", "http://10.1.2.3:7860/"),
         ("", "http://[::1]:7860/", "0.0.0.0", "http://10.1.2.3:7860/"),
         ("", "http://127.0.0.1:7860/?stage=1", "127.0.0.1", None),
