@@ -17,6 +17,7 @@ from secrets import choice
 
 from PIL import Image
 
+from ..errors import UploadError
 from .events import Event, Finished, Segment, Step, Waiting
 from .request import ClipRequest
 
@@ -40,7 +41,7 @@ class Signal(threading.Event):
 
     def set(self) -> None:
         super().set()
-        with contextlib.suppress(FileNotFoundError):  # the job has been deleted
+        with contextlib.suppress(OSError):  # the job has been deleted, or the disk is full
             self._path.touch()
 
     def is_set(self) -> bool:
@@ -56,6 +57,9 @@ class Job:
         segments: whether the job's events also include segments of the clips for a live player.
         wait: returns the job's position in the queue: the number of clips made first, and the seconds until the job begins.
         time_estimate: seconds until the first clip is finished, as estimated when the job was requested; `None` if there was no estimate.
+
+    Raises:
+        UploadError: if the photos cannot be stored, because the disk is full or cannot be written to. Nothing of them is left.
 
     Attributes:
         number: identifies the job, such as "K7QM3F2PX"; cannot be guessed.
@@ -75,7 +79,10 @@ class Job:
     ):
         self.number = "".join(choice(NUMBER_LETTERS) for _ in range(NUMBER_LENGTH))
         self.requests, self.segments, self.time_estimate = requests, segments, time_estimate
-        self.folder = Path(tempfile.mkdtemp(prefix=JOB_PREFIX, dir=folder))
+        try:
+            self.folder = Path(tempfile.mkdtemp(prefix=JOB_PREFIX, dir=folder))
+        except OSError as error:
+            raise UploadError("no-room") from error
         self.state = "waiting"
         self.results: list[Finished | None] = [None] * len(requests)
         self.error: Exception | None = None
@@ -94,7 +101,11 @@ class Job:
                 photo.save(files[id(photo)])
             return files.get(id(photo))
 
-        self._photos = [(write(request.photo), write(request.back_photo)) for request in requests]  # of each clip
+        try:
+            self._photos = [(write(request.photo), write(request.back_photo)) for request in requests]  # of each clip
+        except OSError as error:
+            self.delete()
+            raise UploadError("no-room") from error
 
     @property
     def has_ended(self) -> bool:

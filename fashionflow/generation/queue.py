@@ -124,6 +124,7 @@ class JobQueue:
 
         Raises:
             ValueError: if this pipeline cannot fulfil a request, or if there are no requests or more than `MOST_CLIPS`.
+            UploadError: if its photos cannot be stored. Nothing of them is left.
         """
         requests = (requests,) if isinstance(requests, ClipRequest) else tuple(requests)
         if not 1 <= len(requests) <= MOST_CLIPS:

@@ -11,8 +11,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..errors import NotWritten
 from ..pipelines import ClipGuide, FashionFlowPipeline
-from ..runtime.memory import MemoryFallback
+from ..runtime.memory import MemoryFallback, is_out_of_memory
+from ..runtime.memory_modes import OutOfMemory
+from ..video.files import CLOSED, FULL
 from ..video.io import write_clip, write_segment
 from ..video.metadata import describe, sign
 from ..video.preview import Preview
@@ -114,9 +117,18 @@ class JobRenderer:
         Raises:
             Stopped: if the job was stopped before there was anything to show, or if it was discarded.
             OutOfMemory: if memory ran out even in the leanest mode.
+            NotWritten: if the disk is full or cannot be written to, or ffmpeg failed or stood still.
         """
-        with ClipRenderer(self._pipe, self._request, self._tell_step_down) as self._renderer:
-            times = self._make()
+        try:
+            with ClipRenderer(self._pipe, self._request, self._tell_step_down) as self._renderer:
+                times = self._make()
+        except OSError as error:
+            if self._job.discarded.is_set():  # its folder may have been deleted
+                raise Stopped from error
+            if is_out_of_memory(error):
+                raise OutOfMemory("There was no memory left for ffmpeg; choose fewer frames.") from error
+            logger.error("A clip could not be written: %s", error)
+            raise NotWritten("no-room" if error.errno in (*FULL, *CLOSED) else "encoder") from error
         logger.info("A clip took %.1f s.", self._elapsed())
         return times
 

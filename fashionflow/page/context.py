@@ -1,10 +1,11 @@
 """Shared by all parts of the page: the job queue that they use, and the state of one visitor."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..generation.queue import JobQueue
 from .languages import Words
+from .wrong_numbers import WrongNumbers
 
 
 MOST_AT_ONCE = 24
@@ -31,10 +32,17 @@ class PageContext:
     Args:
         job_queue: makes the clips.
         live: whether clips are shown while they are decoded; otherwise they are shown once they are finished.
+
+    Attributes:
+        numbers: finds jobs by the numbers that browsers and programs send.
     """
 
     job_queue: JobQueue
     live: bool
+    numbers: WrongNumbers = field(init=False)
+
+    def __post_init__(self):
+        object.__setattr__(self, "numbers", WrongNumbers(self.job_queue))
 
     def check_line(self, words: Words) -> None:
         """

@@ -51,7 +51,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out; it may be an error of PyTorch on any device, Python, NumPy, OpenCV or the system."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return not isinstance(error, OutOfMemory)
-    if isinstance(error, OSError):  # a program, such as ffmpeg, that could not be started
+    if isinstance(error, OSError):  # a program, such as ffmpeg, that could not be started, or says so itself
         return error.errno == errno.ENOMEM
     message = str(error)
     if isinstance(error, RuntimeError):  # only CUDA's allocator has its own error class

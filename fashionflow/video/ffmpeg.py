@@ -6,6 +6,9 @@ Frames are uint8 RGB, [height, width, 3].
 """
 
 import contextlib
+import errno
+import os
+import signal
 import subprocess
 import tempfile
 import threading
@@ -16,9 +19,34 @@ from typing import BinaryIO
 
 import numpy as np
 
+from .files import CLOSED, FULL
+
+
+STANDSTILL_SECONDS = 60
+"""ffmpeg is killed if for so long it takes no frame, or does not end after the last one. A frame takes it less than a second."""
+
+TOLD = {os.strerror(number): number for number in (*FULL, *CLOSED, errno.ENOMEM) if number != errno.EPERM}
+"""Reasons in ffmpeg's words, which are the operating system's. For ffmpeg, EPERM is any error without a number."""
+
 
 class FfmpegError(OSError):
-    """ffmpeg cannot read or write a file. The message is what ffmpeg says about it, which may be several lines."""
+    """ffmpeg cannot read or write a file. The message is what ffmpeg says about it, which may be several lines.
+
+    Attributes:
+        errno: why the operating system refused something, if ffmpeg says so; `errno.ETIMEDOUT` if ffmpeg was killed because it stood still
+            or took too long; otherwise `None`.
+    """
+
+    def __init__(self, message: str, number: int | None = None):
+        super().__init__(message)
+        self.errno = number
+
+    @property
+    def reason(self) -> str:
+        """The reason in a few words, in brackets; empty if it is not known."""
+        if self.errno is None:
+            return ""
+        return f" ({'it stood still' if self.errno == errno.ETIMEDOUT else os.strerror(self.errno).lower()})"
 
 
 def source(path: Path | str) -> list[str]:
@@ -37,7 +65,7 @@ def encode(path: Path, frames: Iterable[np.ndarray], fps: float, arguments: Sequ
 
     Raises:
         ValueError: if there are no frames, or a frame is unlike the first one.
-        FfmpegError: if ffmpeg cannot write the file.
+        FfmpegError: if ffmpeg cannot write the file, or stood still for `STANDSTILL_SECONDS`. No process is left then.
     """
     frames = iter(frames)
     first = next(frames, None)
@@ -47,22 +75,25 @@ def encode(path: Path, frames: Iterable[np.ndarray], fps: float, arguments: Sequ
     form = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-framerate", str(fps))
     command = _command(*form, "-i", "-", *arguments, _as_argument(path))
     with tempfile.TemporaryFile() as report:
-        program = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=report)
-        # If the pipe breaks, ffmpeg has failed, as its exit status says.
-        with contextlib.suppress(BrokenPipeError), program:
-            try:
-                for frame in chain([first], frames):
-                    if frame.dtype != np.uint8 or frame.shape != (height, width, 3):
-                        expected, got = f"uint8 [{height}, {width}, 3]", f"{frame.dtype} {list(frame.shape)}"
-                        raise ValueError(f"`frames` must all be {expected}, got {got}.")
+        program = _started(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=report)
+        guard = _Guard(program)
+        try:
+            for frame in chain([first], frames):
+                if frame.dtype != np.uint8 or frame.shape != (height, width, 3):
+                    expected, got = f"uint8 [{height}, {width}, 3]", f"{frame.dtype} {list(frame.shape)}"
+                    raise ValueError(f"`frames` must all be {expected}, got {got}.")
+                with guard.within(STANDSTILL_SECONDS):
                     program.stdin.write(frame.tobytes())
-            except BrokenPipeError:
-                raise
-            except BaseException:
-                program.kill()  # nobody wants this file any more
-                raise
+        except BrokenPipeError:
+            pass  # ffmpeg has failed, as its exit status says
+        except BaseException:
+            program.kill()  # nobody wants this file any more
+            raise
+        finally:
+            with guard.within(STANDSTILL_SECONDS), contextlib.suppress(BrokenPipeError), program:
+                pass  # closes the pipe and waits for the end
         if program.returncode != 0:
-            raise FfmpegError(_reason(report))
+            raise guard.failure(report)
 
 
 def decode(
@@ -81,10 +112,11 @@ def decode(
     output = ("-map", "0:v:0", *output_arguments, "-f", "image2pipe", "-pix_fmt", "rgb24", "-c:v", "ppm", "-")
     with tempfile.TemporaryFile() as report:
         command = _command(*arguments, *output)
-        program = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=report)
-        alarm = threading.Timer(seconds or 0, program.kill)
+        program = _started(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=report)
+        guard = _Guard(program)
+        alarm = contextlib.ExitStack()
         if seconds is not None:
-            alarm.start()
+            alarm.enter_context(guard.within(seconds))
         try:
             # A PPM picture has one line each for its format, its size and its largest value, and then its pixels.
             while program.stdout.readline() == b"P6\n":
@@ -96,17 +128,27 @@ def decode(
                 yield np.frombuffer(pixels, np.uint8).reshape(height, width, 3)
         finally:
             program.stdout.close()  # also ends ffmpeg if it is still writing
-            returned = program.wait()
-            alarm.cancel()
-        if returned != 0:
-            raise FfmpegError(_reason(report))
+            program.wait()
+            alarm.close()
+        if program.returncode != 0:
+            raise guard.failure(report)
 
 
 def describe(path: Path | str) -> str:
-    """What ffmpeg says about a file and its streams, several lines in ffmpeg's own words."""
+    """What ffmpeg says about a file and its streams, several lines in ffmpeg's own words.
+
+    Raises:
+        FfmpegError: if ffmpeg stood still for `STANDSTILL_SECONDS`.
+    """
     command = _command(*source(path), level="info")
-    report = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).stderr
-    return report.decode("utf-8", "replace")
+    with tempfile.TemporaryFile() as report:
+        program = _started(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=report)
+        guard = _Guard(program)
+        with guard.within(STANDSTILL_SECONDS):
+            program.wait()
+        if guard.has_killed:
+            raise guard.failure(report)
+        return _said(report)
 
 
 def read_metadata(path: Path | str, most: int, seconds: float) -> bytes:
@@ -121,13 +163,9 @@ def read_metadata(path: Path | str, most: int, seconds: float) -> bytes:
         FfmpegError: if ffmpeg cannot read the file.
     """
     command = _command(*source(path), "-f", "ffmetadata", "-")
-    with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as program:
-        alarm = threading.Timer(seconds, program.kill)
-        alarm.start()
+    program = _started(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    with _Guard(program).within(seconds), program:
         metadata = program.stdout.read(most)
-    alarm.cancel()
     if len(metadata) < most and program.returncode != 0:
         raise FfmpegError(f"ffmpeg cannot read {str(path)!r}.")
     return metadata
@@ -145,7 +183,54 @@ def _command(*arguments: str, level: str = "error") -> list[str]:
     return [FFMPEG_BINARY, "-v", level, "-y", *arguments]
 
 
-def _reason(report: BinaryIO) -> str:
-    """The last words of a program, from the file of its error messages."""
+def _started(command: list[str], **streams) -> subprocess.Popen:
+    """ffmpeg, started.
+
+    Raises:
+        FfmpegError: if it cannot be started.
+    """
+    try:
+        return subprocess.Popen(command, **streams)
+    except OSError as error:  # its number says nothing about the file that is read or written
+        number = errno.ENOMEM if error.errno == errno.ENOMEM else None
+        raise FfmpegError(
+            f"ffmpeg could not be started ({(error.strerror or str(error)).lower()}).", number
+        ) from error
+
+
+class _Guard:
+    """Kills a program that takes too long, so that nobody waits for it for ever."""
+
+    def __init__(self, program: subprocess.Popen):
+        self._program = program
+        self.has_killed = False
+
+    @contextlib.contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """A context for which the program may take so many seconds."""
+        alarm = threading.Timer(seconds, self._kill)
+        alarm.daemon = True
+        alarm.start()
+        try:
+            yield
+        finally:
+            alarm.cancel()
+
+    def _kill(self) -> None:
+        if self._program.poll() is None:
+            self.has_killed = True
+            self._program.kill()
+
+    def failure(self, report: BinaryIO) -> FfmpegError:
+        """The error of a program that has failed, from the file of its error messages."""
+        said = _said(report)
+        number = next((number for words, number in TOLD.items() if words in said), None)
+        if self._program.returncode == -signal.SIGXFSZ:  # the file became larger than a file may be here
+            number = errno.EFBIG
+        return FfmpegError(said, errno.ETIMEDOUT if self.has_killed else number)
+
+
+def _said(report: BinaryIO) -> str:
+    """What a program has said, from the file of its messages."""
     report.seek(0)
     return report.read().decode("utf-8", "replace").strip()

@@ -7,10 +7,11 @@ import numpy as np
 from ...evaluation.fidelity import fidelity
 from ...generation.events import Finished, Waiting
 from ...generation.job import Job, plain_number, spoken_number
-from ...generation.queue import AVAILABLE_SECONDS, JobQueue
+from ...generation.queue import AVAILABLE_SECONDS
 from ...video.export import Export, export
 from ...video.io import read_frames
 from .. import wording
+from ..context import PageContext
 from ..languages import ENGLISH
 from .plain import plain_sentences, read_whole
 
@@ -18,8 +19,8 @@ from .plain import plain_sentences, read_whole
 class JobEndpoints:
     """The endpoints about jobs. A program gets files only if it knows their job's number, which cannot be guessed."""
 
-    def __init__(self, job_queue: JobQueue):
-        self.job_queue = job_queue
+    def __init__(self, context: PageContext):
+        self.job_queue, self.numbers = context.job_queue, context.numbers
 
     def job(self, number) -> tuple[str, int, int, float | None, float | None]:
         """Reports the progress of a job.
@@ -114,7 +115,7 @@ class JobEndpoints:
             return judged.verdict, judged.sentence, {name: getattr(judged, name).round(3).tolist() for name in names}
 
     def _find(self, number: object) -> Job:
-        job = self.job_queue.find(number)
+        job = self.numbers.find(number, ENGLISH)
         if job is None:
             typed, minutes = spoken_number(plain_number(number)), AVAILABLE_SECONDS // 60
             raise ValueError(
