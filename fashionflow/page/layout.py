@@ -29,7 +29,7 @@ def build_page(job_queue: JobQueue, keep: Path | None = None) -> gr.Blocks:
         keep: a folder for copies of all finished clips; `None` for a page that leaves nothing.
     """
     context = PageContext(job_queue, live=ffmpeg_on_path())
-    # Gradio deletes its copies of files one sweep early, as the job queue does with its own files.
+    # Gradio deletes its copies of files a little after the job queue could, and within the hour.
     with (
         no_web_application(),
         gr.Blocks(
