@@ -66,7 +66,8 @@ class Job:
         state: "waiting", "working", "finished", "stopped" or "failed"; the last three are final.
         results: the result of each clip; `None` for a clip that was not made, or is not made yet.
         error: the reason why the job failed.
-        ended_at: the end of the job on the clock of `time.time`; `None` before the end.
+        asked_at, ended_at: when the job was requested, and when it ended, on the clock of `time.monotonic`, which does not jump; `None` before
+            the end.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class Job:
         self.state = "waiting"
         self.results: list[Finished | None] = [None] * len(requests)
         self.error: Exception | None = None
-        self.asked_at, self.ended_at = time.time(), None
+        self.asked_at, self.ended_at = time.monotonic(), None
         self.stop_asked, self.discarded = signals(self.folder)
         self.context = copy_context()  # whoever asked for the job, as Gradio knows them; `None` after the end
         self._wait = wait
@@ -212,7 +213,7 @@ class Job:
         with self._changed:
             self._events = [(serial, old) for serial, old in self._events if not isinstance(old, (Waiting, Step))]
             self.state, self.error = state, error
-            self.ended_at = time.time()
+            self.ended_at = time.monotonic()
             self.requests = tuple(replace(request, photo=None, back_photo=None) for request in self.requests)
             self.context = None
             if self.discarded.is_set():

@@ -221,7 +221,7 @@ class JobRenderer:
             clip=self._clip,
             whole=whole,
             time_estimate=job.time_estimate,
-            waited=max(0.0, time.time() - job.asked_at - self._elapsed()),
+            waited=max(0.0, time.monotonic() - job.asked_at - self._elapsed()),
             memory=renderer.fallback.mode,
             stepped_down=renderer.fallback.stepped_down,
         )

@@ -37,7 +37,7 @@ class JobEndpoints:
         """
         with plain_sentences():
             job = self._find(number)
-            kept = max(0.0, job.ended_at + AVAILABLE_SECONDS - time.time()) if job.has_ended else None
+            kept = max(0.0, job.ended_at + AVAILABLE_SECONDS - time.monotonic()) if job.has_ended else None
             made = sum(result is not None for result in job.results)
             return job.state, made, len(job.results), self._seconds_left(job), kept and round(kept, 1)
 
@@ -150,5 +150,5 @@ class JobEndpoints:
         if job.state == "waiting" and isinstance(event := next(job.follow(), None), Waiting):
             left.append(event.seconds)
         elif job.results[0] is None:  # the first clip is being made; its time was estimated when it was requested
-            left[0] = max(0.0, job.asked_at + job.time_estimate - time.time())
+            left[0] = max(0.0, job.asked_at + job.time_estimate - time.monotonic())
         return round(sum(left), 1)
