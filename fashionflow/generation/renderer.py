@@ -122,15 +122,29 @@ class JobRenderer:
         try:
             with ClipRenderer(self._pipe, self._request, self._tell_step_down) as self._renderer:
                 times = self._make()
-        except OSError as error:
-            if self._job.discarded.is_set():  # its folder may have been deleted
-                raise Stopped from error
-            if is_out_of_memory(error):
-                raise OutOfMemory("There was no memory left for ffmpeg; choose fewer frames.") from error
-            logger.error("A clip could not be written: %s", error)
-            raise NotWritten("no-room" if error.errno in (*FULL, *CLOSED) else "encoder") from error
+            ending = None
+        except Exception as error:
+            if (ending := self._explained(error)) is None:
+                raise
+        # Outside of the `except` block, because the error keeps everything in memory that the work had made.
+        if ending is not None:
+            raise ending
         logger.info("A clip took %.1f s.", self._elapsed())
         return times
+
+    def _explained(self, error: Exception) -> Exception | None:
+        """The error that says in a sentence what has happened; `None` if that is not known."""
+        if isinstance(error, OSError) and self._job.discarded.is_set():  # its folder may have been deleted
+            return Stopped()
+        if is_out_of_memory(
+            error
+        ):  # where no leaner mode helps: the photo was taken apart, or a program or a thread was started
+            logger.error("Memory ran out: %s", error)
+            return OutOfMemory("Memory ran out; choose fewer frames, or close other programs.")
+        if isinstance(error, OSError):
+            logger.error("A clip could not be written: %s", error)
+            return NotWritten("no-room" if error.errno in (*FULL, *CLOSED) else "encoder")
+        return None
 
     def _make(self) -> ClipTimes | None:
         renderer = self._renderer

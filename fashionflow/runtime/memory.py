@@ -60,6 +60,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 _MESSAGES = (
+    "can't start new thread",  # each thread takes 8 MB of addresses
     "DefaultCPUAllocator: can't allocate memory",
     "DefaultCPUAllocator: not enough memory",
     "CUDA error: out of memory",

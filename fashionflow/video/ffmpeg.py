@@ -7,11 +7,13 @@ Frames are uint8 RGB, [height, width, 3].
 
 import contextlib
 import errno
+import math
 import os
 import signal
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -75,25 +77,22 @@ def encode(path: Path, frames: Iterable[np.ndarray], fps: float, arguments: Sequ
     form = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-framerate", str(fps))
     command = _command(*form, "-i", "-", *arguments, _as_argument(path))
     with tempfile.TemporaryFile() as report:
-        program = _started(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=report)
-        guard = _Guard(program)
-        try:
-            for frame in chain([first], frames):
-                if frame.dtype != np.uint8 or frame.shape != (height, width, 3):
-                    expected, got = f"uint8 [{height}, {width}, 3]", f"{frame.dtype} {list(frame.shape)}"
-                    raise ValueError(f"`frames` must all be {expected}, got {got}.")
-                with guard.within(STANDSTILL_SECONDS):
-                    program.stdin.write(frame.tobytes())
-        except BrokenPipeError:
-            pass  # ffmpeg has failed, as its exit status says
-        except BaseException:
-            program.kill()  # nobody wants this file any more
-            raise
-        finally:
-            with guard.within(STANDSTILL_SECONDS), contextlib.suppress(BrokenPipeError), program:
-                pass  # closes the pipe and waits for the end
-        if program.returncode != 0:
-            raise guard.failure(report)
+        guarded = _Guarded(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=report)
+        with guarded:
+            try:
+                for frame in chain([first], frames):
+                    if frame.dtype != np.uint8 or frame.shape != (height, width, 3):
+                        expected, got = f"uint8 [{height}, {width}, 3]", f"{frame.dtype} {list(frame.shape)}"
+                        raise ValueError(f"`frames` must all be {expected}, got {got}.")
+                    with guarded.within(STANDSTILL_SECONDS):
+                        guarded.program.stdin.write(frame.tobytes())
+            except BrokenPipeError:
+                pass  # ffmpeg has failed, as its exit status says
+            except BaseException:
+                guarded.program.kill()  # nobody wants this file any more
+                raise
+        if guarded.program.returncode != 0:
+            raise guarded.failure(report)
 
 
 def decode(
@@ -112,26 +111,23 @@ def decode(
     output = ("-map", "0:v:0", *output_arguments, "-f", "image2pipe", "-pix_fmt", "rgb24", "-c:v", "ppm", "-")
     with tempfile.TemporaryFile() as report:
         command = _command(*arguments, *output)
-        program = _started(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=report)
-        guard = _Guard(program)
-        alarm = contextlib.ExitStack()
-        if seconds is not None:
-            alarm.enter_context(guard.within(seconds))
-        try:
+        with contextlib.ExitStack() as ending:
+            guarded = ending.enter_context(
+                _Guarded(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=report)
+            )
+            if seconds is not None:
+                ending.enter_context(guarded.within(seconds))
+            stdout = guarded.program.stdout
             # A PPM picture has one line each for its format, its size and its largest value, and then its pixels.
-            while program.stdout.readline() == b"P6\n":
-                width, height = map(int, program.stdout.readline().split())
-                program.stdout.readline()
-                pixels = program.stdout.read(3 * width * height)
+            while stdout.readline() == b"P6\n":
+                width, height = map(int, stdout.readline().split())
+                stdout.readline()
+                pixels = stdout.read(3 * width * height)
                 if len(pixels) < 3 * width * height:
                     break
                 yield np.frombuffer(pixels, np.uint8).reshape(height, width, 3)
-        finally:
-            program.stdout.close()  # also ends ffmpeg if it is still writing
-            program.wait()
-            alarm.close()
-        if program.returncode != 0:
-            raise guard.failure(report)
+        if guarded.program.returncode != 0:
+            raise guarded.failure(report)
 
 
 def describe(path: Path | str) -> str:
@@ -142,12 +138,11 @@ def describe(path: Path | str) -> str:
     """
     command = _command(*source(path), level="info")
     with tempfile.TemporaryFile() as report:
-        program = _started(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=report)
-        guard = _Guard(program)
-        with guard.within(STANDSTILL_SECONDS):
-            program.wait()
-        if guard.has_killed:
-            raise guard.failure(report)
+        guarded = _Guarded(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=report)
+        with guarded:
+            pass  # waits for the end
+        if guarded.has_killed:
+            raise guarded.failure(report)
         return _said(report)
 
 
@@ -163,10 +158,10 @@ def read_metadata(path: Path | str, most: int, seconds: float) -> bytes:
         FfmpegError: if ffmpeg cannot read the file.
     """
     command = _command(*source(path), "-f", "ffmetadata", "-")
-    program = _started(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    with _Guard(program).within(seconds), program:
-        metadata = program.stdout.read(most)
-    if len(metadata) < most and program.returncode != 0:
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with _Guarded(command, **streams) as guarded, guarded.within(seconds):
+        metadata = guarded.program.stdout.read(most)
+    if len(metadata) < most and guarded.program.returncode != 0:
         raise FfmpegError(f"ffmpeg cannot read {str(path)!r}.")
     return metadata
 
@@ -183,49 +178,81 @@ def _command(*arguments: str, level: str = "error") -> list[str]:
     return [FFMPEG_BINARY, "-v", level, "-y", *arguments]
 
 
-def _started(command: list[str], **streams) -> subprocess.Popen:
-    """ffmpeg, started.
+class _Guarded:
+    """ffmpeg, started, and killed if it takes too long, so that nobody waits for it for ever. Use it as a context manager: at the end, which
+    ffmpeg notices by its closed pipes, it is waited for, `STANDSTILL_SECONDS` at most.
+
+    Args:
+        command: the program and its arguments.
+        streams: `stdin`, `stdout` and `stderr` as `subprocess.Popen` takes them.
+
+    Attributes:
+        program: the process.
+        has_killed: whether it took too long.
 
     Raises:
         FfmpegError: if it cannot be started.
     """
-    try:
-        return subprocess.Popen(command, **streams)
-    except OSError as error:  # its number says nothing about the file that is read or written
-        number = errno.ENOMEM if error.errno == errno.ENOMEM else None
-        raise FfmpegError(
-            f"ffmpeg could not be started ({(error.strerror or str(error)).lower()}).", number
-        ) from error
 
+    def __init__(self, command: list[str], **streams):
+        self.has_killed = self._has_ended = False
+        self._deadline = math.inf  # on the clock of `time.monotonic`
+        self._changed = threading.Condition()
+        # Before the program, which would be left alone if there were no memory for the thread.
+        watcher = threading.Thread(target=self._watch, daemon=True, name="ffmpeg")
+        watcher.start()
+        try:
+            self.program = subprocess.Popen(command, **streams)
+        except OSError as error:  # its number says nothing about the file that is read or written
+            self._end()
+            number = errno.ENOMEM if error.errno == errno.ENOMEM else None
+            said = (error.strerror or str(error)).lower()
+            raise FfmpegError(f"ffmpeg could not be started ({said}).", number) from error
 
-class _Guard:
-    """Kills a program that takes too long, so that nobody waits for it for ever."""
+    def __enter__(self) -> "_Guarded":
+        return self
 
-    def __init__(self, program: subprocess.Popen):
-        self._program = program
-        self.has_killed = False
+    def __exit__(self, *error) -> None:
+        try:
+            with self.within(STANDSTILL_SECONDS), contextlib.suppress(BrokenPipeError):
+                self.program.__exit__(*error)  # closes the pipes and waits for the end
+        finally:
+            self._end()
 
     @contextlib.contextmanager
     def within(self, seconds: float) -> Iterator[None]:
         """A context for which the program may take so many seconds."""
-        alarm = threading.Timer(seconds, self._kill)
-        alarm.daemon = True
-        alarm.start()
+        self._set(time.monotonic() + seconds)
         try:
             yield
         finally:
-            alarm.cancel()
+            self._set(math.inf)
 
-    def _kill(self) -> None:
-        if self._program.poll() is None:
-            self.has_killed = True
-            self._program.kill()
+    def _set(self, deadline: float) -> None:
+        with self._changed:
+            self._deadline = deadline
+            self._changed.notify()
+
+    def _end(self) -> None:
+        with self._changed:
+            self._has_ended = True
+            self._changed.notify()
+
+    def _watch(self) -> None:
+        with self._changed:
+            while not self._has_ended:
+                left = self._deadline - time.monotonic()
+                if left <= 0:
+                    self.has_killed = True
+                    self.program.kill()
+                    return
+                self._changed.wait(left if left < math.inf else None)
 
     def failure(self, report: BinaryIO) -> FfmpegError:
         """The error of a program that has failed, from the file of its error messages."""
         said = _said(report)
         number = next((number for words, number in TOLD.items() if words in said), None)
-        if self._program.returncode == -signal.SIGXFSZ:  # the file became larger than a file may be here
+        if self.program.returncode == -signal.SIGXFSZ:  # the file became larger than a file may be here
             number = errno.EFBIG
         return FfmpegError(said, errno.ETIMEDOUT if self.has_killed else number)
 
