@@ -6,7 +6,6 @@ from functools import partial
 import gradio as gr
 
 from ..video.export import FORMATS, PLAYS, SHAPES, Export, export
-from ..video.files import FULL
 from .compare import opened_state
 from .context import HELPER, PageContext
 from .languages import LABELS, words_for
@@ -102,10 +101,9 @@ class Downloads:
             size = path.stat().st_size
         except ValueError as error:
             return gr.update(visible=False), said(str(error))
-        except OSError as error:
+        except OSError:
             logger.exception("A file could not be prepared.")
-            key = "refused.no-room" if error.errno in FULL else "viewer.not_prepared"
-            return gr.update(visible=False), said(words(key))
+            return gr.update(visible=False), said(words("viewer.not_prepared"))
         if job.discarded.is_set():  # its folder may have been deleted meanwhile
             job.delete()
         label = words("viewer.download_other", format=words(f"viewer.format_{wanted.format}"), size=file_size(size))
