@@ -60,11 +60,8 @@ programs:
 		"To have that, install ffmpeg: sudo apt install ffmpeg, or brew install ffmpeg."
 
 test-programs:
-	@# Chromium without a window needs a third less of the processor than the whole one, which serves where Debian is older.
-	@$(call install,chromium-headless-shell,chromium-headless-shell)
-	@command -v chromium-headless-shell > /dev/null || { $(call install,chromium,chromium); }
-	@command -v chromium-headless-shell > /dev/null || command -v chromium > /dev/null \
-		|| echo "chromium is not on PATH, which the browser tests need."
+	@$(call install,chromium,chromium)
+	@command -v chromium > /dev/null || echo "chromium is not on PATH, which the browser tests need."
 	@$(call install,/usr/lib/*/libEGL.so.1,libegl1 libgl1-mesa-dri)
 
 # Programs wanted, Debian package: installs the package if a program is absent and this is root on Debian or the like.

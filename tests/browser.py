@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 
-BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 QUIET = ("--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update")
 DESKTOP = {"width": 1280, "height": 900}
 PATIENCE_SECONDS = 60  # for anything: other programs may use the machine
