@@ -81,6 +81,14 @@ def brake(job_queue):
 
 
 @pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    """A folder with the toy model. A file of tests that needs another one has a `model` of its own."""
+    from . import tiny
+
+    return tiny.saved(tmp_path_factory, tiny.pipeline())
+
+
+@pytest.fixture(scope="session")
 def dress(tmp_path_factory):
     """A photo file that can be uploaded."""
     from . import tiny

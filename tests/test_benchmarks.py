@@ -29,11 +29,6 @@ from . import tiny
 CPU, META = torch.device("cpu"), torch.device("meta")
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return tiny.saved(tmp_path_factory, tiny.pipeline())
-
-
 @pytest.fixture
 def session(model, tmp_path):
     """With every switch off, because the others are the whole process's."""

@@ -25,11 +25,6 @@ from fashionflow.video.playing_rate import frames_shown_for_each
 from . import tiny
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return tiny.saved(tmp_path_factory, tiny.pipeline())
-
-
 @pytest.fixture
 def photo(tmp_path):
     path = tmp_path / "dress.jpg"

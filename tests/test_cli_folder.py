@@ -12,11 +12,6 @@ from fashionflow.video.io import read_frames, read_settings
 from . import tiny
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return tiny.saved(tmp_path_factory, tiny.pipeline())
-
-
 @pytest.fixture
 def photos(tmp_path):
     folder = tmp_path / "photos"

@@ -33,11 +33,6 @@ NOWHERE = "127.0.0.1:9"  # a proxy that answers nobody
 PATIENCE_SECONDS = 100
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return tiny.saved(tmp_path_factory, tiny.pipeline())
-
-
 @pytest.fixture
 def started(tmp_path):
     """`started(*arguments, **environment)` starts app.py. Its temporary folder is empty before and must be so after."""

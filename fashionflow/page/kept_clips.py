@@ -1,7 +1,6 @@
 """Copies of finished clips in a folder of one's own, for a page that only its own machine can open: nothing of them is deleted."""
 
 import logging
-import os
 import shutil
 import threading
 import time
@@ -10,6 +9,7 @@ from pathlib import Path
 from ..generation.events import Finished
 from ..generation.job import Job
 from ..generation.queue import JobQueue
+from ..video.files import check_can_be_written, written_whole
 from .hosting import HostingError
 from .privacy import Privacy
 
@@ -37,10 +37,8 @@ def read_folder(given: str | None, host: str) -> Path | None:
     folder = Path(given).expanduser().absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
+        check_can_be_written(folder / "clip.mp4")
+    except (OSError, ValueError) as error:
         raise HostingError(f"Clips cannot be kept in {given!r}; choose a folder that can be written to.") from error
     return folder
 
@@ -73,6 +71,5 @@ class KeptClips:
 
     def _copy(self, clip: Path, name: str) -> None:
         path = self.folder / f"{time.strftime('%Y-%m-%d %H.%M.%S')} {name}{clip.suffix}"
-        unfinished = path.with_name(f".{path.name}")
-        shutil.copyfile(clip, unfinished)
-        unfinished.replace(path)
+        with written_whole(path) as unfinished:
+            shutil.copyfile(clip, unfinished)

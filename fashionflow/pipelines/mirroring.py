@@ -11,6 +11,8 @@ Shape letters used in this file:
 import torch
 import torch.nn.functional as F
 
+from .segments import columns_beside
+
 
 LOOSE = 0.3
 """Share of uncertain pixels around one up to which it stays as it is; it is replaced where there are twice as many."""
@@ -56,8 +58,9 @@ def with_mirrored_cloth(
     drawn, covered = at(colours), at(share)  # [3, P], [1, P]
     drawn = drawn / covered.clamp(min=1e-4)
     cloth, found, difference, alike = [], [], [], []
-    for is_left in (True, False):
-        image, has_image = _mirror_image(colours, sound, inside, places, is_left)
+    # In a mirror that stands before the first column of a part, or behind its last one.
+    for beside, step in zip(columns_beside(inside, -1, inside.shape[1]), (1, -1), strict=True):
+        image, has_image = _mirror_image(colours, sound, places, at(2 * beside + step))
         cloth.append(image)
         found.append(has_image)
         compared = _comparison(image - drawn, has_image, places, inside.shape)
@@ -75,23 +78,19 @@ def with_mirrored_cloth(
 
 
 def _mirror_image(
-    colours: torch.Tensor, sound: torch.Tensor, inside: torch.Tensor, places: torch.Tensor, is_left: bool
+    colours: torch.Tensor, sound: torch.Tensor, places: torch.Tensor, mirrors: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What is to the left or to the right of the parts that are `inside`, mirrored into them, [3, P], and where there is any, [P].
+    """What is on one side of the uncertain parts, mirrored into them, [3, P], and where there is any, [P].
 
     Args:
         colours: of the figure, [3, R, N].
-        sound, inside: which pixels can be mirrored, and into which, bool [R, N].
-        places: the pixels that are `inside`, row by row, [P].
+        sound: which pixels can be mirrored, bool [R, N].
+        places: the pixels of the parts, row by row, [P].
+        mirrors: the sum of the columns of each pixel and its mirror image, [P].
     """
-    width = inside.shape[1]
-    columns = torch.arange(width, dtype=torch.int32, device=inside.device).expand_as(inside)
-    if is_left:  # the last column before the part
-        beside, step = torch.where(inside, -1, columns).cummax(1).values, 1
-    else:
-        beside, step = torch.where(inside, width, columns).flip(1).cummin(1).values.flip(1), -1
+    width = sound.shape[1]
     column = places % width
-    source = 2 * beside.flatten().index_select(0, places) + step - column
+    source = mirrors - column
     there = (source >= 0) & (source < width)
     source = places - column + source.clamp(0, width - 1)
     return colours.flatten(1).index_select(1, source), sound.flatten().index_select(0, source) & there

@@ -88,6 +88,20 @@ def nearest_segments(place: torch.Tensor, depth: torch.Tensor, covered: torch.Te
     return Segments(places, row, left, share, level, stretch, runs_away, found_here, found)
 
 
+def columns_beside(inside: torch.Tensor, left: int, right: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """For each pixel, the last column before it and the first one after it in its row that are not inside, itself if it is not, int32
+    [R, N] each.
+
+    Args:
+        inside: bool [R, N].
+        left, right: what stands for a column that there is not.
+    """
+    columns = torch.arange(inside.shape[1], dtype=torch.int32, device=inside.device).expand_as(inside)
+    before = torch.where(inside, left, columns).cummax(1).values
+    after = torch.where(inside, right, columns).flip(1).cummin(1).values.flip(1)
+    return before, after
+
+
 def _along(
     place: tuple[torch.Tensor, torch.Tensor], depth: tuple[torch.Tensor, torch.Tensor], column: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

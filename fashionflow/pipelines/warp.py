@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from ..photo.matte import CLEAR
 from .mirroring import mean_around, with_mirrored_cloth
 from .photo_layers import PhotoLayers
-from .segments import look_up, nearest_segments
+from .segments import columns_beside, look_up, nearest_segments
 from .walking import after_walking
 
 
@@ -315,11 +315,17 @@ def _up_to_the_outline(x: torch.Tensor, coverage: torch.Tensor) -> torch.Tensor:
     rise = coverage[:, 1:] - coverage[:, :-1]
     share = ((CLEAR - coverage[:, :-1]) / torch.where(rise == 0, torch.ones_like(rise), rise)).clamp(0, 1)
     outline = torch.lerp(x[:, :-1], x[:, 1:], share)
-    begins, ends = ~inside[:, :-1] & inside[:, 1:], inside[:, :-1] & ~inside[:, 1:]
+    begins, ends = _outline(inside)
     moved = x.clone()
     moved[:, :-1] = torch.where(begins, outline, moved[:, :-1])
     moved[:, 1:] = torch.where(ends, outline, moved[:, 1:])
     return moved
+
+
+def _outline(inside: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where the figure begins, and where it ends, between each pixel and the next one of its row, bool [R, S - 1] each."""
+    left, right = inside[:, :-1], inside[:, 1:]
+    return ~left & right, left & ~right
 
 
 def _inset(inside: torch.Tensor, most: float) -> torch.Tensor:
@@ -329,15 +335,16 @@ def _inset(inside: torch.Tensor, most: float) -> torch.Tensor:
     Args:
         inside: where the figure is, bool [R, S].
     """
-    columns = torch.arange(inside.shape[1], device=inside.device).expand_as(inside)
-    before = torch.where(inside, -(10**6), columns).cummax(1).values  # of the last pixel beside the figure, [R, S]
-    after = torch.where(inside, 10**6, columns).flip(1).cummin(1).values.flip(1)
+    before, after = columns_beside(
+        inside, -(10**6), 10**6
+    )  # far away where the picture's own edge cuts the figure off
+    columns = torch.arange(inside.shape[1], device=inside.device)
     at_the_outline = ((after - before - 1) / 8).clamp(0, most)
     by = lambda distance: (at_the_outline - (distance - 1) / 2).clamp(min=0)  # noqa: E731
     inset = torch.where(inside, by(columns - before) - by(after - columns), 0.0)
     # What is drawn ends at the outline, which lies between two pixels; the outer one shows what the inner one shows.
     moved = inset.clone()
-    ends, begins = inside[:, :-1] & ~inside[:, 1:], ~inside[:, :-1] & inside[:, 1:]
+    begins, ends = _outline(inside)
     moved[:, 1:] = torch.where(ends, inset[:, :-1] - 1, moved[:, 1:])
     moved[:, :-1] = torch.where(begins, inset[:, 1:] + 1, moved[:, :-1])
     return moved
