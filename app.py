@@ -52,6 +52,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--auth-file", metavar="FILE", help="lets only these visitors in: one NAME:PASSWORD a line")
     parser.add_argument(
+        "--most-jobs",
+        metavar="N",
+        help="how many clips or lookbooks of one visitor may wait or be made at the same time; by default FASHIONFLOW_MOST_JOBS, "
+        "or as many as the queue takes",
+    )
+    parser.add_argument(
         "--keep",
         metavar="FOLDER",
         help="copies every finished clip into this folder; only for this machine's own page",
@@ -78,6 +84,7 @@ def serve(args: argparse.Namespace) -> None:
     from fashionflow.generation import zero_gpu  # Gradio takes seconds to import, and `--help` does not need it
     from fashionflow.generation.queue import JobQueue
     from fashionflow.page import LAUNCH_SETTINGS, build_page, hosting
+    from fashionflow.page.address import addresses
     from fashionflow.page.gradio_import import own_environment
     from fashionflow.page.kept_clips import read_folder
     from fashionflow.page.root_path import read_root_path
@@ -88,11 +95,11 @@ def serve(args: argparse.Namespace) -> None:
     port = hosting.read_port(args.port)
     host = hosting.read_host(args.host, port)
     path, visitors = read_root_path(args.root_path), read_visitors(args.auth, args.auth_file)
-    keep = read_folder(args.keep, host)
+    keep, most_jobs = read_folder(args.keep, host), hosting.read_most_jobs(args.most_jobs)
     check_signing()
     try:
         # Where a GPU is lent for each clip alone, there is none to measure.
-        job_queue = JobQueue(describe_model(args.model), measure=not zero_gpu.is_here())
+        job_queue = JobQueue(describe_model(args.model), measure=not zero_gpu.is_here(), most_jobs=most_jobs)
     except OSError as error:
         raise hosting.HostingError("No temporary folder can be written to; name one that can in TMPDIR.") from error
     atexit.register(job_queue.close)
@@ -105,10 +112,11 @@ def serve(args: argparse.Namespace) -> None:
     try:
         with own_environment():
             where = {"server_name": host, "server_port": port, "root_path": path}
-            page.launch(**LAUNCH_SETTINGS | where | access(visitors), prevent_thread_lock=True)
+            page.launch(**LAUNCH_SETTINGS | where | access(visitors), prevent_thread_lock=True, quiet=True)
     except OSError as error:  # what took the port in the meantime, or listens on another address with it
         raise hosting.not_served(host, port, error) from error
     atexit.register(page.close, verbose=False)
+    print(f"The page is at {' and, for this network, at '.join(addresses(host, port))}", flush=True)
     if not job_queue.is_loaded:
         job_queue.use(load(args))
     page.block_thread()

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 
@@ -18,10 +19,10 @@ def finished(call: Coroutine) -> object:
 
 
 @asynccontextmanager
-async def assistant(url: str):
+async def assistant(url: str, http_client: httpx.AsyncClient | None = None):
     """A session of MCP's own client over streamable HTTP."""
     async with (
-        streamable_http_client(f"{url}gradio_api/mcp/") as (read, write, _),
+        streamable_http_client(f"{url}gradio_api/mcp/", http_client=http_client) as (read, write, _),
         ClientSession(read, write) as session,
     ):
         await session.initialize()

@@ -62,13 +62,13 @@ DELETED_FILE = ("status of 404", "CONTENT_LENGTH")  # a clip that was deleted be
 
 @contextmanager
 def visitors(browser) -> Iterator[Callable]:
-    """Gives a function that opens an address as a new visitor. At the end, no visitor's browser may have left this machine or
+    """Gives a function that opens an address as a new visitor, and waits until there is `until` on the page. At the end, no visitor's browser may have left this machine or
     reported an error. A test that causes some says so: `open_page.expected += DELETED_FILE`. A lost connection and a forgotten
     stream are expected of every page that was reloaded."""
     contexts, hosts = [], set()
     errors, reloaded = [], set()  # (page, what it reported), pages
 
-    def open_page(address: str, **options):
+    def open_page(address: str, until: str = "#animate", **options):
         context = browser.new_context(**{"viewport": DESKTOP} | STILL | options)
         contexts.append(context)
         context.set_default_timeout(1000 * PATIENCE_SECONDS)
@@ -78,7 +78,7 @@ def visitors(browser) -> Iterator[Callable]:
         page.on("console", lambda message: message.type == "error" and errors.append((page, text_of(message))))
         page.goto(address)
         page.on("framenavigated", lambda frame: frame == page.main_frame and reloaded.add(page))
-        page.wait_for_selector("#animate", state="attached")
+        page.wait_for_selector(until, state="attached")
         return page
 
     open_page.expected = ()

@@ -1,11 +1,15 @@
 """A reverse proxy for tests: it serves another server's pages under a path, as nginx or Caddy do."""
 
+import shutil
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
+from pathlib import Path
 
 import httpx
+import pytest
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -21,14 +25,21 @@ PASSED_ON = (
 
 
 @contextmanager
-def behind_a_proxy(url: str) -> Iterator[str]:
-    """Serves what is at `url` under `PATH`, and gives its address there, without a slash at the end."""
+def behind_a_proxy(url: str, certificate: tuple[Path, Path] | None = None) -> Iterator[str]:
+    """Serves what is at `url` under `PATH`, and gives its address there, without a slash at the end.
+
+    Args:
+        certificate: the files of a certificate and of its key, for https; `None` for http.
+    """
+    scheme, ssl = "http", {}
+    if certificate is not None:
+        scheme, ssl = "https", {"ssl_certfile": certificate[0], "ssl_keyfile": certificate[1]}
     client = httpx.AsyncClient(base_url=url, timeout=None, trust_env=False)
 
     async def forward(request: Request) -> Response:
         path = request.url.path.removeprefix(PATH) or "/"
         headers = [(name, value) for name, value in request.headers.items() if name != "host"]
-        headers += [("x-forwarded-host", request.headers["host"]), ("x-forwarded-proto", "http")]
+        headers += [("x-forwarded-host", request.headers["host"]), ("x-forwarded-proto", scheme)]
         asked = client.build_request(
             request.method, path, params=request.query_params, headers=headers, content=request.stream()
         )
@@ -48,11 +59,23 @@ def behind_a_proxy(url: str) -> Iterator[str]:
     methods = ["GET", "HEAD", "POST", "DELETE"]
     routes = [Route(path, forward, methods=methods) for path in (PATH, f"{PATH}/{{rest:path}}")]
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), log_level="warning", lifespan="off"))
+        config = uvicorn.Config(Starlette(routes=routes), log_level="warning", lifespan="off", **ssl)
+        server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}{PATH}"
+            yield f"{scheme}://127.0.0.1:{listening.getsockname()[1]}{PATH}"
         finally:
             server.should_exit = server.force_exit = True
             thread.join(10)
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """The files of a certificate for 127.0.0.1, which nobody else has signed, and of its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("No openssl on PATH.")
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1"
+    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*command.split(), *names], check=True, capture_output=True)
+    return certificate, key

@@ -333,12 +333,16 @@ def test_a_stage_is_black_before_gradio_runs(hall):
         ("show.example:7860", "http://localhost:7860/?stage=1", "127.0.0.1", "http://show.example:7860"),
         ("", "http://192.168.1.7:7860/?stage=1&reset=9", "0.0.0.0", "http://192.168.1.7:7860/"),
         ("", "https://name.hf.space/?stage=1", "0.0.0.0", "https://name.hf.space/"),
+        ("", "https://example.com/try/on?stage=1", "127.0.0.1", "https://example.com/try/on"),
         ("", "http://localhost:7860/?stage=1", "0.0.0.0", "http://10.1.2.3:7860/"),
         ("", "http://[::1]:7860/", "0.0.0.0", "http://10.1.2.3:7860/"),
         ("", "http://127.0.0.1:7860/?stage=1", "127.0.0.1", None),
+        ("", "http://[::1]:7860/?stage=1", "[::]", "http://[2001:db8::7]:7860/"),
+        ("", "http://[::1]:7860/?stage=1", "[::1]", None),
     ],
 )
 def test_the_address_for_phones_is_one_that_they_can_reach(monkeypatch, named, bar, server_name, address):
     monkeypatch.setenv("FASHIONFLOW_ADDRESS", named)
-    monkeypatch.setattr("fashionflow.page.address.own_address", lambda: "10.1.2.3")
+    own = {"0.0.0.0": "10.1.2.3", "[::]": "[2001:db8::7]"}
+    monkeypatch.setattr("fashionflow.page.address.own_address", own.get)
     assert public_address(bar, server_name) == address

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import ssl
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -17,7 +18,7 @@ from .assistants import assistant, data_uri, finished, said
 from .browser import MOVING, animate, visitors, wait_for_status
 from .programs import QUICK, named_queue
 from .programs import animate as made_by_a_program
-from .reverse_proxy import PATH, behind_a_proxy
+from .reverse_proxy import PATH, behind_a_proxy, self_signed
 from .serve import served
 
 
@@ -31,6 +32,14 @@ def site():
 def under_path(site):
     with behind_a_proxy(site.url) as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def over_https(site, tmp_path_factory):
+    """The address with https, and the file of its certificate."""
+    certificate = self_signed(tmp_path_factory.mktemp("certificate"))
+    with behind_a_proxy(site.url, certificate) as url:
+        yield url, certificate[0]
 
 
 def base_of(html: str) -> str:
@@ -71,6 +80,41 @@ def test_a_program_and_an_assistant_get_their_clips(under_path, dress, tmp_path)
     assert address.startswith(f"{under_path}/")
     (tmp_path / "clip.mp4").write_bytes(httpx.get(address).content)
     assert read_settings(tmp_path / "clip.mp4")["motion"] == "sway"
+
+
+def test_over_https_every_address_is_one_of_https(over_https, dress, tmp_path):
+    url, certificate = over_https
+    trusted = ssl.create_default_context(cafile=certificate)
+    page = httpx.get(url, verify=trusted)
+    assert re.search(r'"root":"([^"]*)"', page.text)[1] == url and "http://" not in base_of(page.text)
+    client = Client(f"{url}/", verbose=False, download_files=False, ssl_verify=trusted)
+    clip, _ = made_by_a_program(client, dress, motion="walk")
+    assert clip["url"].startswith(f"{url}/")
+
+    async def ask():
+        options = {"verify": trusted, "timeout": 60, "follow_redirects": True}
+        async with httpx.AsyncClient(**options) as http, assistant(f"{url}/", http) as session:
+            return await said(session, "animate", photo=data_uri(dress), motion="sway", **QUICK)
+
+    made, _ = finished(ask())
+    assert made.startswith(f"{url}/")
+    for address, motion in ((clip["url"], "walk"), (made, "sway")):
+        (tmp_path / "clip.mp4").write_bytes(httpx.get(address, verify=trusted).content)
+        assert read_settings(tmp_path / "clip.mp4")["motion"] == motion
+
+
+@pytest.mark.browser
+def test_over_https_a_browser_asks_for_nothing_over_http(browser, over_https, dress):
+    url, _ = over_https
+    asked = []
+    with visitors(browser) as visit:
+        page = visit(url, ignore_https_errors=True, **MOVING)
+        page.on("request", lambda request: asked.append(request.url))
+        animate(page, dress)
+        wait_for_status(page, "Done")
+        page.wait_for_selector("#clip video")
+    assert {urlsplit(each).scheme for each in asked} <= {"https", "blob", "data"}
+    assert any(each.endswith(".mp4") for each in asked)
 
 
 @pytest.mark.browser

@@ -20,6 +20,7 @@ from fashionflow.generation.queue import JobQueue
 from fashionflow.generation.request import ClipRequest
 from fashionflow.generation.settings import ClipSettings
 from fashionflow.page.hosting import DEFAULT_PORT, PORT_VARIABLES, read_port
+from fashionflow.page.languages import ENGLISH
 
 from . import tiny
 from .assistants import assistant, data_uri, finished, said
@@ -72,7 +73,7 @@ def wait_for_page(url: str, program: subprocess.Popen) -> None:
     pytest.fail(program.communicate()[1])
 
 
-def test_behind_proxies_at_an_ipv6_address_it_starts_and_it_ends_in_the_middle_of_a_clip(started, model, dress):
+def test_behind_proxies_at_every_ipv6_address_it_starts_and_it_ends_in_the_middle_of_a_clip(started, model, dress):
     """Gradio would ask the proxies for the page's own address, and PyTorch's thread would abort the process."""
     port = free_port("::1")
     proxies = {
@@ -80,14 +81,21 @@ def test_behind_proxies_at_an_ipv6_address_it_starts_and_it_ends_in_the_middle_o
         "HTTPS_PROXY": f"http://{NOWHERE}",
         "ALL_PROXY": f"socks5://{NOWHERE}",
     }
-    program = started("--host", "::1", "--model", str(model), PORT=str(port), GRADIO_SERVER_PORT="", **proxies)
+    options = ("--host", "::", "--model", str(model), "--most-jobs", "1")
+    program = started(*options, PORT=str(port), GRADIO_SERVER_PORT="", **proxies)
     wait_for_page(f"http://[::1]:{port}/", program)
+    printed = next(line for line in program.stdout if line.startswith("The page is at "))
+    assert printed.split()[4] == f"http://[::1]:{port}/"  # "[::]" is no address but on Linux
 
     async def ask_for_clips() -> None:
         async with asyncio.timeout(PATIENCE_SECONDS), assistant(f"http://[::1]:{port}/") as session:
             made, *_ = await said(session, "animate", photo=data_uri(dress), **QUICK)
             assert made.startswith("http")  # Gradio's client has been asked for it
             number, *_ = await said(session, "submit", photo=data_uri(dress), steps=1000)
+            assert await said(session, "submit", photo=data_uri(dress)) == [
+                "refused",
+                ENGLISH("status.share_full", count=1),
+            ]
             while (await said(session, "job", number=number))[0] != "working":
                 await asyncio.sleep(0.05)
 

@@ -32,17 +32,23 @@ from fashionflow.runtime.memory_modes import OutOfMemory
 from fashionflow.video.io import read_frames
 
 from . import tiny
-from .browser import wait_until
-from .serve import free_port
-from .zero_gpu import IN_VAIN, QUEUED, serving
+from .browser import animate, visitors, wait_until
+from .serve import free_port, served
+from .zero_gpu import HELD, IN_VAIN, QUEUED, serving
 
 
 pytest.importorskip("spaces", reason="the package spaces is not installed (requirements-dev.txt)")
 
 ROOT = Path(__file__).parents[1]
 MANY_STEPS = 300
-ANN, BOB = ({"x-ip-token": ".".join(["", base64.urlsafe_b64encode(b'{"n": %d}' % n).decode(), ""])} for n in (1, 2))
-"""Headers by which Hugging Face tells `spaces` who a visitor is."""
+
+
+def headers_of(number: int) -> dict[str, str]:
+    """Headers by which Hugging Face tells `spaces` who a visitor is."""
+    return {"x-ip-token": ".".join(["", base64.urlsafe_b64encode(b'{"n": %d}' % number).decode(), ""])}
+
+
+ANN = headers_of(1)
 
 
 @pytest.fixture(scope="module")
@@ -159,15 +165,39 @@ def test_a_discarded_job_gives_the_gpu_back_and_leaves_nothing(service, job_queu
     assert works(job_queue).whole
 
 
-def test_every_visitor_asks_in_their_own_name(service, job_queue):
+def test_ten_visitors_at_once_ask_in_their_own_names_and_none_for_the_two_who_leave(service, job_queue):
     service.asked.clear()
-    jobs = [asked_by(headers, job_queue, request(seed=seed)) for seed, headers in enumerate([ANN, None, BOB])]
-    for job in jobs:
+    service.released.clear()
+    tokens = [headers_of(number)["x-ip-token"] if number else None for number in range(10)]  # the first one is nobody
+    jobs = [
+        asked_by(token and {"x-ip-token": token}, job_queue, request(seed=number, steps=2 if number else MANY_STEPS))
+        for number, token in enumerate(tokens)
+    ]
+    next(event for event in jobs[0].follow() if isinstance(event, Step) and event.index)
+    for leaving in (jobs[0], jobs[6]):  # in the middle of the clip, and before there was a GPU
+        job_queue.discard(leaving)
+    for job in jobs[1:6] + jobs[7:]:
         *_, finished = job.follow()
         assert finished.whole
-    assert [asked.get("token") for asked in service.asked] == [ANN["x-ip-token"], None, BOB["x-ip-token"]]
-    assert [job.context for job in jobs] == [None] * 3  # nothing is kept of a visitor who has been served
-    assert len(set(service.workers)) == 1  # one process served them all
+    assert [asked.get("token") for asked in service.asked] == tokens[:6] + tokens[7:]
+    assert len(service.released) == 9
+    assert [job.context for job in jobs] == [None] * 10  # nothing is kept of a visitor who has been served
+    assert len(set(service.workers[-9:])) == 1  # one process served them all
+
+
+@pytest.mark.browser
+def test_a_tab_that_is_closed_while_there_is_no_gpu_ends_no_clip(service, job_queue, browser, dress):
+    """It may be a phone that sleeps; `spaces` would give up."""
+    service.asked.clear()
+    service.answers.append(HELD)
+    with served(job_queue) as site, visitors(browser) as visit:
+        page = visit(site.url)
+        animate(page, dress)
+        wait_until(lambda: service.asked)
+        page.context.close()
+        job = job_queue.jobs[-1]
+        wait_until(lambda: job.has_ended)
+    assert job.state == "finished" and len(service.asked) == 2
 
 
 LONG = {"left": 3, "wait": 7200}
@@ -260,7 +290,7 @@ def test_the_page_makes_a_clip_with_the_gpu_of_whoever_asked_for_it(tmp_path, tm
         command = [sys.executable, "-m", "tests.zero_gpu_app", "--model", str(model), "--port", str(port)]
         page = subprocess.Popen(command, cwd=ROOT, env=surroundings, stdout=log, stderr=log)
         try:
-            wait_until(lambda: "Running on" in (tmp_path / "log").read_text() or page.poll() is not None)
+            wait_until(lambda: "The page is at" in (tmp_path / "log").read_text() or page.poll() is not None)
             said = (tmp_path / "log").read_text()
             assert page.poll() is None and " · cuda:0 · " in said, said
             assert f"Waiting for a GPU: {waiting} tensors" in said, said

@@ -14,14 +14,15 @@ from urllib.parse import parse_qs, urlsplit
 from . import loopback
 
 
-ALLOWED, QUEUED, IN_VAIN = "allowed", "queued", "in vain"
+ALLOWED, QUEUED, HELD, IN_VAIN = "allowed", "queued", "held", "in vain"
 
 
 @dataclass
 class Service:
     address: str
     answers: list[str | tuple[int, dict, dict]] = field(default_factory=list)
-    """To the next requests for a GPU: `ALLOWED`, `QUEUED` (allowed after a while in the queue), `IN_VAIN` (queued, and no GPU came), or a status with its JSON and
+    """To the next requests for a GPU: `ALLOWED`, `QUEUED` (allowed after a while in the queue), `HELD` (in the queue until the visitor
+    leaves it), `IN_VAIN` (queued, and no GPU came), or a status with its JSON and
     headers; later requests are allowed."""
     asked: list[dict[str, str]] = field(default_factory=list)
     """What each request for a GPU said."""
@@ -70,6 +71,13 @@ class Handler(loopback.JsonHandler):
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
         self.end_headers()
+        while answer == HELD:
+            try:
+                self.wfile.write(b"event: ping\ndata: null\n\n")
+            except OSError:
+                self.close_connection = True
+                return None
+            time.sleep(0.05)
         event = f"event: succeeded\ndata: {json.dumps(gpu)}" if answer == QUEUED else "event: failed"
         self.wfile.write(f"{event}\n\n".encode())
         self.close_connection = True

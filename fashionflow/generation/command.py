@@ -11,7 +11,6 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from PIL import Image
 from tqdm import tqdm
 
@@ -45,9 +44,6 @@ def run(arguments: Namespace) -> int:
             return _animate_folder(arguments)
         else:
             print(_animate(arguments))
-    except torch.OutOfMemoryError:  # while the model was loaded
-        print("The model does not fit into the device's memory; choose --device cpu.", file=sys.stderr)
-        return 2
     except (ValueError, OSError, OutOfMemory) as error:
         print(error, file=sys.stderr)
         return 2

@@ -56,6 +56,7 @@ class Job:
         segments: whether the job's events also include segments of the clips for a live player.
         wait: returns the job's position in the queue: the number of clips made first, and the seconds until the job begins.
         time_estimate: seconds until the first clip is finished, as estimated when the job was requested; `None` if there was no estimate.
+        visitor: who asked for the job, as `JobQueue.submit` was told.
 
     Attributes:
         number: identifies the job, such as "K7QM3F2PX"; cannot be guessed.
@@ -72,9 +73,11 @@ class Job:
         segments: bool = True,
         wait: Callable[["Job"], Waiting] = lambda job: Waiting(0, 0.0),
         time_estimate: float | None = None,
+        visitor: str | None = None,
     ):
         self.number = "".join(choice(NUMBER_LETTERS) for _ in range(NUMBER_LENGTH))
         self.requests, self.segments, self.time_estimate = requests, segments, time_estimate
+        self.visitor = visitor
         self.folder = Path(tempfile.mkdtemp(prefix=JOB_PREFIX, dir=folder))
         self.state = "waiting"
         self.results: list[Finished | None] = [None] * len(requests)

@@ -42,6 +42,10 @@ MOST_CLIPS = 24  # in one job
 logger = logging.getLogger(__name__)
 
 
+class TooManyJobs(ValueError):
+    """A visitor has as many jobs in the queue as one visitor may have."""
+
+
 @dataclass(frozen=True)
 class Estimate:
     """The time estimate of a job: the job itself takes `seconds`, and the `ahead` clips that are made first take `ahead_seconds`."""
@@ -63,6 +67,7 @@ class JobQueue:
             servers left beside it are deleted, too.
         measure: whether to measure now, in the background, how long clips take here; otherwise the time estimate is learnt from the
             first clips.
+        most_jobs: how many jobs of one visitor may wait or be made at the same time; `None` for no limit.
 
     Attributes:
         model: the description of the model.
@@ -74,10 +79,12 @@ class JobQueue:
         model: FashionFlowPipeline | ModelDescription,
         folder: Path | str | None = None,
         measure: bool = False,
+        most_jobs: int | None = None,
     ):
         is_loaded = not isinstance(model, ModelDescription)
         self.model = ModelDescription.of(model) if is_loaded else model
         self.time_estimator = TimeEstimator(playing_factor=frames_shown_for_each(self.model.frame_rate))
+        self.most_jobs = most_jobs
         self._pipe: FashionFlowPipeline | None = None
         self._loaded = threading.Event()
         self._folder = OwnFolder(folder)
@@ -115,14 +122,18 @@ class JobQueue:
             with self._changed:  # a job that is submitted at this moment starts the same worker
                 self._start_worker()
 
-    def submit(self, requests: ClipRequest | Sequence[ClipRequest], segments: bool = True) -> Job:
+    def submit(
+        self, requests: ClipRequest | Sequence[ClipRequest], segments: bool = True, visitor: str | None = None
+    ) -> Job:
         """Adds a job to the end of the queue and returns it at once.
 
         Args:
             requests: one request for each clip.
             segments: whether to write the clips in segments for a live player, too.
+            visitor: who asks for the job, in any words that tell visitors apart; `None` for somebody who has no limit.
 
         Raises:
+            TooManyJobs: if the visitor has `most_jobs` jobs in the queue already.
             ValueError: if this pipeline cannot fulfil a request, or if there are no requests or more than `MOST_CLIPS`.
         """
         requests = (requests,) if isinstance(requests, ClipRequest) else tuple(requests)
@@ -139,14 +150,24 @@ class JobQueue:
             segments,
             wait=lambda job: wait(job) if (wait := find_wait()) else Waiting(0, 0.0),
             time_estimate=estimate.seconds + estimate.ahead_seconds,
+            visitor=visitor,
         )
         with self._changed:
+            if self.has_enough(visitor):  # asked under the lock, because a visitor may ask twice at the same moment
+                job.delete()
+                raise TooManyJobs(f"One visitor may have {self.most_jobs} jobs in the queue, and has them.")
             self._jobs[job.number] = job
             self._queue.append(job)
             self._start_worker()
         for watcher in self.watchers:
             watcher(job)
         return job
+
+    def has_enough(self, visitor: str | None) -> bool:
+        """Whether a visitor has as many jobs in the queue as one visitor may have."""
+        if self.most_jobs is None or visitor is None:
+            return False
+        return sum(job.visitor == visitor for job in list(self._queue)) >= self.most_jobs
 
     def find(self, number: object) -> Job | None:
         """The job with this number, typed in any form; `None` if there is no such job, or if it has been deleted."""

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import NoGPU
 from ..runtime.memory_modes import OutOfMemory
-from .events import Event
+from .events import Event, Waiting
 from .job import Job, Stopped, signals
 from .request import ClipRequest
 from .time_estimator import ClipTimes
@@ -50,6 +50,10 @@ REASONS = (
 
 GONE = "Connection closed by visitor"
 """How the message of `spaces` begins if the visitor has gone before there was a GPU."""
+
+
+class VisitorGone(Exception):
+    """The visitor's connection has ended before there was a GPU."""
 
 
 def is_here() -> bool:
@@ -149,6 +153,19 @@ def render(job: Job, clip: int, expected: ClipTimes, seconds: int) -> ClipTimes 
 
 
 def _follow(job: Job, call: Call) -> ClipTimes | None:
+    """Makes the clip, whether or not the visitor stays: a closed tab may be a phone that sleeps. A program that has gone discards its
+    job."""
+    from gradio.context import LocalContext
+
+    try:
+        return _follow_once(job, call)
+    except VisitorGone:
+        LocalContext.event_id.set(None)  # by which `spaces` finds out; it asks for a GPU anew
+    job.tell(Waiting(0, 0.0))  # now Gradio notices that a program has gone
+    return _follow_once(job, call)
+
+
+def _follow_once(job: Job, call: Call) -> ClipTimes | None:
     ending = None
     try:
         with closing(make_clip(call)) as items:
@@ -175,6 +192,6 @@ def _explained(error: Exception) -> Exception | None:
         if title == of and message.startswith(beginning):
             return NoGPU(key)
     if isinstance(error, RuntimeError) and message.startswith(GONE):
-        return Stopped()
+        return VisitorGone()
     is_away = isinstance(error, httpx.HTTPError) or message.startswith("ZeroGPU API")
     return NoGPU("away") if is_away else None

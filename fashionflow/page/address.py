@@ -9,7 +9,10 @@ import gradio as gr
 
 
 ADDRESS_VARIABLE = "FASHIONFLOW_ADDRESS"
-EVERY_INTERFACE = ("0.0.0.0", "::")  # a server that listens on one of these accepts its whole network
+EVERY_INTERFACE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
+"""A server that listens on one of these accepts its whole network; and the address at which it finds itself."""
+
+ELSEWHERE = {socket.AF_INET: "10.255.255.255", socket.AF_INET6: "2001:db8::1"}  # addresses that nobody need have
 
 
 def on_stage(request: gr.Request) -> bool:
@@ -41,26 +44,42 @@ def public_address(bar: str, server_name: str) -> str | None:
     address = parts._replace(query="", fragment="")
     if not _only_this_machine(parts.hostname):
         return address.geturl()
-    own = own_address() if server_name in EVERY_INTERFACE else None
+    own = own_address(server_name)
     if own is None:
         return None
     return address._replace(netloc=f"{own}:{parts.port}" if parts.port else own).geturl()
 
 
-def own_address() -> str | None:
-    """The IPv4 address of this machine in its network, or `None` without a network."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("10.255.255.255", 9))  # sends nothing; it only chooses the interface
-        except OSError:
-            return None
-        own = probe.getsockname()[0]
-    return None if _only_this_machine(own) else own
+def addresses(server_name: str, port: int) -> list[str]:
+    """Where a browser finds the page: on this machine, and then on the others of its network, if they can reach it.
+
+    Args:
+        server_name: the address that the server listens on, an IPv6 address in brackets.
+    """
+    hosts = (EVERY_INTERFACE.get(server_name, server_name), own_address(server_name))
+    return [f"http://{host}:{port}/" for host in hosts if host]
+
+
+def own_address(server_name: str) -> str | None:
+    """The address of this machine in its network, an IPv6 address in brackets; `None` without a network, or if the server that listens
+    on `server_name` cannot be reached at it."""
+    if server_name not in EVERY_INTERFACE:
+        return None
+    family = socket.AF_INET6 if ":" in server_name else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((ELSEWHERE[family], 9))  # sends nothing; it only chooses the interface
+            own = probe.getsockname()[0]
+    except OSError:
+        return None
+    if _only_this_machine(own):
+        return None
+    return f"[{own}]" if ":" in own else own
 
 
 def _only_this_machine(host: str) -> bool:
     try:
-        return ip_address(host).is_loopback or host in EVERY_INTERFACE
+        return ip_address(host).is_loopback or ip_address(host).is_unspecified
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
 

@@ -34,7 +34,7 @@ def submit_again(
         asked = ClipRequest(job.photo(clip), changed, job.back_photo(clip))
     except OSError as error:  # deleted meanwhile
         raise ValueError(lost) from error
-    return context.job_queue.submit(asked, segments=context.live)
+    return context.submit(asked, words, segments=context.live)
 
 
 def longer(settings: Settings, clip: ClipSettings) -> ClipSettings | None:

@@ -1,10 +1,14 @@
 """Shared by all parts of the page: the job queue that they use, and the state of one visitor."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..generation.queue import JobQueue
+from ..generation.job import Job
+from ..generation.queue import JobQueue, TooManyJobs
+from ..generation.request import ClipRequest
 from .languages import Words
+from .visitors import this_visitor
 
 
 MOST_AT_ONCE = 24
@@ -39,10 +43,26 @@ class PageContext:
     def check_line(self, words: Words) -> None:
         """
         Raises:
-            ValueError: if the job queue is full, so that the visitor has to try again later.
+            ValueError: if the job queue is full, or this visitor's share of it, so that the visitor has to try again later.
         """
         if self.job_queue.in_line >= MOST_AT_ONCE:
             raise ValueError(words("status.full"))
+        if self.job_queue.has_enough(this_visitor()):
+            raise ValueError(self._enough(words))
+
+    def submit(self, requests: ClipRequest | Sequence[ClipRequest], words: Words, segments: bool = False) -> Job:
+        """Submits a job of the visitor whose request is being answered, as `JobQueue.submit` does.
+
+        Raises:
+            ValueError: with a sentence, if the model cannot make the clips, or if this visitor's share of the queue is full.
+        """
+        try:
+            return self.job_queue.submit(requests, segments, this_visitor())
+        except TooManyJobs as error:
+            raise ValueError(self._enough(words)) from error
+
+    def _enough(self, words: Words) -> str:
+        return words("status.share_full", count=self.job_queue.most_jobs)
 
 
 class Visit:

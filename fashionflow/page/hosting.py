@@ -10,6 +10,7 @@ DEFAULT_PORT = 7860
 PORT_VARIABLES = ("GRADIO_SERVER_PORT", "PORT")
 """Environment variables that name the port, the first one before the second. Many hosts set `PORT`."""
 LAST_PORT = 65535
+MOST_JOBS_VARIABLE = "FASHIONFLOW_MOST_JOBS"
 
 
 class HostingError(ValueError):
@@ -26,13 +27,37 @@ def read_port(given: str | None) -> int:
     for name, text in named.items():
         if text is None:
             continue
-        if not (text.isascii() and text.isdecimal() and len(text) <= 5 and 1 <= int(text) <= LAST_PORT):
+        if not _is_whole(text, LAST_PORT):
             raise HostingError(
                 f"The port must be a whole number from 1 to {LAST_PORT}, but {name} is {text!r}; change it, or choose a port with "
                 "--port."
             )
         return int(text)
     return DEFAULT_PORT
+
+
+def read_most_jobs(given: str | None) -> int | None:
+    """How many jobs of one visitor may wait or be made at the same time: the number given, or else that of `MOST_JOBS_VARIABLE`; `None` if
+    there is no such limit.
+
+    Raises:
+        HostingError: if it is not a whole number above 0.
+    """
+    text = given if given is not None else os.environ.get(MOST_JOBS_VARIABLE) or None
+    if text is None:
+        return None
+    if not _is_whole(text, 99999):
+        named = "--most-jobs" if given is not None else MOST_JOBS_VARIABLE
+        raise HostingError(
+            f"The most jobs of one visitor must be a whole number above 0, but {named} is {text!r}; change it, or leave it out for "
+            "no limit."
+        )
+    return int(text)
+
+
+def _is_whole(text: str, largest: int) -> bool:
+    """Whether a text is a whole number from 1 to `largest`, which has 5 digits."""
+    return text.isascii() and text.isdecimal() and len(text) <= 5 and 1 <= int(text) <= largest
 
 
 def read_host(given: str | None, port: int) -> str:

@@ -114,6 +114,12 @@ class AssistantServer(gradio.mcp.GradioMCPServer):
         finally:
             constants.HF_HUB_OFFLINE = offline
 
+    def _prepare_tool_call_args(self, name: str, arguments: dict) -> tuple:
+        endpoint, values, headers, block_fn = super()._prepare_tool_call_args(name, arguments)
+        # The call comes from this machine then, and the assistant must still be told apart from others.
+        asked_by = self.mcp_server.request_context.request.client
+        return endpoint, values, headers | ({"x-forwarded-for": asked_by.host} if asked_by else {}), block_fn
+
     async def _execute_tool_without_progress(self, job) -> list:
         (result,) = await super()._execute_tool_without_progress(job)
         # Several results stay several values, as they do for calls with progress.

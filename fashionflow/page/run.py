@@ -146,7 +146,7 @@ class Run:
                 yield self.changes(status=wording.loading(words))
             photo = self.photo_box.fitted(read_upload(upload), Crop(zoom, across, down))
             asked = ClipRequest(photo, self.settings.read(list(values)), self.photo_box.back.fitted(back, words))
-            job = self.context.job_queue.submit(asked, segments=self.context.live)
+            job = self.context.submit(asked, words, segments=self.context.live)
         except ValueError as error:
             yield self.changes(status=wording.status(words_of(error, words), problem=True))
             return

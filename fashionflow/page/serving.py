@@ -5,11 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import gradio as gr
+from gradio import http_server
 from gradio.routes import App
 from starlette.middleware import Middleware
 
 from . import receiving
-from .address import DarkFromTheStart
+from .address import EVERY_INTERFACE, DarkFromTheStart
 from .api import wrong_arguments
 from .api.known_calls import KnownCalls
 from .compression import CompressedPage
@@ -62,6 +63,18 @@ def no_web_application() -> Iterator[None]:
     finally:
         App.create_app = create
 
+
+_start_server = http_server.start_server
+
+
+def _start_server_with_its_address(*arguments, **options) -> tuple:
+    """What Gradio's function does and returns. Where it listens on every IPv6 address, it would print, and look for itself at,
+    http://[::]:7860/, which is no address outside of Linux."""
+    name, port, url, server = _start_server(*arguments, **options)
+    return name, port, url.replace("[::]", EVERY_INTERFACE["[::]"], 1), server
+
+
+http_server.start_server = _start_server_with_its_address
 
 # Gradio's queue holds every call of a program, also of the endpoints that answer at once, until it has looked at it. Clips wait in the job
 # queue instead, which has its own limit (MOST_AT_ONCE in context.py).

@@ -1,5 +1,6 @@
 """Loads a pipeline from the shipped model, a folder or the Hugging Face Hub, and chooses the device that it runs on."""
 
+import gc
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,11 +17,23 @@ from safetensors import safe_open
 from ..pipelines import FashionFlowPipeline
 from ..video.metadata import model_hash
 from .acceleration import DEFAULTS, Switches, number_format, prepare
+from .memory import is_out_of_memory
 from .model_folder import ModelError, check_files, find_folder, model_name, named, not_loadable
 
 
 XFORMERS_LAST_CAPABILITY = (9, 0)
 """xFormers' only kernel for attention with a position bias runs on cards up to this compute capability (Hopper)."""
+
+AUTOMATIC_DEVICE = (None, "auto")
+
+NO_KERNELS = ("no kernel image is available", "invalid device function")
+"""What CUDA says if PyTorch was built for other cards. Copying to such a card works; the first computation on it does not."""
+
+logger = logging.getLogger(__name__)
+
+
+class DeviceError(ValueError):
+    """The models cannot run on a device that is there. The message says why in one sentence, and what to do."""
 
 
 def load_pipeline(
@@ -35,7 +48,8 @@ def load_pipeline(
     Args:
         model: a pipeline folder, or a Hub id "owner/name", optionally followed by "@revision". The default is the value of the
             environment variable FASHIONFLOW_MODEL, or else the shipped model. A folder needs no network.
-        device: "cuda", "mps" or "cpu", optionally with a number; by default ("auto") the best available device.
+        device: "cuda", "mps" or "cpu", optionally with a number; by default ("auto") the best available device, and the processor if
+            the model does not fit there.
         switches: the optimisations to apply. With any of them, the same seed gives the same clip up to rounding.
         tiny_decoder: folder or Hub id of an `AutoencoderTiny` that decodes previews, such as "madebyollin/taesd" for Stable
             Diffusion's latents.
@@ -45,9 +59,28 @@ def load_pipeline(
     Raises:
         ModelError: if there is no such model, or it is incomplete, damaged or of another kind, or `tiny_clips` is set without a
             tiny decoder.
+        DeviceError: if the device cannot be used, or has too little memory.
         ValueError: if there is no such device, or no such number format.
     """
     chosen = choose_device(device)
+    try:
+        return _load_onto(chosen, model, switches, tiny_decoder, tiny_clips)
+    except DeviceError as error:
+        if device not in AUTOMATIC_DEVICE or chosen.type == "cpu":
+            raise
+        _tell_of_processor(error)
+    gc.collect()  # what was on the device already, and is no longer held by the error
+    torch.cuda.empty_cache()
+    return _load_onto(torch.device("cpu"), model, switches, tiny_decoder, tiny_clips)
+
+
+def _load_onto(
+    chosen: torch.device,
+    model: str | Path | None,
+    switches: Switches,
+    tiny_decoder: str | Path | None,
+    tiny_clips: bool,
+) -> FashionFlowPipeline:
     dtype = number_format(chosen, switches.number_format)
     given = named(model)
     folder = find_folder(given)
@@ -62,11 +95,14 @@ def load_pipeline(
         reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
         raise not_loadable(given, reason) from error
     pipe.model_name, pipe.model_hash = model_name(model), model_hash(folder)
-    pipe.to(chosen)
-    for part in (pipe.unet, pipe.vae):
-        prepare(part, switches)
+    with _device_errors(chosen):
+        pipe.to(chosen)
+        for part in (pipe.unet, pipe.vae):
+            prepare(part, switches)
     if tiny_decoder is not None:
-        pipe.tiny_decoder = prepare(_load_tiny_decoder(tiny_decoder, pipe, dtype).to(chosen), switches)
+        decoder = _load_tiny_decoder(tiny_decoder, pipe, dtype)
+        with _device_errors(chosen):
+            pipe.tiny_decoder = prepare(decoder.to(chosen), switches)
         pipe.tiny_clips = tiny_clips
     elif tiny_clips:
         raise ModelError("`tiny_clips` needs a tiny decoder; name one, or leave out `tiny_clips`.")
@@ -76,14 +112,19 @@ def load_pipeline(
 
 
 def choose_device(device: str | None = None) -> torch.device:
-    """The device of this name, or the best available device for `None` or "auto".
+    """The device of this name, or the best available device for `None` or "auto": the processor, if there is a GPU that cannot be used.
 
     Raises:
+        DeviceError: if a GPU of this name cannot be used.
         ValueError: if there is no such device here.
     """
-    if device in (None, "auto"):
+    if device in AUTOMATIC_DEVICE:
         if torch.cuda.is_available():
-            return torch.device("cuda")
+            try:
+                return _tried(torch.device("cuda"))
+            except DeviceError as error:
+                _tell_of_processor(error)
+                return torch.device("cpu")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         chosen = torch.device(device)
@@ -96,7 +137,42 @@ def choose_device(device: str | None = None) -> torch.device:
         raise ValueError(
             f"`device` must be a device that PyTorch finds here, but {str(device)!r} is not; choose cpu, or auto for the best."
         )
-    return chosen
+    return _tried(chosen)
+
+
+def _tried(device: torch.device) -> torch.device:
+    """The device, after a computation on it if it is a CUDA GPU."""
+    if device.type == "cuda":
+        with _device_errors(device):
+            torch.ones(8, device=device).sum().item()
+    return device
+
+
+@contextmanager
+def _device_errors(device: torch.device) -> Iterator[None]:
+    """Turns what PyTorch raises about a device into a `DeviceError`."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        if is_out_of_memory(error):
+            where = "this machine" if device.type == "cpu" else f"the device {device}"
+            else_use = "or choose a smaller model" if device.type == "cpu" else "or choose the device cpu"
+            sentence = f"The model does not fit into the memory of {where} that is free now; end other programs that use it, {else_use}."
+        elif any(text in said for text in NO_KERNELS):
+            sentence = (
+                f"PyTorch {torch.__version__} has no kernels for the GPU {device}; install a PyTorch that is built for it, or choose "
+                "the device cpu."
+            )
+        elif "CUDA" in said:
+            sentence = f"The device {device} cannot be used ({said}); make it free or mend its driver, or choose the device cpu."
+        else:
+            raise
+        raise DeviceError(sentence) from error
+
+
+def _tell_of_processor(error: DeviceError) -> None:
+    logger.warning("%s The processor is used instead.", error)
 
 
 def attention_choice(device: torch.device) -> tuple[str, str]:

@@ -41,7 +41,7 @@ class Endpoints:
         """
         with plain_sentences():
             request = self._request(given)
-            job = self.job_queue.submit(request, segments=False)
+            job = self.context.submit(request, ENGLISH)
         try:
             with plain_sentences(ENGLISH("status.failed"), theirs=(OutOfMemory, NoGPU)):
                 # Something is yielded at every event, because that is when Gradio can cancel.
@@ -74,7 +74,7 @@ class Endpoints:
                 for request in (first, *others)
                 for index in range(count)
             ]
-            job = self.job_queue.submit(requests, segments=False)
+            job = self.context.submit(requests, ENGLISH)
             return job.number, len(job.results), first.settings.seed
 
     def estimate(self, given: dict) -> tuple[float, int, float]:

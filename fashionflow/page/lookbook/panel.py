@@ -166,7 +166,7 @@ class Lookbook:
         self, request: gr.Request, opened: Opened, upload, zoom, across, down, back, uploads, motions, seeds, *values
     ) -> Iterator[list]:
         """Makes one lookbook, as updates of `OUTPUTS`."""
-        words, job_queue, problems = words_for(request), self.context.job_queue, []
+        words, problems = words_for(request), []
         try:
             self.context.check_line(words)
             planned = plan.takes(words, self.settings, motions, seeds, len(uploads or []) or 1, list(values))
@@ -180,7 +180,7 @@ class Lookbook:
                 raise ValueError(" ".join(problems))
             # No segments, because they are for the live player, which shows one clip at a time.
             requests = [ClipRequest(settings=clip, **photos) for photos in given for clip in planned]
-            job = job_queue.submit(requests, segments=False)
+            job = self.context.submit(requests, words)
         except ValueError as error:
             yield self.changes(note=self.problem(words_of(error, words)))
             return
