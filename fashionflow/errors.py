@@ -1,6 +1,6 @@
 """What is said to people whose photo or clip cannot be used."""
 
-__all__ = ["NO_GPU", "SENTENCES", "NoGPU", "PhotoError", "UploadError"]
+__all__ = ["NOT_WRITTEN", "NO_GPU", "SENTENCES", "NoGPU", "NotWritten", "PhotoError", "UploadError"]
 
 
 _SMALLER_COPY = (
@@ -80,3 +80,30 @@ class NoGPU(RuntimeError):
     def __init__(self, key: str):
         super().__init__(NO_GPU[key])
         self.key = key
+
+
+NOT_WRITTEN = {
+    "no-room": (
+        "The clip could not be stored, because the disk of this server is full or cannot be written to; try again later."
+    ),
+    "encoder": (
+        "The clip could not be made into a video file, because ffmpeg broke off or did not answer; try again, or tell "
+        "whoever runs this page."
+    ),
+}
+"""What a `NotWritten` says, in English, by its `key`."""
+
+
+class NotWritten(RuntimeError):
+    """The frames of a clip could not be made into a file. The message says so in one English sentence, and what to do.
+
+    Args:
+        key: which of `NOT_WRITTEN` says it. The page has the same sentences in other languages.
+    """
+
+    def __init__(self, key: str):
+        super().__init__(NOT_WRITTEN[key])
+        self.key = key
+
+    def __reduce__(self) -> tuple:  # it comes from another process on ZeroGPU
+        return NotWritten, (self.key,)

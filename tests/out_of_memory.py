@@ -20,7 +20,7 @@ import torch
 
 from fashionflow import GarmentConditioner
 from fashionflow.__main__ import main
-from fashionflow.generation import command
+from fashionflow.generation import command, renderer
 from fashionflow.generation.events import Event, Segment, Step, SteppedDown
 from fashionflow.generation.job import Job
 from fashionflow.generation.queue import JobQueue
@@ -181,6 +181,20 @@ def nothing_fits(job_queue: JobQueue) -> dict[str, object]:
     return made(job_queue, request(frames=200, memory="auto"))
 
 
+def writing(job_queue: JobQueue) -> dict[str, object]:
+    """Another program takes all memory when the clip is about to be written, where no leaner mode helps."""
+    write_clip = renderer.write_clip
+
+    def take_and_write(*arguments, **options) -> Path:
+        limit(4)  # less than a thread takes
+        return write_clip(*arguments, **options)
+
+    renderer.write_clip = take_and_write
+    outcome = made(job_queue, request(frames=16))
+    renderer.write_clip = write_clip
+    return outcome
+
+
 def from_the_command_line(pipe) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         photo, clip = Path(folder) / "dress.png", Path(folder) / "dress.mp4"
@@ -208,7 +222,8 @@ if __name__ == "__main__":
     job_queue = JobQueue(pipe)
     list(job_queue.submit(request(frames=4)).follow())  # the first call of anything loads code
     outcomes = {"ways": ways(), "choices": choices(pipe)}
-    for scene in (decoding, denoising, nothing_fits):
+    for scene in (decoding, denoising, nothing_fits, writing):
         outcomes[scene.__name__] = scene(job_queue)
+        outcomes[scene.__name__]["next"] = list(job_queue.submit(request(frames=4)).follow())[-1].whole
     outcomes["command"] = from_the_command_line(pipe)
     json.dump(outcomes, sys.stdout)

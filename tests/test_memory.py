@@ -100,6 +100,13 @@ def test_what_fits_in_no_mode_ends_with_one_sentence(outcomes):
     assert "Memory ran out even in the leanest mode; choose fewer frames." in made["said"][-1]
 
 
+def test_where_no_leaner_mode_helps_a_clip_ends_with_one_sentence_and_the_next_one_works(outcomes):
+    made = outcomes["writing"]
+    assert made["state"] == "failed" and not made["holds"]
+    assert "Memory ran out even in the leanest mode; choose fewer frames." in made["said"][-1]
+    assert all(outcomes[name]["next"] for name in ("decoding", "denoising", "nothing_fits", "writing"))
+
+
 def test_the_command_steps_down_and_says_so(outcomes):
     ended = outcomes["command"]
     assert ended["status"] == 2 and not ended["there"] and "Traceback" not in ended["printed"]

@@ -6,8 +6,10 @@ import os
 import httpx
 import pytest
 
+from fashionflow.page import wrong_numbers
 from fashionflow.page.api.known_calls import UNKNOWN
 from fashionflow.page.api.wrong_arguments import LONGEST_GIVEN
+from fashionflow.page.languages import ENGLISH
 from fashionflow.page.mcp_server import NOT_UPLOADED
 from fashionflow.video.io import read_settings
 
@@ -20,10 +22,13 @@ def photo(url, dress) -> dict:
     return {"path": httpx.post(f"{url}gradio_api/upload", files={"files": dress.read_bytes()}).json()[0]}
 
 
-def answer(url: str, endpoint: str, named: dict | None = None, listed: list | None = None) -> tuple[str, object]:
+def answer(
+    url: str, endpoint: str, named: dict | None = None, listed: list | None = None, **headers
+) -> tuple[str, object]:
     """How a call ends, and with what: its outputs, or what was said."""
     form = f"v2/{endpoint}" if listed is None else endpoint
-    call = httpx.post(f"{url}gradio_api/call/{form}", json=named if listed is None else {"data": listed})
+    values = named if listed is None else {"data": listed}
+    call = httpx.post(f"{url}gradio_api/call/{form}", json=values, headers=headers)
     if call.status_code != 200:
         return str(call.status_code), call.json()["error"]
     told = httpx.get(f"{url}gradio_api/call/{endpoint}/{call.json()['event_id']}", timeout=60).text
@@ -108,3 +113,19 @@ def test_no_address_is_fetched_and_no_file_of_the_machine_is_read(url, dress):
     assert end == "error" and "Nothing is fetched" in said
     end, said = answer(url, "check_photo", {"photo": {"path": str(dress)}})
     assert end == "error" and str(dress) not in str(said)
+
+
+def test_whoever_tries_many_numbers_has_to_wait_and_nobody_else(url, photo, monkeypatch):
+    def tries(number: str, address: str = "203.0.113.7") -> tuple[str, object]:
+        return answer(url, "job", {"number": number}, **{"X-Forwarded-For": address})
+
+    monkeypatch.setattr(wrong_numbers, "MOST_WRONG", 3)
+    mine, other = (answer(url, "submit", {"photo": photo, "steps": 1, "frames": 4})[1][0] for _ in range(2))
+    assert tries(mine)[0] == "complete"
+    for number in ("K7QM3F2PX", "K7QM3F2PY", "K7QM3F2PZ"):
+        assert "There is no" in tries(number)[1]
+    for number in ("K7QM3F2PW", other):
+        assert tries(number) == ("error", ENGLISH("job.too_many_wrong"))
+    assert tries(mine)[0] == tries(other, "203.0.113.8")[0] == "complete"
+    monkeypatch.setattr(wrong_numbers, "SECONDS", 0)  # as if the time had passed
+    assert tries(other)[0] == "complete"

@@ -38,6 +38,7 @@ KNOWN = {
     "lookbook.say_": ("longer", "full"),
     "motion.": MOTIONS,
     "refused.": errors.SENTENCES,
+    "not_written.": errors.NOT_WRITTEN,
     "stage.": ("title", "tagline", "working", "space", "keys", "unreachable"),
     "stage.key_": [name for _, name in KEYS],
     "viewer.": [
@@ -50,7 +51,7 @@ KNOWN = {
     "viewer.shape_": [name for name, size in SHAPES.items() if size is None],
 }
 KEY = re.compile(
-    r"(f?)\"((?:page|photo|crop|motion|run|time_estimate|advanced|stage|status|job|time|advice|history|lookbook|viewer|refused|gradio|gpu)\.[^\" ]*)\""
+    r"(f?)\"((?:page|photo|crop|motion|run|time_estimate|advanced|stage|status|job|time|advice|history|lookbook|viewer|refused|gradio|gpu|not_written)\.[^\" ]*)\""
 )
 
 

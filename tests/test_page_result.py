@@ -175,11 +175,11 @@ def test_only_clips_that_the_history_names_are_packed(job_queue):
 
     wrong = ["x", None, named(3), named(one.number, "0"), named(one.number, True), named(one.number, 0, None)]
     asked = [named(two.number), named("ABCDEFGHJ", caption="Spin " * 99), named(one.number, -1, "Sway"), *wrong]
-    found, gone = all_clips.take_apart(context, asked)
+    found, gone = all_clips.take_apart(context, asked, ENGLISH)
     assert found == [(two, 0)] and gone == [("Spin " * 99)[:80], "Sway"]
-    assert all_clips.take_apart(context, {"job": one.number}) == ([], [])
-    assert len(all_clips.take_apart(context, [named(one.number, 9)] * 99)[1]) == all_clips.MOST_CLIPS
-    assert all_clips.take_apart(context, [named(one.number)] * 2)[0] == [(one, 0)]
+    assert all_clips.take_apart(context, {"job": one.number}, ENGLISH) == ([], [])
+    assert len(all_clips.take_apart(context, [named(one.number, 9)] * 99, ENGLISH)[1]) == all_clips.MOST_CLIPS
+    assert all_clips.take_apart(context, [named(one.number)] * 2, ENGLISH)[0] == [(one, 0)]
 
 
 def test_a_file_of_all_clips_goes_with_the_first_of_its_jobs_and_has_a_name_of_its_own(job_queue):

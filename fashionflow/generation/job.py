@@ -17,6 +17,7 @@ from secrets import choice
 
 from PIL import Image
 
+from ..errors import UploadError
 from .events import Event, Finished, Segment, Step, Waiting
 from .request import ClipRequest
 
@@ -40,7 +41,7 @@ class Signal(threading.Event):
 
     def set(self) -> None:
         super().set()
-        with contextlib.suppress(FileNotFoundError):  # the job has been deleted
+        with contextlib.suppress(OSError):  # the job has been deleted, or the disk is full
             self._path.touch()
 
     def is_set(self) -> bool:
@@ -58,12 +59,16 @@ class Job:
         time_estimate: seconds until the first clip is finished, as estimated when the job was requested; `None` if there was no estimate.
         visitor: who asked for the job, as `JobQueue.submit` was told.
 
+    Raises:
+        UploadError: if the photos cannot be stored, because the disk is full or cannot be written to. Nothing of them is left.
+
     Attributes:
         number: identifies the job, such as "K7QM3F2PX"; cannot be guessed.
         state: "waiting", "working", "finished", "stopped" or "failed"; the last three are final.
         results: the result of each clip; `None` for a clip that was not made, or is not made yet.
         error: the reason why the job failed.
-        ended_at: the end of the job on the clock of `time.time`; `None` before the end.
+        asked_at, ended_at: when the job was requested, and when it ended, on the clock of `time.monotonic`, which does not jump; `None` before
+            the end.
     """
 
     def __init__(
@@ -78,11 +83,14 @@ class Job:
         self.number = "".join(choice(NUMBER_LETTERS) for _ in range(NUMBER_LENGTH))
         self.requests, self.segments, self.time_estimate = requests, segments, time_estimate
         self.visitor = visitor
-        self.folder = Path(tempfile.mkdtemp(prefix=JOB_PREFIX, dir=folder))
+        try:
+            self.folder = Path(tempfile.mkdtemp(prefix=JOB_PREFIX, dir=folder))
+        except OSError as error:
+            raise UploadError("no-room") from error
         self.state = "waiting"
         self.results: list[Finished | None] = [None] * len(requests)
         self.error: Exception | None = None
-        self.asked_at, self.ended_at = time.time(), None
+        self.asked_at, self.ended_at = time.monotonic(), None
         self.stop_asked, self.discarded = signals(self.folder)
         self.context = copy_context()  # whoever asked for the job, as Gradio knows them; `None` after the end
         self._wait = wait
@@ -97,7 +105,11 @@ class Job:
                 photo.save(files[id(photo)])
             return files.get(id(photo))
 
-        self._photos = [(write(request.photo), write(request.back_photo)) for request in requests]  # of each clip
+        try:
+            self._photos = [(write(request.photo), write(request.back_photo)) for request in requests]  # of each clip
+        except OSError as error:
+            self.delete()
+            raise UploadError("no-room") from error
 
     @property
     def has_ended(self) -> bool:
@@ -204,7 +216,7 @@ class Job:
         with self._changed:
             self._events = [(serial, old) for serial, old in self._events if not isinstance(old, (Waiting, Step))]
             self.state, self.error = state, error
-            self.ended_at = time.time()
+            self.ended_at = time.monotonic()
             self.requests = tuple(replace(request, photo=None, back_photo=None) for request in self.requests)
             self.context = None
             if self.discarded.is_set():

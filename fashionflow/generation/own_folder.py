@@ -45,7 +45,8 @@ def delete_abandoned(parent: Path) -> list[Path]:
     deleted = []
     for lock_file in parent.glob(f"{PREFIX}*/{LOCK}"):
         try:
-            if time.time() - lock_file.stat().st_mtime < YOUNGEST_SECONDS:
+            # Of a folder with a date in the future, only the lock tells anything: the clock was set back.
+            if 0 <= time.time() - lock_file.stat().st_mtime < YOUNGEST_SECONDS:
                 continue
             with FileLock(lock_file, timeout=0):
                 shutil.rmtree(lock_file.parent, ignore_errors=True)

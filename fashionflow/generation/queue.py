@@ -94,6 +94,7 @@ class JobQueue:
         self._queue: list[Job] = []  # in the order of their turn; the first one has the device
         self._changed = threading.Condition()
         self._begun_at = 0.0  # the start of the current clip, on the clock of `time.monotonic`
+        self._strays: set[Path] = set()  # folders of unknown jobs that the last sweep has found
         self._worker: threading.Thread | None = None
         self._measuring = measure
         if is_loaded:
@@ -135,6 +136,7 @@ class JobQueue:
         Raises:
             TooManyJobs: if the visitor has `most_jobs` jobs in the queue already.
             ValueError: if this pipeline cannot fulfil a request, or if there are no requests or more than `MOST_CLIPS`.
+            UploadError: if its photos cannot be stored. Nothing of them is left.
         """
         requests = (requests,) if isinstance(requests, ClipRequest) else tuple(requests)
         if not 1 <= len(requests) <= MOST_CLIPS:
@@ -198,16 +200,16 @@ class JobQueue:
 
     def sweep(self, seconds: float) -> None:
         """Deletes the jobs that ended more than `seconds` ago, and what is left of jobs that nobody knows any more."""
-        now = time.time()
+        now = time.monotonic()
         for job in self.jobs:
             if job.has_ended and now - job.ended_at > seconds:
                 self._jobs.pop(job.number, None)
                 job.delete()
         with contextlib.suppress(FileNotFoundError):  # Python is ending, and the whole folder is being deleted
-            for folder in self.folder.glob(f"{JOB_PREFIX}*"):
-                known = any(job.folder == folder for job in self.jobs)
-                if not known and now - folder.stat().st_mtime > seconds:
-                    shutil.rmtree(folder, ignore_errors=True)
+            strays = set(self.folder.glob(f"{JOB_PREFIX}*")) - {job.folder for job in self.jobs}
+            for folder in strays & self._strays:  # the others may belong to jobs that are just being created
+                shutil.rmtree(folder, ignore_errors=True)
+            self._strays = strays
 
     @property
     def in_line(self) -> int:
@@ -291,7 +293,7 @@ class JobQueue:
         if times is not None:
             self.time_estimator.learn(job.requests[clip].settings, times.denoising, times.decoding)
             if clip == 0:
-                self.time_estimator.record(job.time_estimate, time.time() - job.asked_at)
+                self.time_estimator.record(job.time_estimate, time.monotonic() - job.asked_at)
         if job.stop_asked.is_set():
             return "stopped", None
         return ("finished", None) if job.next_clip is None else None

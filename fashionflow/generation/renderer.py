@@ -11,8 +11,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..errors import NotWritten
 from ..pipelines import ClipGuide, FashionFlowPipeline
-from ..runtime.memory import MemoryFallback
+from ..runtime.memory import MemoryFallback, is_out_of_memory
+from ..runtime.memory_modes import OutOfMemory
+from ..video.files import CLOSED, FULL
 from ..video.io import write_clip, write_segment
 from ..video.metadata import describe, sign
 from ..video.preview import Preview
@@ -114,11 +117,34 @@ class JobRenderer:
         Raises:
             Stopped: if the job was stopped before there was anything to show, or if it was discarded.
             OutOfMemory: if memory ran out even in the leanest mode.
+            NotWritten: if the disk is full or cannot be written to, or ffmpeg failed or stood still.
         """
-        with ClipRenderer(self._pipe, self._request, self._tell_step_down) as self._renderer:
-            times = self._make()
+        try:
+            with ClipRenderer(self._pipe, self._request, self._tell_step_down) as self._renderer:
+                times = self._make()
+            ending = None
+        except Exception as error:
+            if (ending := self._explained(error)) is None:
+                raise
+        # Outside of the `except` block, because the error keeps everything in memory that the work had made.
+        if ending is not None:
+            raise ending
         logger.info("A clip took %.1f s.", self._elapsed())
         return times
+
+    def _explained(self, error: Exception) -> Exception | None:
+        """The error that says in a sentence what has happened; `None` if that is not known."""
+        if isinstance(error, OSError) and self._job.discarded.is_set():  # its folder may have been deleted
+            return Stopped()
+        if is_out_of_memory(
+            error
+        ):  # where no leaner mode helps: the photo was taken apart, or a program or a thread was started
+            logger.error("Memory ran out: %s", error)
+            return OutOfMemory("Memory ran out; choose fewer frames, or close other programs.")
+        if isinstance(error, OSError):
+            logger.error("A clip could not be written: %s", error)
+            return NotWritten("no-room" if error.errno in (*FULL, *CLOSED) else "encoder")
+        return None
 
     def _make(self) -> ClipTimes | None:
         renderer = self._renderer
@@ -209,7 +235,7 @@ class JobRenderer:
             clip=self._clip,
             whole=whole,
             time_estimate=job.time_estimate,
-            waited=max(0.0, time.time() - job.asked_at - self._elapsed()),
+            waited=max(0.0, time.monotonic() - job.asked_at - self._elapsed()),
             memory=renderer.fallback.mode,
             stepped_down=renderer.fallback.stepped_down,
         )

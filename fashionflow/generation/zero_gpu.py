@@ -22,7 +22,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from ..errors import NoGPU
+from ..errors import NoGPU, NotWritten
 from ..runtime.memory_modes import OutOfMemory
 from .events import Event, Waiting
 from .job import Job, Stopped, signals
@@ -95,7 +95,7 @@ def duration(call: Call) -> int:
     return call.duration
 
 
-def make_clip(call: Call) -> Iterator[Event | ClipTimes | Stopped | OutOfMemory | None]:
+def make_clip(call: Call) -> Iterator[Event | ClipTimes | Stopped | OutOfMemory | NotWritten | None]:
     """Makes a clip in the process with the GPU. Yields its events, and then how it ended: what `JobRenderer.run` returns, or raises."""
     from .renderer import JobRenderer  # with PyTorch
 
@@ -111,7 +111,7 @@ def make_clip(call: Call) -> Iterator[Event | ClipTimes | Stopped | OutOfMemory 
             raise
     try:
         yield running.result()
-    except (Stopped, OutOfMemory) as error:  # `spaces` would pass on only the name of the class
+    except (Stopped, OutOfMemory, NotWritten) as error:  # `spaces` would pass on only the name of the class
         yield error
 
 
@@ -137,7 +137,7 @@ def render(job: Job, clip: int, expected: ClipTimes, seconds: int) -> ClipTimes 
 
     Raises:
         NoGPU: if there was none, or not for long enough.
-        Stopped, OutOfMemory: as `JobRenderer.run`.
+        Stopped, OutOfMemory, NotWritten: as `JobRenderer.run`.
     """
     call = Call(
         request=job.requests[clip],

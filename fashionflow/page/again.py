@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
+from ..errors import UploadError
 from ..generation.job import Job
 from ..generation.request import ClipRequest
 from ..generation.settings import ClipSettings
 from .context import PageContext, Visit
-from .languages import Words
+from .languages import Words, words_of
 from .settings import Settings
 
 
@@ -34,7 +35,10 @@ def submit_again(
         asked = ClipRequest(job.photo(clip), changed, job.back_photo(clip))
     except OSError as error:  # deleted meanwhile
         raise ValueError(lost) from error
-    return context.submit(asked, words, segments=context.live)
+    try:
+        return context.submit(asked, words, segments=context.live)
+    except UploadError as error:  # the disk is full
+        raise ValueError(words_of(error, words)) from error
 
 
 def longer(settings: Settings, clip: ClipSettings) -> ClipSettings | None:

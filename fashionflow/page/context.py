@@ -2,13 +2,14 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..generation.job import Job
 from ..generation.queue import JobQueue, TooManyJobs
 from ..generation.request import ClipRequest
 from .languages import Words
 from .visitors import this_visitor
+from .wrong_numbers import WrongNumbers
 
 
 MOST_AT_ONCE = 24
@@ -35,10 +36,17 @@ class PageContext:
     Args:
         job_queue: makes the clips.
         live: whether clips are shown while they are decoded; otherwise they are shown once they are finished.
+
+    Attributes:
+        numbers: finds jobs by the numbers that browsers and programs send.
     """
 
     job_queue: JobQueue
     live: bool
+    numbers: WrongNumbers = field(init=False)
+
+    def __post_init__(self):
+        object.__setattr__(self, "numbers", WrongNumbers(self.job_queue))
 
     def check_line(self, words: Words) -> None:
         """

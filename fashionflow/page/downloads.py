@@ -6,6 +6,7 @@ from functools import partial
 import gradio as gr
 
 from ..video.export import FORMATS, PLAYS, SHAPES, Export, export
+from ..video.files import FULL
 from .compare import opened_state
 from .context import HELPER, PageContext
 from .languages import LABELS, words_for
@@ -101,9 +102,10 @@ class Downloads:
             size = path.stat().st_size
         except ValueError as error:
             return gr.update(visible=False), said(str(error))
-        except OSError:
+        except OSError as error:
             logger.exception("A file could not be prepared.")
-            return gr.update(visible=False), said(words("viewer.not_prepared"))
+            key = "refused.no-room" if error.errno in FULL else "viewer.not_prepared"
+            return gr.update(visible=False), said(words(key))
         if job.discarded.is_set():  # its folder may have been deleted meanwhile
             job.delete()
         label = words("viewer.download_other", format=words(f"viewer.format_{wanted.format}"), size=file_size(size))

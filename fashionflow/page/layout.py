@@ -4,10 +4,11 @@ from pathlib import Path
 
 import gradio as gr
 
-from ..generation.queue import KEEP_SECONDS, SWEEP_SECONDS, JobQueue
+from ..generation.queue import AVAILABLE_SECONDS, JobQueue
 from ..video.io import ffmpeg_on_path
 from .api.endpoints import build_api
 from .context import PageContext
+from .deletion import LOOK_SECONDS
 from .history.list import History
 from .kept_clips import KeptClips
 from .languages import LABELS
@@ -29,13 +30,13 @@ def build_page(job_queue: JobQueue, keep: Path | None = None) -> gr.Blocks:
         keep: a folder for copies of all finished clips; `None` for a page that leaves nothing.
     """
     context = PageContext(job_queue, live=ffmpeg_on_path())
-    # Gradio deletes its copies of files one sweep early, as the job queue does with its own files.
+    # Gradio deletes its copies of files a little after the job queue could, and within the hour.
     with (
         no_web_application(),
         gr.Blocks(
             title="FashionFlow",
             analytics_enabled=False,
-            delete_cache=(SWEEP_SECONDS, KEEP_SECONDS - SWEEP_SECONDS),
+            delete_cache=(LOOK_SECONDS, AVAILABLE_SECONDS),
         ) as page,
     ):
         if RECORDED.is_dir():

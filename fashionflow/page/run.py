@@ -5,16 +5,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import gradio as gr
+from PIL import Image
 
+from ..errors import NoGPU, NotWritten
 from ..generation.events import Event, Finished, Segment, Step, SteppedDown, Waiting
 from ..generation.job import Job, spoken_number
 from ..generation.queue import AVAILABLE_SECONDS
 from ..generation.request import ClipRequest
 from ..photo.reading import Crop
+from ..runtime.memory_modes import OutOfMemory
 from . import wording
 from .context import HELPER, RUN_EVENT, PageContext, Visit
 from .languages import LABELS, Words, words_for, words_of
 from .photo_box import PhotoBox
+from .picture_cache import save_pil_to_cache
 from .settings import Settings
 from .uploads import RECORDED, read_upload
 
@@ -156,8 +160,12 @@ class Run:
         """Shows the job that the address names (`?job=`), or else this browser's last job, in its current state, and follows it."""
         named = request.query_params.get("job", "")
         number = named or last_job or ""
-        job = self.context.job_queue.find(number)
         words = words_for(request)
+        try:
+            job = self.context.numbers.find(number, words)
+        except ValueError as error:
+            yield self.changes(status=wording.status(str(error), problem=True), **self.idle())
+            return
         if job is not None:
             yield from self.show(visit, job, words)
         elif named:
@@ -172,7 +180,7 @@ class Run:
         minutes = AVAILABLE_SECONDS // 60
         number = words("job.number", number=spoken_number(job.number), minutes=minutes)
         yield self.changes(
-            preview=gr.update(value=job.photo(job.next_clip or 0), visible=True),
+            preview=gr.update(visible=True, **self.pictured(job.photo(job.next_clip or 0))),
             player=gr.update(value=None, visible=False),
             # A clip that is hidden and shown again at once would flash, or would stay hidden.
             clip=gr.skip() if any(job.results) else gr.update(value=None, visible=False),
@@ -198,7 +206,8 @@ class Run:
                         yield self.changes(**visit.ending)
                     return
         except Exception as error:
-            logger.exception("A clip could not be made.")
+            known = isinstance(error, (NotWritten, NoGPU, OutOfMemory))
+            logger.error("A clip could not be made: %s", error, exc_info=not known)
             ending = wording.status(wording.failure(words, error), problem=True)
         if visit.number == job.number:  # not the end of another tab's job, or of an earlier run in this tab
             visit.ending = {"status": ending, **kept}
@@ -209,7 +218,8 @@ class Run:
         if isinstance(event, Waiting):
             yield self.changes(status=wording.waiting(words, event))
         elif isinstance(event, Step):
-            yield self.changes(status=wording.step(words, event, note), preview=event.preview)
+            said, seen = wording.step(words, event, note), gr.update(**self.pictured(event.preview))
+            yield self.changes(status=said, preview=seen)
         elif isinstance(event, Segment):
             if event.index == 0:  # an update of a player is either a segment or a change of its look
                 # The preview stays until the player has a frame to show, which covers it (viewer.css). A clip that the visitor meanwhile
@@ -224,6 +234,13 @@ class Run:
                 clip=gr.update(value=str(event.path), visible=True),
                 shown={"number": job.number, "clip": event.clip},
             )
+
+    def pictured(self, picture: Image.Image) -> dict:
+        """What an update of the preview says to show a picture: nothing if the disk is full, because the job itself tells its end."""
+        try:
+            return {"value": save_pil_to_cache(picture, str(self.context.job_queue.folder), format="jpeg")}
+        except gr.Error:
+            return {}
 
     def changes_for_result(self, job: Job, clip: int, said: str) -> list:
         """Shows a finished clip of any job, and the message `said` about it. A running job continues behind it, and shows its own clip as

@@ -1,16 +1,54 @@
-"""Deletes streamed clips in time. Gradio would keep every streamed clip in memory as long as its visitor's tab is open."""
+"""Deletes streamed clips in time, and lets no clip wait for what packs its stream.
+
+Gradio would keep every streamed clip in memory as long as its visitor's tab is open. It packs each segment with the `ffprobe` and the
+`ffmpeg` on the PATH, waits for them without a limit, and ends the run of a visitor at their first error. Importing this module replaces
+that: without a packed segment, the clip is shown once it is finished. Gradio would also ask `ffprobe` whether each finished clip can be
+played; all of ours can.
+"""
 
 import logging
+import subprocess
 import threading
 import time
 import weakref
+from types import SimpleNamespace
 
 import gradio as gr
+from gradio import processing_utils
+from gradio.components import video
 
 from ..generation.queue import KEEP_SECONDS, SWEEP_SECONDS
 
 
+PACKING_SECONDS = 10
+"""The longest time that a program may take to pack one segment, which it does in a twentieth of a second."""
+
 logger = logging.getLogger(__name__)
+
+_encode_chunk = gr.Video._encode_chunk
+
+
+def pack(player: gr.Video, output_id: str, path: str) -> dict | None:
+    """Packs a segment for the stream `output_id`, as Gradio's function does. After an error it returns `None` at once for the rest of the
+    stream."""
+    state = video._stream_states.get(output_id)
+    if state is None or getattr(state, "has_failed", False):
+        return None
+    try:
+        return _encode_chunk(player, output_id, path)
+    except (OSError, RuntimeError, ValueError, subprocess.SubprocessError) as error:
+        state.has_failed = True
+        logger.error("A clip is shown only once it is finished, because its stream cannot be packed: %s", error)
+        return None
+
+
+def _run_in_time(*arguments, **options) -> subprocess.CompletedProcess:
+    return subprocess.run(*arguments, timeout=PACKING_SECONDS, **options)
+
+
+gr.Video._encode_chunk = pack
+video.subprocess = SimpleNamespace(run=_run_in_time)
+processing_utils.video_is_playable = lambda path: True
 
 
 def sweep_while_open(page: gr.Blocks) -> None:

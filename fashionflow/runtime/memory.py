@@ -51,7 +51,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out; it may be an error of PyTorch on any device, Python, NumPy, OpenCV or the system."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return not isinstance(error, OutOfMemory)
-    if isinstance(error, OSError):  # a program, such as ffmpeg, that could not be started
+    if isinstance(error, OSError):  # a program, such as ffmpeg, that could not be started, or says so itself
         return error.errno == errno.ENOMEM
     message = str(error)
     if isinstance(error, RuntimeError):  # only CUDA's allocator has its own error class
@@ -60,6 +60,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 _MESSAGES = (
+    "can't start new thread",  # each thread takes 8 MB of addresses
     "DefaultCPUAllocator: can't allocate memory",
     "DefaultCPUAllocator: not enough memory",
     "CUDA error: out of memory",

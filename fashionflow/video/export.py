@@ -111,7 +111,8 @@ def export(clip: Path | str, wanted: Export, folder: Path | str) -> Path:
             try:
                 _write(unfinished, frames, fps, wanted, describe(settings or {}) | asked)
             except FfmpegError as error:
-                raise OSError(f"ffmpeg cannot write a {wanted.format} file in {str(path.parent)!r}.") from error
+                said = f"ffmpeg cannot write a {wanted.format} file in {str(path.parent)!r}{error.reason}."
+                raise FfmpegError(said, error.errno) from error
             sign(unfinished)
     return path
 

@@ -1,5 +1,6 @@
 """Files that are never seen half written."""
 
+import errno
 import os
 import tempfile
 import time
@@ -15,6 +16,12 @@ UNFINISHED = ".fashionflow-"
 
 ABANDONED_SECONDS = 24 * 3600
 """An unfinished file that has not changed for so long belongs to a program that was killed (`kill -9`, a power cut)."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""The operating system's numbers for a disk that is full or read-only."""
+
+CLOSED = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EIO)
+"""Those for a folder that has gone or cannot be written to; whoever reads gets the same."""
 
 LEAST_ROOM = 2**18  # bytes: less than any clip
 

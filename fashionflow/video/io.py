@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .ffmpeg import FfmpegError, decode, encode, read_metadata, source
+from .ffmpeg import FfmpegError, decode, describe, encode, read_metadata, source
 from .files import written_whole
 
 
@@ -36,6 +36,7 @@ TITLE = "AI-generated with FashionFlow"
 
 LONGEST_METADATA = 2**20  # bytes; ours are under one thousand
 LONGEST_READING = 20  # seconds in which ffmpeg may search a file for metadata
+LONGEST_DECODING = 300  # seconds in which ffmpeg may decode a whole clip; 280 frames of 1080 x 1920 take ten
 
 
 def read_frames(path: Path | str) -> np.ndarray:
@@ -46,7 +47,7 @@ def read_frames(path: Path | str) -> np.ndarray:
     """
     _check_is_file(path)
     try:
-        return np.stack(list(decode(source(path))))
+        return np.stack(list(decode(source(path), seconds=LONGEST_DECODING)))
     except (FfmpegError, ValueError) as error:  # ValueError: there was no frame
         raise ValueError(f"{str(path)!r} is not a video that ffmpeg can read.") from error
 
@@ -57,11 +58,11 @@ def read_rate(path: Path | str) -> float:
     Raises:
         ValueError: if the file is missing, or is not a video that ffmpeg can read.
     """
-    from moviepy.video.io.ffmpeg_reader import ffmpeg_parse_infos  # only here, because it takes a while
+    from moviepy.video.io.ffmpeg_reader import FFmpegInfosParser  # only here, because it takes a while
 
     _check_is_file(path)
     try:
-        return float(ffmpeg_parse_infos(str(path), check_duration=False)["video_fps"])
+        return float(FFmpegInfosParser(describe(path), str(path), check_duration=False).parse()["video_fps"])
     except Exception as error:  # moviepy raises OSError, KeyError or IndexError, depending on the damage
         raise ValueError(f"{str(path)!r} is not a video that ffmpeg can read.") from error
 
@@ -80,7 +81,7 @@ def write_clip(
 
     Raises:
         ValueError: if the name, a frame or its size is wrong, or there are no frames.
-        OSError: if ffmpeg cannot write the file.
+        FfmpegError: if ffmpeg cannot write the file.
     """
     path = Path(path)
     if path.suffix != ".mp4":
@@ -104,7 +105,7 @@ def write_segment(path: Path | str, frames: Sequence[np.ndarray], fps: float) ->
 
     Raises:
         ValueError: if the name, a frame or its size is wrong, or there are no frames.
-        OSError: if ffmpeg cannot write the file.
+        FfmpegError: if ffmpeg cannot write the file.
     """
     path = Path(path)
     if path.suffix not in (".mp4", ".ts"):
@@ -169,7 +170,7 @@ def _write_h264(path: Path, frames: Iterable[np.ndarray], fps: float, preset: st
         try:
             encode(unfinished, _even(frames), fps, [*H264_ARGUMENTS, "-preset", preset, *arguments])
         except FfmpegError as error:
-            raise OSError(f"ffmpeg cannot write {str(path)!r}.") from error
+            raise FfmpegError(f"ffmpeg cannot write {str(path)!r}{error.reason}.", error.errno) from error
     return path
 
 

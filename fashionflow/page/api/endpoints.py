@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import gradio as gr
 
-from ...errors import NoGPU
+from ...errors import NoGPU, NotWritten
 from ...generation.events import Finished
 from ...generation.queue import MOST_CLIPS
 from ...generation.request import ClipRequest
@@ -43,7 +43,7 @@ class Endpoints:
             request = self._request(given)
             job = self.context.submit(request, ENGLISH)
         try:
-            with plain_sentences(ENGLISH("status.failed"), theirs=(OutOfMemory, NoGPU)):
+            with plain_sentences(ENGLISH("status.failed"), theirs=(OutOfMemory, NoGPU, NotWritten)):
                 # Something is yielded at every event, because that is when Gradio can cancel.
                 for event in job.follow():
                     yield (str(event.path) if isinstance(event, Finished) else None), request.settings.seed
@@ -109,7 +109,5 @@ class Endpoints:
 
 
 def build_api(context: PageContext, photo_box: PhotoBox, settings: Settings) -> None:
-    declare(
-        Endpoints(context, photo_box), JobEndpoints(context.job_queue), FileEndpoints(context, photo_box), settings
-    )
+    declare(Endpoints(context, photo_box), JobEndpoints(context), FileEndpoints(context, photo_box), settings)
     prepare(gr.context.Context.root_block)

@@ -7,10 +7,11 @@ import numpy as np
 from ...evaluation.fidelity import fidelity
 from ...generation.events import Finished, Waiting
 from ...generation.job import Job, plain_number, spoken_number
-from ...generation.queue import AVAILABLE_SECONDS, JobQueue
+from ...generation.queue import AVAILABLE_SECONDS
 from ...video.export import Export, export
 from ...video.io import read_frames
 from .. import wording
+from ..context import PageContext
 from ..languages import ENGLISH
 from .plain import plain_sentences, read_whole
 
@@ -18,8 +19,8 @@ from .plain import plain_sentences, read_whole
 class JobEndpoints:
     """The endpoints about jobs. A program gets files only if it knows their job's number, which cannot be guessed."""
 
-    def __init__(self, job_queue: JobQueue):
-        self.job_queue = job_queue
+    def __init__(self, context: PageContext):
+        self.job_queue, self.numbers = context.job_queue, context.numbers
 
     def job(self, number) -> tuple[str, int, int, float | None, float | None]:
         """Reports the progress of a job.
@@ -36,7 +37,7 @@ class JobEndpoints:
         """
         with plain_sentences():
             job = self._find(number)
-            kept = max(0.0, job.ended_at + AVAILABLE_SECONDS - time.time()) if job.has_ended else None
+            kept = max(0.0, job.ended_at + AVAILABLE_SECONDS - time.monotonic()) if job.has_ended else None
             made = sum(result is not None for result in job.results)
             return job.state, made, len(job.results), self._seconds_left(job), kept and round(kept, 1)
 
@@ -114,7 +115,7 @@ class JobEndpoints:
             return judged.verdict, judged.sentence, {name: getattr(judged, name).round(3).tolist() for name in names}
 
     def _find(self, number: object) -> Job:
-        job = self.job_queue.find(number)
+        job = self.numbers.find(number, ENGLISH)
         if job is None:
             typed, minutes = spoken_number(plain_number(number)), AVAILABLE_SECONDS // 60
             raise ValueError(
@@ -149,5 +150,5 @@ class JobEndpoints:
         if job.state == "waiting" and isinstance(event := next(job.follow(), None), Waiting):
             left.append(event.seconds)
         elif job.results[0] is None:  # the first clip is being made; its time was estimated when it was requested
-            left[0] = max(0.0, job.asked_at + job.time_estimate - time.time())
+            left[0] = max(0.0, job.asked_at + job.time_estimate - time.monotonic())
         return round(sum(left), 1)

@@ -6,7 +6,9 @@ from contextlib import contextmanager
 
 import gradio as gr
 
+from ...errors import SENTENCES
 from ...photo.reading import Crop
+from ...video.files import FULL
 from ..context import whole
 
 
@@ -28,7 +30,7 @@ class Refusal(gr.Error):
 @contextmanager
 def plain_sentences(fault: str = OUR_FAULT, theirs: type[Exception] | tuple = ValueError) -> Iterator[None]:
     """Turns every error inside the context into one sentence. An error in `theirs` keeps its own sentence, because the program can
-    correct its cause. Any other error gets the sentence `fault`, and only the log has the details."""
+    correct its cause, and a full disk has its own. Any other error gets the sentence `fault`, and only the log has the details."""
     try:
         yield
     except Refusal:
@@ -37,7 +39,8 @@ def plain_sentences(fault: str = OUR_FAULT, theirs: type[Exception] | tuple = Va
         if isinstance(error, theirs):
             raise Refusal(str(error)) from error
         logger.exception("An endpoint failed.")
-        raise Refusal(fault) from error
+        is_full = isinstance(error, OSError) and error.errno in FULL
+        raise Refusal(SENTENCES["no-room"] if is_full else fault) from error
 
 
 def read_crop(asked: dict) -> Crop:

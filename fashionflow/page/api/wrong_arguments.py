@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 import gradio as gr
+from fastapi.exceptions import RequestValidationError
 from gradio.data_classes import FileData, ImageData
 from gradio.route_utils import FnIndexInferError
 from starlette.requests import Request
@@ -71,7 +72,16 @@ async def answer_wrong_arguments(request: Request, error: TypeError) -> JSONResp
     raise error
 
 
+async def answer_unreadable(request: Request, error: RequestValidationError) -> JSONResponse:
+    """The answer to a request that is no JSON, or that Gradio cannot read: HTTP 422 with a sentence."""
+    first = error.errors()[0]
+    reason = first.get("ctx", {}).get("error") or first["msg"]
+    sentence = f"The request could not be read ({str(reason)[:LONGEST_GIVEN]}); send a JSON object with the values of the parameters by name."
+    return JSONResponse({"error": sentence}, status_code=422)
+
+
 EXCEPTION_HANDLERS = {
+    RequestValidationError: answer_unreadable,
     TypeError: answer_wrong_arguments,
     KeyError: answer_unknown_endpoint,
     FnIndexInferError: answer_unknown_endpoint,

@@ -9,6 +9,7 @@ from pathlib import Path
 from ...generation.job import Job
 from ...video.files import written_whole
 from ..context import PageContext
+from ..languages import Words
 from ..run import file_of
 
 
@@ -17,12 +18,16 @@ FOLDER_PREFIX = "all-clips-"
 LONGEST_CAPTION = 80  # characters; ours have half as many
 
 
-def take_apart(context: PageContext, asked: object) -> tuple[list[tuple[Job, int]], list[str]]:
+def take_apart(context: PageContext, asked: object, words: Words) -> tuple[list[tuple[Job, int]], list[str]]:
     """The clips that the server still has, newest first, and the captions of those that it has no more.
 
     Args:
         context: the page's job queue, which finds a clip only by the number of its job.
         asked: a browser's history, a list of `{"job": number, "clip": index, "caption": text}`, unchecked.
+        words: the visitor's language.
+
+    Raises:
+        ValueError: if too many wrong numbers came from the visitor's address.
     """
     found, gone = [], []
     for entry in asked[:MOST_CLIPS] if isinstance(asked, list) else []:
@@ -31,7 +36,7 @@ def take_apart(context: PageContext, asked: object) -> tuple[list[tuple[Job, int
         number, clip, caption = entry.get("job"), entry.get("clip"), entry.get("caption")
         if not isinstance(number, str) or type(clip) is not int or not isinstance(caption, str):
             continue
-        job = context.job_queue.find(number)
+        job = context.numbers.find(number, words)
         if job is None or file_of(context, {"number": number, "clip": clip}) is None:
             gone.append(caption[:LONGEST_CAPTION])
         elif (job, clip) not in found:

@@ -232,6 +232,7 @@ class History:
         words, buttons = words_for(request), [gr.update(interactive=True)] * 2
         try:
             entry = entries.read(picked, words)
+            job = self.context.numbers.find(entry.number, words)
         except ValueError as error:
             return [*self.run.changes(), self.problem(words_of(error, words)), *buttons, *self.unchanged()]
         shown = {"number": entry.number, "clip": entry.clip}
@@ -243,7 +244,6 @@ class History:
                 *buttons,
                 *self.restore(words, entry.settings, entry.photo, entry.back_photo),
             ]
-        job = self.context.job_queue.find(entry.number)
         said = wording.finished(words, job.results[entry.clip])
         return [*self.run.changes_for_result(job, entry.clip, said), "", *buttons, *self.unchanged()]
 
@@ -260,7 +260,10 @@ class History:
     def pack_all(self, request: gr.Request, asked: list | None) -> tuple[str, str | None]:
         """One file with all clips of the history that are still there, and a sentence that names the others."""
         words = words_for(request)
-        found, gone = all_clips.take_apart(self.context, asked)
+        try:
+            found, gone = all_clips.take_apart(self.context, asked, words)
+        except ValueError as error:
+            return self.problem(str(error)), None
         if not found:
             return self.problem(words("history.zip_none")), None
         try:
@@ -273,14 +276,22 @@ class History:
 
     def fetch(self, request: gr.Request, visit: Visit, typed: str | None) -> Iterator[list]:
         """Shows the job with a number: its clip or its progress."""
-        job = self.context.job_queue.find(typed)
+        words = words_for(request)
+        try:
+            job = self.context.numbers.find(typed, words)
+        except ValueError:  # `say_fetched` says it
+            job = None
         if job is None:
             yield self.run.changes()
         else:
-            yield from self.run.show(visit, job, words_for(request))
+            yield from self.run.show(visit, job, words)
 
     def say_fetched(self, request: gr.Request, typed: str | None) -> str:
-        words, job = words_for(request), self.context.job_queue.find(typed)
+        words = words_for(request)
+        try:
+            job = self.context.numbers.find(typed, words)
+        except ValueError as error:
+            return self.problem(str(error))
         if job is not None:
             return wording.status(words("history.fetched", number=spoken_number(job.number)))
         key = "history.no_clip" if (typed or "").strip() else "history.no_number"

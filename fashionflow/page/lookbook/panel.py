@@ -10,6 +10,7 @@ from ...generation.job import Job
 from ...generation.request import ClipRequest
 from ...photo.reading import Crop
 from ...pipelines.motions import MOTIONS
+from ...video.files import CLOSED
 from .. import wording
 from ..context import HELPER, RUN_EVENT, PageContext
 from ..languages import LABELS, Words, words_for, words_of
@@ -188,13 +189,17 @@ class Lookbook:
 
     def resume(self, opened: Opened, last: str | None, request: gr.Request) -> Iterator[list]:
         """Shows this browser's last lookbook in its current state, and follows it."""
-        job = self.context.job_queue.find(opened.number or last)
+        words = words_for(request)
+        try:
+            job, lost = self.context.numbers.find(opened.number or last, words), words("lookbook.lost")
+        except ValueError as error:
+            job, lost = None, str(error)
         if job is None:
             # A visitor who comes back on another day does not need this message.
-            lost = words_for(request)("lookbook.lost") if opened.number else ""
+            lost = lost if opened.number else ""
             yield [gr.skip(), *self.nothing(self.problem(lost))]
             return
-        for index, changes in enumerate(self.follow(opened, job, words_for(request))):
+        for index, changes in enumerate(self.follow(opened, job, words)):
             yield [gr.skip() if index else gr.update(open=True), *changes]
 
     def follow(self, opened: Opened, job: Job, words: Words, note: object = gr.skip()) -> Iterator[list]:
@@ -247,8 +252,14 @@ class Lookbook:
             return gr.skip()
 
     def _drawn(self, job: Job, words: Words, opened: Opened, columns: int) -> dict:
-        """Updates of the contact sheet and of the zip with all clips."""
-        cells, packed = contact_sheet.cells(job, words, opened.moving), contact_sheet.pack(job)
+        """Updates of the contact sheet and of the zip with all clips; none if the disk is full, because the job itself tells its end."""
+        try:
+            cells, packed = contact_sheet.cells(job, words, opened.moving), contact_sheet.pack(job)
+        except OSError as error:
+            if error.errno in CLOSED:  # the job has been deleted
+                raise
+            logger.error("A contact sheet could not be stored: %s.", error.strerror or error)
+            return {}
         return {
             "sheet": gr.update(value=cells, columns=columns),
             "download": gr.update(value=packed and str(packed), interactive=packed is not None),
