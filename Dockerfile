@@ -19,8 +19,8 @@ ENV HOME=/home/user \
     GRADIO_ANALYTICS_ENABLED=False \
     GRADIO_SERVER_NAME=0.0.0.0
 
-COPY --chown=user requirements.txt constraints.txt ./
-RUN pip install --no-cache-dir --constraint constraints.txt --requirement requirements.txt
+COPY --chown=user requirements.lock ./
+RUN pip install --no-cache-dir --require-hashes --requirement requirements.lock
 
 COPY --chown=user assets ./assets
 COPY --chown=user fashionflow ./fashionflow

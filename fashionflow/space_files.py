@@ -21,7 +21,7 @@ SUFFIXES = {".py", ".json", ".js", ".css", ".jpg", ".mp4", ".md"}
 MODELS = "assets/models"
 BESIDE = {
     "gradio": ("app.py", "requirements.txt", "packages.txt"),
-    "docker": ("app.py", "requirements.txt", "constraints.txt", "Dockerfile", ".dockerignore"),
+    "docker": ("app.py", "requirements.lock", "Dockerfile", ".dockerignore"),
 }
 """Files at the top, for each kind of Space."""
 PORT = 7860  # of the Dockerfile

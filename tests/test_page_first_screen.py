@@ -83,7 +83,7 @@ def test_the_photo_gives_way_to_the_part_of_it_that_becomes_the_clip(visit, url,
 
 
 def test_the_first_load_is_small_and_something_is_seen_early(visit, url):
-    page = visit(url, viewport=PHONE)
+    page = visit(url, fresh=True, viewport=PHONE)
     load = page.evaluate(FIRST_LOAD)
     assert load["requests"] < 140, load  # Gradio's own, one for each kind of component
     assert load["page"] < 150_000 and load["rest"] < 1_000_000, load
@@ -118,7 +118,7 @@ def test_less_motion_stops_the_example_and_the_tiles(visit, url):
 
 
 def test_a_browser_that_keeps_nothing_shows_the_page_and_makes_a_clip(visit, url, dress):
-    page = visit(url)
+    page = visit(url, fresh=True)
     page.add_init_script(WITHOUT_STORAGE)
     page.reload()
     page.wait_for_selector("#animate")

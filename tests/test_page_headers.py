@@ -1,13 +1,21 @@
 """What browsers are told beside the page, its parts and visitors' files. That the page works with it, every browser test shows: a refused
 part is an error in the browser's console, and there may be none."""
 
+from pathlib import Path
+
+import brotli
+import gradio
 import httpx
 import numpy as np
 import pytest
 
+from fashionflow.page import compression
 from fashionflow.video.io import write_clip
 
 from .browser import wait_until
+
+
+ASSETS = Path(gradio.__file__).parent / "templates" / "frontend" / "assets"
 
 
 def policy(answer: httpx.Response) -> dict[str, str]:
@@ -29,6 +37,27 @@ def test_the_page_may_load_from_this_server_alone(url, path):
         and "microphone=()" in answer.headers["permissions-policy"]
     )
     assert "x-frame-options" not in answer.headers, "Hugging Face shows a Space in a frame"
+
+
+def test_a_script_is_compressed_once_for_all_visitors(url, monkeypatch):
+    name = next(path.name for path in sorted(ASSETS.glob("*-????????.js")) if path.stat().st_size > 50_000)
+    compressed = []
+    compress = brotli.compress
+    monkeypatch.setattr(
+        compression.brotli, "compress", lambda *args, **kwargs: compressed.append(name) or compress(*args, **kwargs)
+    )
+    ask = {"accept-encoding": "br"}
+    answers = [httpx.get(f"{url}assets/{name}", headers=ask) for _ in range(3)]
+    assert compressed == [name]
+    for answer in answers:
+        assert answer.content == (ASSETS / name).read_bytes() and answer.headers["content-encoding"] == "br"
+        assert "immutable" in answer.headers["cache-control"] and policy(answer)
+    assert httpx.get(f"{url}assets/{name}", headers=ask | {"range": "bytes=0-9"}).status_code == 206
+    plain = httpx.get(f"{url}assets/{name}", headers={"accept-encoding": "identity"})
+    assert plain.content == answers[0].content and "content-encoding" not in plain.headers
+    for _ in range(2):  # nothing is kept of what is not there
+        assert httpx.get(f"{url}assets/absent-12345678.js", headers=ask).status_code == 404
+    assert httpx.head(f"{url}assets/{name}", headers=ask).content == b""
 
 
 @pytest.mark.parametrize("place", ["file=", "file/"])

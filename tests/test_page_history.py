@@ -75,7 +75,7 @@ def wait_for_seed(page, seed: int) -> None:
 def test_the_history_outlives_a_reload_and_brings_back_the_clip_or_what_it_was_made_from(
     visit, url, job_queue, jobs, dress
 ):
-    page = visit(url, viewport=PHONE)
+    page = visit(url, fresh=True, viewport=PHONE)
     page.get_by_label("Walk").click()
     animate(page, dress)
     wait_for_status(page, "Done")
@@ -306,7 +306,7 @@ def test_leave_nothing_leaves_nothing_and_takes_nothing_from_others(visit, url, 
 
 
 def test_the_page_chimes_only_if_it_is_asked_to(visit, url, dress):
-    page = visit(url)
+    page = visit(url, fresh=True)
     page.add_init_script(
         "window.notes = 0; const start = OscillatorNode.prototype.start;"
         "OscillatorNode.prototype.start = function (...when) { window.notes++; return start.apply(this, when); };"

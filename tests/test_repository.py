@@ -94,6 +94,20 @@ def test_every_requirement_is_pinned_within_its_range():
         assert requirement.specifier.contains(pin.version), requirement
 
 
+def test_the_image_installs_what_is_pinned_and_each_file_by_its_hash():
+    text = (ROOT / "requirements.lock").read_text()
+    locked = dict(re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE))
+    hashes = re.findall(r"^([\w.-]+)==\S+(?:.*\\\n +--hash=sha256:[0-9a-f]{64})+$", text, re.MULTILINE)
+    assert list(locked) == hashes  # pip would refuse the whole file
+    pinned = {pin.name.lower(): next(iter(pin.specifier)).version for pin in requirements("constraints.txt")}
+    assert {name: version for name, version in locked.items() if pinned.get(name, version) != version} == {}
+    assert {each.name.lower().replace("_", "-") for each in requirements("requirements.txt")} <= set(locked)
+    assert (
+        "pip install --no-cache-dir --require-hashes --requirement requirements.lock"
+        in (ROOT / "Dockerfile").read_text()
+    )
+
+
 def test_the_image_copies_what_is_there():
     ignore = (ROOT / ".dockerignore").read_text().split()
     for sources in re.findall(r"^COPY --chown=user (.*) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE):

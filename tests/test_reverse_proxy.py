@@ -121,7 +121,7 @@ def test_over_https_a_browser_asks_for_nothing_over_http(browser, over_https, dr
 def test_in_a_browser_the_clip_is_streamed_downloaded_and_found_again(browser, under_path, dress, tmp_path):
     answers = []
     with visitors(browser) as visit:
-        page = visit(under_path, **MOVING)
+        page = visit(under_path, fresh=True, **MOVING)
         page.on("response", lambda answer: answers.append((urlsplit(answer.url).path, answer.status)))
         # The finished file is held, because it may be there before the stream is asked for.
         page.route("**/fashionflow-*.mp4", lambda route: None)

@@ -123,8 +123,8 @@ def test_what_the_page_needs_goes_up_as_it_is_and_nothing_else(written):
 
 def test_a_docker_space_gets_what_its_image_is_built_from(written):
     files = space_files("docker")
-    assert set(files) - set(written) == {"Dockerfile", ".dockerignore", "constraints.txt"}
-    assert set(written) - set(files) == {"packages.txt"}
+    assert set(files) - set(written) == {"Dockerfile", ".dockerignore", "requirements.lock"}
+    assert set(written) - set(files) == {"packages.txt", "requirements.txt"}
     for line in (ROOT / "Dockerfile").read_text().splitlines():
         if line.startswith("COPY"):
             for source in line.split()[2:-1]:

@@ -13,7 +13,7 @@ from . import receiving
 from .address import EVERY_INTERFACE, DarkFromTheStart
 from .api import wrong_arguments
 from .api.known_calls import KnownCalls
-from .compression import CompressedPage
+from .compression import CompressedPage, KeptAssets
 from .headers import Headers
 from .languages import LABELS
 from .languages.own_languages import OwnLanguages
@@ -85,6 +85,7 @@ MIDDLEWARE = (
     WithoutRootPath,
     VisitorsOnly,
     KnownCalls,
+    KeptAssets,
     CompressedPage,
     DarkFromTheStart,
     OwnLanguages,
