@@ -8,12 +8,43 @@ import pytest
 from gradio import route_utils
 
 import fashionflow.page  # noqa: F401  (which replaces it)
+from fashionflow.generation import job as job_module
+from fashionflow.generation import queue as queue_module
 from fashionflow.generation.job import JOB_PREFIX
 from fashionflow.generation.queue import AVAILABLE_SECONDS, JobQueue
+from fashionflow.page import deletion
 
 from . import tiny
 from .test_job_queue import request
 from .waiting import wait_until_idle
+
+
+class Clock:
+    """The module `time`, some seconds later, for the code that is tested alone: everything else in this process sleeps by the real one.
+
+    Attributes:
+        passed: seconds that have passed.
+        jump: seconds by which the time of day has been changed.
+    """
+
+    passed = jump = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.passed
+
+    def time(self) -> float:
+        return time.time() + self.passed + self.jump
+
+    def __getattr__(self, name: str):
+        return getattr(time, name)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    for module in (deletion, job_module, queue_module):
+        monkeypatch.setattr(module, "time", clock)
+    return clock
 
 
 def test_what_cannot_be_deleted_keeps_nothing_else(tmp_path):
@@ -35,7 +66,7 @@ def test_what_cannot_be_deleted_keeps_nothing_else(tmp_path):
 
 
 @pytest.mark.parametrize("jump", [-86400, 86400])
-def test_a_clock_that_jumps_deletes_nothing_early_and_nothing_late(tmp_path, monkeypatch, jump):
+def test_a_clock_that_jumps_deletes_nothing_early_and_nothing_late(tmp_path, clock, jump):
     job_queue = JobQueue(tiny.pipeline(), tmp_path)
     job = job_queue.submit(request())
     list(job.follow())
@@ -46,22 +77,19 @@ def test_a_clock_that_jumps_deletes_nothing_early_and_nothing_late(tmp_path, mon
         page.temp_file_sets.append({str(photo)})
     delete = route_utils.delete_files_created_by_app
     delete(page, AVAILABLE_SECONDS)
-    day, steady = time.time, time.monotonic
-    for passed, there in ((1, True), (AVAILABLE_SECONDS + 1, False)):
-        monkeypatch.setattr(time, "time", lambda passed=passed: day() + jump + passed)
-        monkeypatch.setattr(time, "monotonic", lambda passed=passed: steady() + passed)
+    clock.jump = jump
+    for clock.passed, there in ((1, True), (AVAILABLE_SECONDS + 1, False)):
         delete(page, AVAILABLE_SECONDS)
         job_queue.sweep(AVAILABLE_SECONDS)
         assert photo.exists() == job.folder.exists() == (job_queue.find(job.number) is job) == there
 
 
-def test_a_photo_that_is_shown_again_is_kept_anew_and_what_nobody_knows_goes_at_the_next_look(tmp_path, monkeypatch):
-    photo, steady = tmp_path / "photo.png", time.monotonic
+def test_a_photo_that_is_shown_again_is_kept_anew_and_what_nobody_knows_goes_at_the_next_look(tmp_path, clock):
+    photo = tmp_path / "photo.png"
     photo.touch()
     with gr.Blocks() as page:
         page.temp_file_sets.append({str(photo)})
-    for passed in (0, 90, 180):
-        monkeypatch.setattr(time, "monotonic", lambda passed=passed: steady() + passed)
+    for clock.passed in (0, 90, 180):
         route_utils.delete_files_created_by_app(page, 100)
         assert photo.exists()
         os.utime(photo)
