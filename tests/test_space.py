@@ -90,7 +90,7 @@ def test_a_space_that_is_there_is_updated(the_hub, deploy, tmp_path_factory):
     status, printed = deploy(NAME, "--docker", "--private", "--model", "ann/secret-model")
     assert status == 0, printed.err
     gone = sorted(name for name in space_files("gradio", str(model)) if "/tiny/" in name)
-    gone = sorted([*gone, "fashionflow/old.py", "notes [1].txt", "packages.txt"])
+    gone = sorted([*gone, "fashionflow/old.py", "notes [1].txt", "packages.txt", "requirements.txt"])
     assert printed.out.splitlines() == [
         "Logged in as ann.",
         "Not everybody may read the model ann/secret-model: give the Space a secret HF_TOKEN that may.",
