@@ -98,18 +98,13 @@ class Fidelity:
     @property
     def worst_frame(self) -> int:
         """The index of the judged frame that differs most from the photo."""
-        colour = self._shown_colour / COLOUR_LIMITS[0]
+        colour = self.colour_difference / COLOUR_LIMITS[0]
         return int(self.indices[np.argmax(np.maximum(colour, (1 - self.similarity) / (1 - SIMILARITY_LIMITS[0])))])
 
     @property
     def worst_quarter(self) -> tuple[float, float]:
         """The colour difference that three quarters of the frames stay below, and the similarity that they stay above."""
-        return float(np.quantile(self._shown_colour, 0.75)), float(np.quantile(self.similarity, 0.25))
-
-    @property
-    def _shown_colour(self) -> np.ndarray:
-        """The colour differences; a frame in which nothing of the garment was found has no colours, and the largest difference."""
-        return np.nan_to_num(self.colour_difference, nan=LARGEST_DIFFERENCE)
+        return float(np.quantile(self.colour_difference, 0.75)), float(np.quantile(self.similarity, 0.25))
 
     @property
     def verdict(self) -> str:
@@ -207,7 +202,7 @@ class Garment:
         # A garment in skin colours would vanish if skin were left out.
         self._leaves_skin = self.found and _skin(self._lab[region]).mean() < 0.15
         self._region = self._region_in(self._lab, self._figure)
-        self._palette = palette(self._lab[self._region])
+        self._palette = palette(self._lab[self._region]) if self._region.any() else None
         self._contrasts = _contrasts(_patches(self._lab, *_places(self._region, FRAME_STRIDE)))
 
     def compare(self, frame: np.ndarray) -> tuple[float, float]:
@@ -229,6 +224,8 @@ class Garment:
             shift = self._figure.top - figure.top
         lab = to_lab(frame)
         region = self._region_in(lab, figure)
+        if self._palette is None or not region.any():  # nothing of a garment is left to compare
+            return LARGEST_DIFFERENCE, 0.0
         tops, lefts = _places(region, FRAME_STRIDE)
         patches = _patches(lab, tops, lefts)
         if not len(patches):

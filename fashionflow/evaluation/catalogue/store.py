@@ -22,7 +22,7 @@ class Store:
         is_local: whether it is a folder of this machine.
 
     Raises:
-        CatalogueError: if fsspec does not know such a place, or a package for it is missing.
+        CatalogueError: if fsspec does not know such a place, a package for it is missing, or it is a file.
     """
 
     def __init__(self, url: str):
@@ -32,6 +32,8 @@ class Store:
         self.fs, self.root = find_place(url)
         self.root = self.root.rstrip("/")
         self.is_local = isinstance(self.fs, LocalFileSystem)
+        if self.is_local and os.path.isfile(self.root):
+            raise CatalogueError(f"The catalogue needs a folder, and {url!r} is a file; choose another place.")
 
     @property
     def address(self) -> str:
@@ -99,8 +101,6 @@ class Store:
         Raises:
             CatalogueError: if not.
         """
-        if self.is_local and os.path.isfile(self.root):
-            raise CatalogueError(f"The catalogue needs a folder, and {self.url!r} is a file; choose another place.")
         trial = ".trial"
         self.write(b"FashionFlow", trial)
         self.delete([trial])

@@ -1,0 +1,143 @@
+"""A catalogue on two workers of Ray. A worker is killed in the middle of a clip, and the driver as well: nothing is lost, and nothing is
+made twice."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from fashionflow import catalogue
+from fashionflow.evaluation.catalogue.manifest import Manifest
+from fashionflow.evaluation.catalogue.store import Store
+from fashionflow.evaluation.catalogue.workers import check_ray
+from fashionflow.video.io import read_frames
+
+from . import tiny
+from .browser import wait_until
+
+
+pytest.importorskip("ray", reason="Ray is not installed: pip install --requirement requirements-ray.txt")
+
+ROOT = Path(__file__).resolve().parents[1]
+COUNT, BROKEN = 10, "photo-07.png"
+STEPS = "100"  # so that a clip takes long enough to be killed in the middle of it
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A cluster of Ray on this machine, to which this process is connected; its address."""
+    check_ray()
+    import ray
+
+    with tempfile.TemporaryDirectory(prefix="ff-ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        ray.init(
+            num_cpus=2, include_dashboard=False, object_store_memory=100 * 2**20, log_to_driver=False, _temp_dir=folder
+        )
+        yield ray.get_runtime_context().gcs_address
+        ray.shutdown()
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(COUNT):
+        tiny.photo().rotate(10 * number).save(folder / f"photo-{number:02}.png")
+    (folder / BROKEN).write_bytes(b"no picture")
+    return folder
+
+
+def clips(out) -> dict:
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in (out / "clips").glob("*.mp4")}
+
+
+def rows(out) -> dict:
+    return Manifest(Store(str(out))).rows
+
+
+def busy_workers() -> list[psutil.Process]:
+    return [each for each in psutil.process_iter() if "MapWorker(Map(Worker)).submit" in " ".join(command(each))]
+
+
+def command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:  # it has ended
+        return []
+
+
+def test_workers_and_the_driver_are_killed_and_nothing_is_lost_or_made_twice(cluster, photos, model, tmp_path, capsys):
+    out = tmp_path / "out"
+    # By its address and not by its plain path, as an object store's would be.
+    options = [
+        photos.as_uri(),
+        out.as_uri(),
+        "--model",
+        str(model),
+        "--device",
+        "cpu",
+        "--steps",
+        STEPS,
+        "--workers",
+        "2",
+    ]
+    driver = subprocess.Popen(
+        [sys.executable, "-m", "fashionflow.catalogue", *options, "--ray", cluster],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+    )
+    try:
+        wait_until(lambda: driver.poll() is not None or len(list(out.glob("parts/*.parquet"))) >= 2)
+        assert driver.poll() is None, driver.stderr.read().decode()
+    finally:
+        driver.kill()
+        driver.communicate()
+    wait_until(lambda: not busy_workers())  # Ray ends the workers of a driver that has gone
+    finished, done = clips(out), rows(out)
+    assert 2 <= len(done) < COUNT and len(finished) == len([row for row in done.values() if row["clip"]])
+
+    killed = []
+
+    def kill_one():
+        wait_until(lambda: len(rows(out)) > len(done) and busy_workers())
+        killed.append(busy_workers()[0])
+        killed[0].send_signal(signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    status = catalogue.main(options)
+    killer.join()
+    printed = capsys.readouterr()
+    assert status == 1 and printed.out.endswith("index.html\n") and "because its worker died" in printed.err
+    made = rows(out)
+    assert len(made) == COUNT and [name for name, row in made.items() if row["error"]] == [BROKEN]
+    assert made[BROKEN]["error"].startswith("The file is not a picture")
+    assert sorted(row["attempts"] for row in made.values()) == [1] * (COUNT - 1) + [
+        2
+    ]  # only the clip in work was begun again
+    assert made.items() >= done.items() and clips(out).items() >= finished.items()
+    assert len(clips(out)) == COUNT - 1 and all(len(read_frames(clip)) for clip in clips(out))
+    assert not [path for path in out.rglob("*") if path.name.startswith(".")] and not list(out.glob("parts/*"))
+
+    before, begun_at = clips(out), time.monotonic()
+    assert catalogue.main(options) == 0 and clips(out) == before
+    assert "10 clips are there already" in capsys.readouterr().err and time.monotonic() - begun_at < 20
+
+
+def test_a_cluster_that_there_is_not_and_more_workers_than_cores_are_told(cluster, photos, model, tmp_path, capsys):
+    options = [str(photos), str(tmp_path / "out"), "--model", str(model), "--device", "cpu"]
+    assert catalogue.main([*options, "--workers", "3"]) == 2
+    assert capsys.readouterr().err.endswith("`workers` must be at most 2, the number of cores there are, got 3.\n")
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "RAY_gcs_rpc_server_reconnect_timeout_s": "1"}
+    away = [sys.executable, "-m", "fashionflow.catalogue", *options, "--ray", "no-host:1"]
+    ended = subprocess.run(away, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2 and "Ray cannot be reached at 'no-host:1'" in ended.stderr
+    assert "Traceback" not in ended.stderr
