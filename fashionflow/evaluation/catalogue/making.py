@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +26,7 @@ from ...video.files import FULL
 from ...video.io import read_frames
 from ..fidelity import fidelity
 from .errors import CatalogueError
-from .manifest import whole_row, write_part
+from .manifest import find_part, read_part, whole_row, write_part
 from .store import Store, full, read_file, reason_of, stamp
 from .tasks import Outcome, Task
 
@@ -51,8 +52,7 @@ class ClipMaker:
 
     def __init__(self, pipe: FashionFlowPipeline, store: Store):
         self._pipe, self._store = pipe, store
-        self._own = OwnFolder()  # of this process; if it is killed, the next one deletes it
-        delete_abandoned(self._own.path.parent)
+        delete_abandoned(Path(tempfile.gettempdir()))  # what killed workers have left
 
     def make(self, task: Task, attempt: int = 1) -> Outcome:
         """Makes a clip. No error about one clip leaves this method: it is in the row.
@@ -60,6 +60,10 @@ class ClipMaker:
         Args:
             attempt: how often the clip has been begun, with this time.
         """
+        if attempt > 1 and (
+            part := find_part(self._store, task.name)
+        ):  # the worker died between its row and its answer
+            return Outcome(read_part(self._store, part), part)
         begun_at = time.monotonic()
         row = whole_row(
             name=task.name,
@@ -87,7 +91,7 @@ class ClipMaker:
             return Outcome(stop=str(error))
         except Exception as error:
             if isinstance(error, OSError) and error.errno in FULL:
-                return Outcome(stop=str(full(str(self._own.path))))
+                return Outcome(stop=str(full(tempfile.gettempdir())))
             row["error"] = sentence(error)
         row |= {"seconds": time.monotonic() - begun_at, "made_at": datetime.now(UTC).isoformat()}
         try:
@@ -110,7 +114,8 @@ class ClipMaker:
         except PhotoError as error:
             raise _Failed(f"The photo of the back: {error}") from error
         request, advice = clip_request(self._pipe, ClipSettings(**task.settings), photo, back_photo)
-        clip, thumb = self._own.path / "clip.mp4", self._own.path / "thumb.webp"
+        own = OwnFolder()
+        clip, thumb = own.path / "clip.mp4", own.path / "thumb.webp"
         try:
             make_clip(self._pipe, request, clip)
             frames = read_frames(clip)
@@ -121,8 +126,7 @@ class ClipMaker:
             self._store.put(thumb, names["thumb"])
             self._store.put(clip, names["clip"])
         finally:
-            clip.unlink(missing_ok=True)
-            thumb.unlink(missing_ok=True)
+            own.delete()
         colour, similarity = judged.worst_quarter
         return names | {
             "clip_bytes": written,

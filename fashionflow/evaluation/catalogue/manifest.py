@@ -91,9 +91,23 @@ def from_parquet(content: bytes) -> list[dict]:
 
 def write_part(store: Store, row: dict) -> str:
     """Writes the row of a finished clip, and returns its file's name."""
-    name = f"{PARTS}/{hashlib.sha256(row['name'].encode()).hexdigest()[:16]}-{uuid.uuid4().hex[:8]}.parquet"
+    name = f"{_beginning(row['name'])}{uuid.uuid4().hex[:8]}.parquet"
     store.write(to_parquet([row]), name)
     return name
+
+
+def find_part(store: Store, name: str) -> str | None:
+    """The small file that a worker has written about a clip in this run, if there is one."""
+    return next((part for part in store.names(PARTS) if part.startswith(_beginning(name))), None)
+
+
+def read_part(store: Store, part: str) -> dict:
+    (row,) = from_parquet(store.read(part))
+    return row
+
+
+def _beginning(name: str) -> str:
+    return f"{PARTS}/{hashlib.sha256(name.encode()).hexdigest()[:16]}-"
 
 
 class Manifest:
@@ -115,6 +129,11 @@ class Manifest:
             self.rows = {row["name"]: row for row in self._read(MANIFEST)}
         for row in sorted(found, key=lambda row: row["made_at"] or ""):
             self.rows[row["name"]] = row
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether rows are in small files only."""
+        return bool(self._parts)
 
     def add(self, row: dict, part: str | None = None) -> None:
         """Takes a row, and the name of the small file in which it already is."""

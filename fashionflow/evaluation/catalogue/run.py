@@ -88,6 +88,8 @@ def make_catalogue(
     with _alone(store):
         store.check()
         manifest = Manifest(store)
+        if manifest.has_parts:  # of a command that was killed; from here on, what workers write is of this run
+            manifest.merge()
         tasks, failures, kept = _what_to_do(entries, manifest, store, about_model, retry_failed)
         progress = Progress(kept=kept, todo=len(tasks) + len(failures))
         on_progress(progress, None)

@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 
@@ -27,6 +28,8 @@ NOT_INSTALLED = (
 
 STORE_BYTES = 100 * 2**20
 """Of Ray's shared memory on this machine. Rows and paths travel there, and never photos or clips."""
+
+REACHED_SECONDS = 10
 
 COUNTER = "fashionflow-attempts"
 
@@ -169,6 +172,7 @@ def connected(address: str | None) -> Iterator[None]:
             }
             ray.init(include_dashboard=False, runtime_env={"env_vars": passed_on(local=True)}, **started, **quiet)
         else:
+            check_reachable(address)
             ray.init(address=address, runtime_env={"env_vars": passed_on(local=False)}, **quiet)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = "on this machine" if address is None else f"at {address!r}"
@@ -181,6 +185,17 @@ def connected(address: str | None) -> Iterator[None]:
         ray.shutdown()
         if own is not None:
             own.delete()
+
+
+def check_reachable(address: str) -> None:
+    """Tries an address of the form host:port, because Ray itself would end this process if nobody answers there.
+
+    Raises:
+        OSError: if nobody answers.
+    """
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if separator and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACHED_SECONDS).close()
 
 
 def passed_on(local: bool) -> dict[str, str]:

@@ -59,7 +59,11 @@ function card(clip) {
     about.append(bar, element("div", "small", `colour ${clip.colour_difference.toFixed(1)} · pattern ${clip.similarity.toFixed(2)}`));
   }
   about.append(element("div", "small", [clip.motion, clip.seed === null ? null : `seed ${clip.seed}`].filter(Boolean).join(" · ")));
-  if (clip.advice) about.append(element("div", "small", clip.advice));
+  if (clip.advice) {
+    const advice = element("details", "small");
+    advice.append(element("summary", "", "about the photo"), clip.advice);
+    about.append(advice);
+  }
   about.title = clip.photo;
   item.append(about);
   return item;
