@@ -179,7 +179,7 @@ def connected(address: str | None) -> Iterator[None]:
         raise CatalogueError(f"Ray cannot be reached {where} ({reason_of(error)}); see to it.") from error
     try:
         # Ray prints a paragraph about each worker that dies; the clip's row says it in one sentence.
-        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
             yield
     finally:
         ray.shutdown()
