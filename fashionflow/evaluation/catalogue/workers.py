@@ -62,6 +62,7 @@ def check_ray() -> None:
     """
     # Before Ray is imported: nothing is sent to anybody, and Ray's own sentences about itself are left out.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")  # 30 are too few on a crowded machine
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
@@ -174,7 +175,9 @@ def connected(address: str | None) -> Iterator[None]:
         else:
             check_reachable(address)
             ray.init(address=address, runtime_env={"env_vars": passed_on(local=False)}, **quiet)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+    except Exception as error:  # Ray raises bare ones, too
+        if own is not None:
+            own.delete()
         where = "on this machine" if address is None else f"at {address!r}"
         raise CatalogueError(f"Ray cannot be reached {where} ({reason_of(error)}); see to it.") from error
     try:
