@@ -79,6 +79,7 @@ def command(process: psutil.Process) -> str:
         return ""
 
 
+@pytest.mark.timeout(900)  # 12 seconds of a processor for each worker that begins, on a machine that may be crowded
 def test_workers_and_the_driver_are_killed_and_nothing_is_lost_or_made_twice(cluster, photos, model, tmp_path, capsys):
     out = tmp_path / "out"
     # By its address and not by its plain path, as an object store's would be.
