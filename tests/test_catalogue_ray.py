@@ -64,7 +64,9 @@ def rows(out) -> dict:
 
 
 def workers() -> list[psutil.Process]:
-    return [each for each in psutil.process_iter() if "MapWorker(Map(Worker))" in command(each)]
+    """Those of the cluster of this file, which this process has started."""
+    ours = psutil.Process().children(recursive=True)
+    return [each for each in ours if "MapWorker(Map(Worker))" in command(each)]
 
 
 def in_a_clip() -> list[psutil.Process]:
