@@ -49,7 +49,7 @@ $(VENV)/ready: requirements.txt constraints.txt | $(BIN)/python
 	$(PIP) --requirement requirements.txt
 	@touch $@
 
-$(VENV)/ready-for-tests: $(VENV)/ready requirements-dev.txt
+$(VENV)/ready-for-tests: $(VENV)/ready requirements-dev.txt requirements-ray.txt
 	$(PIP) --requirement requirements-dev.txt
 	@touch $@
 

@@ -35,6 +35,24 @@ def make_parser() -> argparse.ArgumentParser:
         "--back", metavar="PHOTO", help="a picture of the back, for turns that show it; by default the back is guessed"
     )
     parser.add_argument(
+        "--seed",
+        type=int,
+        help=f"{LIMITS['seed'].range}; the same seed gives the same clip; by default, and for {RANDOM_SEED}, it is drawn at random and printed",
+    )
+    add_clip_settings(parser)
+    parser.add_argument("--tiny-decoder", help="folder or Hub id of a small decoder for the previews; by default none")
+    parser.add_argument(
+        "--tiny-clips", action="store_true", help="decode the clip with the tiny decoder, too: softer but sooner"
+    )
+    parser.add_argument(
+        "--device-report", action="store_true", help="report the device that the model would run on, and end"
+    )
+    return parser
+
+
+def add_clip_settings(parser: Parser) -> None:
+    """Adds what every command that makes clips can be told, but for the seed."""
+    parser.add_argument(
         "--frames",
         type=int,
         help=f"frames that the model makes, {LIMITS['frames'].range}; by default the model's own number",
@@ -44,11 +62,6 @@ def make_parser() -> argparse.ArgumentParser:
         type=int,
         default=DEFAULT_STEPS,
         help=f"denoising steps, {LIMITS['steps'].range}; by default {DEFAULT_STEPS}",
-    )
-    parser.add_argument(
-        "--seed",
-        type=int,
-        help=f"{LIMITS['seed'].range}; the same seed gives the same clip; by default, and for {RANDOM_SEED}, it is drawn at random and printed",
     )
     parser.add_argument(
         "--motion",
@@ -88,10 +101,6 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--model", help=f"a model folder or a Hub id; by default ${MODEL_VARIABLE}, or else the shipped model"
     )
-    parser.add_argument("--tiny-decoder", help="folder or Hub id of a small decoder for the previews; by default none")
-    parser.add_argument(
-        "--tiny-clips", action="store_true", help="decode the clip with the tiny decoder, too: softer but sooner"
-    )
     parser.add_argument("--compile", action="store_true", help="compile the model first, for many clips on a GPU")
     parser.add_argument("--device", default="auto", help="cuda, mps or cpu; by default the best available")
     parser.add_argument(
@@ -100,10 +109,6 @@ def make_parser() -> argparse.ArgumentParser:
         default=DEFAULT_QUALITY,
         help=f"1 (best, largest) to 51 (smallest); by default {DEFAULT_QUALITY}",
     )
-    parser.add_argument(
-        "--device-report", action="store_true", help="report the device that the model would run on, and end"
-    )
-    return parser
 
 
 def main(argv: list[str] | None = None) -> int:

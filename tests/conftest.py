@@ -4,6 +4,7 @@ What takes seconds to import is imported where it is used: the process that hand
 """
 
 import os
+import subprocess
 
 import pytest
 
@@ -20,6 +21,9 @@ if (
 
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"  # of the programs that tests start
+
+
+ROOM = 600_000  # bytes on the small disk
 
 
 @pytest.fixture(scope="session")
@@ -86,6 +90,18 @@ def model(tmp_path_factory):
     from . import tiny
 
     return tiny.saved(tmp_path_factory, tiny.pipeline())
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A real disk of a few hundred kB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounting = ["mount", "-t", "tmpfs", "-o", f"size={ROOM}", "fashionflow-test", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(mounting, capture_output=True, check=False).returncode != 0:
+        pytest.skip("Only root can mount a small disk, and not everywhere.")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 @pytest.fixture(scope="session")

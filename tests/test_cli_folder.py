@@ -83,7 +83,19 @@ def test_what_is_wrong_is_said_before_a_model_is_loaded(run, photos, tmp_path, m
         (("--back", str(photos / "red.PNG")), {}, "`--back` belongs to one photo"),
         (("--frames", "0"), {}, "`frames` must be"),
         ((), {"out": "/proc/clips"}, "/proc/clips"),
+        (("--turn-angle", "30", "--guidance", "9"), {}, "`guidance` must be"),
     ):
         status, printed, _ = run(*options, **places)
         assert status == 2 and message in printed.err and printed.err.count("\n") == 1
     assert sorted(os.listdir(tmp_path)) == ["empty", "photos"]
+
+
+def test_a_setting_that_the_model_does_not_have_ends_the_command_and_blames_no_photo(
+    run, tmp_path_factory, monkeypatch, capsys
+):
+    still = tiny.saved(tmp_path_factory, tiny.released_pipeline())
+    capsys.readouterr()
+    monkeypatch.setattr(command, "load_pipeline", lambda *_: pytest.fail("loaded"))
+    for option, message in ((("--motion", "spin"), "`motion` must be empty"), (("--frames", "7"), "a multiple of 2")):
+        status, printed, _ = run("--model", str(still), *option)
+        assert status == 2 and message in printed.err and printed.err.count("\n") == 1

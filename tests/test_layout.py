@@ -10,7 +10,7 @@ import fashionflow
 
 PACKAGE = Path(fashionflow.__file__).parent
 ROOMS = ["models", "photo", "pipelines", "video", "runtime", "generation", "evaluation", "training", "page"]
-ON_TOP = {"__init__", "__main__", "errors", "space", "space_files"}
+ON_TOP = {"__init__", "__main__", "catalogue", "errors", "space", "space_files"}
 MOST_LINES = 400
 
 

@@ -4,7 +4,6 @@ left of it, and the next one works."""
 import contextlib
 import os
 import shutil
-import subprocess
 from types import SimpleNamespace
 
 import psutil
@@ -21,28 +20,14 @@ from fashionflow.video.files import UNFINISHED
 
 from . import tiny
 from .browser import choose, wait_for_status
+from .conftest import ROOM
 from .test_job_queue import request
 from .waiting import files_below, wait_until_idle
-
-
-ROOM = 600_000  # bytes on the small disk
 
 
 @pytest.fixture(scope="module")
 def pipe():
     return tiny.pipeline()
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A real disk of a few hundred kB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounting = ["mount", "-t", "tmpfs", "-o", f"size={ROOM}", "fashionflow-test", str(disk)]
-    if os.geteuid() != 0 or subprocess.run(mounting, capture_output=True, check=False).returncode != 0:
-        pytest.skip("Only root can mount a small disk, and not everywhere.")
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def fill(disk) -> None:

@@ -32,6 +32,9 @@ VERDICTS = ("kept", "slightly off", "lost")
 COLOUR_LIMITS = (3.0, 6.0)
 SIMILARITY_LIMITS = (0.70, 0.50)
 
+LARGEST_DIFFERENCE = 100.0
+"""About that of black and white."""
+
 SENTENCES = {
     "kept": "The garment keeps its colours and its pattern.",
     "colour slightly off": "The garment keeps its pattern, but its colours are slightly off.",
@@ -84,6 +87,26 @@ class Fidelity:
     found: bool
 
     @property
+    def score(self) -> float:
+        """One number for the clip: 1 is the photo itself, above 2/3 the garment is kept, below 1/3 it is lost. It is the worse of colour
+        and pattern, in the worst quarter of the frames."""
+        colour, similarity = self.worst_quarter
+        return min(
+            _score(colour, (0.0, *COLOUR_LIMITS)), _score(1 - similarity, (0.0, *(1 - s for s in SIMILARITY_LIMITS)))
+        )
+
+    @property
+    def worst_frame(self) -> int:
+        """The index of the judged frame that differs most from the photo."""
+        colour = self.colour_difference / COLOUR_LIMITS[0]
+        return int(self.indices[np.argmax(np.maximum(colour, (1 - self.similarity) / (1 - SIMILARITY_LIMITS[0])))])
+
+    @property
+    def worst_quarter(self) -> tuple[float, float]:
+        """The colour difference that three quarters of the frames stay below, and the similarity that they stay above."""
+        return float(np.quantile(self.colour_difference, 0.75)), float(np.quantile(self.similarity, 0.25))
+
+    @property
     def verdict(self) -> str:
         """One of `VERDICTS`, the worse of colour and pattern."""
         return VERDICTS[max(self._severities)]
@@ -105,11 +128,16 @@ class Fidelity:
 
     @property
     def _severities(self) -> tuple[int, int]:
-        colour, similarity = np.quantile(self.colour_difference, 0.75), np.quantile(self.similarity, 0.25)
+        colour, similarity = self.worst_quarter
         return (
             sum(bool(colour > limit) for limit in COLOUR_LIMITS),
             sum(bool(similarity < limit) for limit in SIMILARITY_LIMITS),
         )
+
+
+def _score(flaw: float, limits: tuple[float, float, float]) -> float:
+    """1 for no flaw, 2/3 and 1/3 at the limits, and 0 at twice the last one; straight lines between them."""
+    return float(np.interp(flaw, (*limits, 2 * limits[-1]), (1, 2 / 3, 1 / 3, 0)))
 
 
 def fidelity(
@@ -174,7 +202,7 @@ class Garment:
         # A garment in skin colours would vanish if skin were left out.
         self._leaves_skin = self.found and _skin(self._lab[region]).mean() < 0.15
         self._region = self._region_in(self._lab, self._figure)
-        self._palette = palette(self._lab[self._region])
+        self._palette = palette(self._lab[self._region]) if self._region.any() else None
         self._contrasts = _contrasts(_patches(self._lab, *_places(self._region, FRAME_STRIDE)))
 
     def compare(self, frame: np.ndarray) -> tuple[float, float]:
@@ -196,6 +224,8 @@ class Garment:
             shift = self._figure.top - figure.top
         lab = to_lab(frame)
         region = self._region_in(lab, figure)
+        if self._palette is None or not region.any():  # nothing of a garment is left to compare
+            return LARGEST_DIFFERENCE, 0.0
         tops, lefts = _places(region, FRAME_STRIDE)
         patches = _patches(lab, tops, lefts)
         if not len(patches):

@@ -25,6 +25,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..generation.settings import DEFAULT_STEPS
+from ..photo.reading import PHOTO_SUFFIXES
 from ..pipelines import FashionFlowPipeline
 from ..pipelines.motions import LARGEST_TURN, MOTIONS
 from ..runtime.loading import load_pipeline
@@ -36,7 +37,7 @@ from .real_clips import OWN_ROWS, Task, asked_of, framed_photos, make_frames, ot
 from .real_judge import MEASURES, Judge, summarise
 from .real_measures import Asked
 from .real_page import CLIPS, SHEETS, Scores, text_table, write_page, write_sheet
-from .sample import PICTURES, QUALITY, SETTINGS
+from .sample import QUALITY, SETTINGS
 
 
 PHOTOS = "photos"
@@ -179,9 +180,11 @@ def find_photos(folder: Path) -> list[Path]:
     Raises:
         ValueError: if there is no such folder, or it holds none.
     """
-    photos = [path for path in sorted(folder.glob("*")) if path.suffix.lower() in PICTURES]
+    photos = [path for path in sorted(folder.glob("*")) if path.suffix.lower() in PHOTO_SUFFIXES]
     if not photos:
-        raise ValueError(f"`photos` must be a folder that holds photos ({', '.join(PICTURES)}), got {str(folder)!r}.")
+        raise ValueError(
+            f"`photos` must be a folder that holds photos ({', '.join(PHOTO_SUFFIXES)}), got {str(folder)!r}."
+        )
     return photos
 
 

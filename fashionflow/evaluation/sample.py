@@ -22,7 +22,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..generation.settings import DEFAULT_STEPS
-from ..photo.reading import PhotoError, read_photo
+from ..photo.reading import PHOTO_SUFFIXES, PhotoError, read_photo
 from ..pipelines import FashionFlowPipeline
 from ..pipelines.motions import MOTIONS, motion_rows, rows
 from ..runtime.loading import load_pipeline
@@ -37,7 +37,6 @@ from .files import write_whole
 SETTINGS = "settings.json"
 QUALITY = 4  # x264's CRF; its loss is far below every difference that is measured
 PHOTO_MOTIONS = ("turn-right", "turn-and-back", "sway", "walk")
-PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 @torch.no_grad()
@@ -250,9 +249,11 @@ def main(argv: list[str] | None = None) -> None:
         if not args.clip_rate > 0:
             raise ValueError(f"`--clip-rate` must be above 0, got {args.clip_rate:g}.")
         if args.photos:
-            todo = [path for path in sorted(args.reference.glob("*")) if path.suffix.lower() in PICTURES]
+            todo = [path for path in sorted(args.reference.glob("*")) if path.suffix.lower() in PHOTO_SUFFIXES]
             if not todo:
-                raise ValueError(f"`reference` must hold photos ({', '.join(PICTURES)}), got {str(args.reference)!r}.")
+                raise ValueError(
+                    f"`reference` must hold photos ({', '.join(PHOTO_SUFFIXES)}), got {str(args.reference)!r}."
+                )
         else:
             todo = held_out_clips(args.reference)
         start_folder(args.out, settings)

@@ -7,31 +7,25 @@ import signal
 import sys
 from argparse import Namespace
 from collections import Counter
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
 from tqdm import tqdm
 
-from ..photo.checks import advise
-from ..photo.reading import PhotoError, read_photo
+from ..photo.reading import PHOTO_SUFFIXES, PhotoError, read_photo
 from ..pipelines import FashionFlowPipeline
 from ..pipelines.motions import MOTIONS
 from ..runtime.acceleration import DEFAULTS
 from ..runtime.ending import requests_to_end
 from ..runtime.loading import device_report, load_pipeline
 from ..runtime.memory_modes import OutOfMemory
-from ..runtime.model_folder import ModelDescription
+from ..runtime.model_folder import ModelDescription, describe_model
 from ..video.files import check_can_be_written
 from ..video.metadata import check_signing
-from .renderer import ClipRenderer
+from .one_clip import clip_request, make_clip
 from .request import ClipRequest
 from .settings import LIMITS, RANDOM_SEED, ClipSettings
-
-
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif", ".tif", ".tiff", ".bmp")
-"""What a photo's name ends in where a folder is given."""
 
 
 def run(arguments: Namespace) -> int:
@@ -76,7 +70,7 @@ def _animate(arguments: Namespace) -> Path:
     _check_options(arguments)
     photo, back_photo = read_photo(arguments.photo), _read_back(arguments.back)
     pipe = _load(arguments)
-    request = _request(pipe, _settings(arguments, pipe), photo, back_photo)
+    request = _request(pipe, _settings(arguments, ModelDescription.of(pipe)), photo, back_photo)
     if _draws_seed(arguments):
         print(f"Seed {request.settings.seed}", file=sys.stderr)
     return _make_clip(pipe, request, clip)
@@ -108,8 +102,10 @@ def _animate_folder(arguments: Namespace) -> int:
         print(f"{there} of {len(clips)} clips are there already; delete them to make them again.", file=sys.stderr)
     if not todo:
         return 0
+    model = describe_model(arguments.model)
+    settings = _settings(arguments, model)
+    settings.check(model)
     pipe = _load(arguments)
-    settings = _settings(arguments, pipe)
     if _draws_seed(arguments):
         print(f"Seed {settings.seed}", file=sys.stderr)
     failed = 0
@@ -117,7 +113,7 @@ def _animate_folder(arguments: Namespace) -> int:
         print(f"Photo {number} of {len(todo)}: {path.name}", file=sys.stderr)
         try:
             print(_make_clip(pipe, _request(pipe, settings, read_photo(path)), clip))
-        except ValueError as error:  # this photo cannot be used; others can
+        except PhotoError as error:  # this photo cannot be used; others can
             print(f"{path.name} was left out: {error}", file=sys.stderr)
             failed += 1
     if failed:
@@ -160,14 +156,14 @@ def _load(arguments: Namespace) -> FashionFlowPipeline:
     return pipe
 
 
-def _settings(arguments: Namespace, pipe: FashionFlowPipeline) -> ClipSettings:
+def _settings(arguments: Namespace, model: ModelDescription) -> ClipSettings:
     """The settings that were asked for. A seed that nobody chose is drawn."""
     seed = random.SystemRandom().randint(0, LIMITS["seed"].largest) if _draws_seed(arguments) else arguments.seed
     return ClipSettings(
-        frames=pipe.config.default_num_frames if arguments.frames is None else arguments.frames,
+        frames=model.default_num_frames if arguments.frames is None else arguments.frames,
         steps=arguments.steps,
         seed=seed,
-        motion=MOTIONS[0] if arguments.motion is None and pipe.has_motion else arguments.motion,
+        motion=MOTIONS[0] if arguments.motion is None and model.has_motion else arguments.motion,
         turn_angle=arguments.turn_angle,
         sampler=arguments.sampler,
         guidance=arguments.guidance,
@@ -186,22 +182,16 @@ def _request(
     Raises:
         ValueError: with one sentence about settings that this model does not have, or a photo that it cannot use.
     """
-    coverage = pipe.coverage_of(photo)
-    crop = pipe.crop_of(photo, coverage)
-    request = ClipRequest(pipe.fit_photo(photo, crop), settings, back_photo and pipe.fit_photo(back_photo))
-    request.check(ModelDescription.of(pipe))
-    if pipe.has_geometry:
-        for advice in advise(photo, pipe.width, pipe.height, crop, coverage):
-            print(advice.sentence(), file=sys.stderr)
+    request, advice = clip_request(pipe, settings, photo, back_photo)
+    for each in advice:
+        print(each.sentence(), file=sys.stderr)
     return request
 
 
 def _make_clip(pipe: FashionFlowPipeline, request: ClipRequest, clip: Path) -> Path:
-    with (
-        ClipRenderer(pipe, request, _say_step_down) as renderer,
-        closing(renderer.frames(renderer.denoise())) as frames,
-    ):
-        return renderer.write(clip, tqdm(frames, total=renderer.num_frames, desc="Writing", unit="frame"))
+    return make_clip(
+        pipe, request, clip, _say_step_down, lambda frames, total: tqdm(frames, "Writing", total, unit="frame")
+    )
 
 
 def _read_back(path: str | None) -> Image.Image | None:

@@ -39,6 +39,11 @@ class OwnFolder:
         self._lock = FileLock(self.path / LOCK)
         self._lock.acquire()
 
+    def delete(self) -> None:
+        """Deletes it before Python ends."""
+        self._lock.release()
+        self._folder.cleanup()
+
 
 def delete_abandoned(parent: Path) -> list[Path]:
     """Deletes the folders in `parent` whose servers do not run any more. Returns them. Folders of other users stay."""

@@ -19,6 +19,7 @@ __all__ = [
     "MAX_ZOOM",
     "MIN_SIDE",
     "MIN_ZOOM",
+    "PHOTO_SUFFIXES",
     "Crop",
     "PhotoError",
     "crop_box",
@@ -45,6 +46,9 @@ MAX_PNG_TEXT = 64 * 2**20
 
 STUDIO_WHITE = (255, 255, 255)
 """The colour behind the transparent parts of a cut-out garment, sRGB."""
+
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif", ".tif", ".tiff", ".bmp")
+"""What a photo's name ends in, in small letters, where a folder is given. A single photo may have any name: its content decides."""
 
 # The picture formats that people upload. Pillow knows more, but some of those run other programs (EPS) or match nearly
 # any bytes (TGA).

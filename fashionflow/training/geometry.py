@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from ..evaluation.clip_labels import is_held_out
 from ..models.geometry import AXIS_UNIT, DEPTH_UNIT, GarmentGeometry, GarmentGeometryOutput
+from ..photo.reading import PHOTO_SUFFIXES, read_photo
 from .autoencoder import check_counts
 from .fit import fit, run_program
 from .geometry_augmentation import GeometryExample, changed, unchanged
@@ -39,7 +40,6 @@ FIXED_SETTINGS = ("block_channels", "sample_size", "seed")
 MOST_HELD_OUT = 32  # examples of each kind that are scored
 MOST_TRIED = 8  # failed attempts to read an example before a draw fails
 PICTURE_SIDE = 512  # pixels; the longer side of larger background pictures is scaled to this
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 OUTLINE_REACH = 3  # pixels on each side of an outline where a wrong coverage counts more
 
 
@@ -252,12 +252,10 @@ def read_pictures(folder: Path) -> list[np.ndarray]:
     pictures = []
     for path in find_photos(folder):
         try:
-            with Image.open(path) as photo:
-                photo.draft("RGB", (PICTURE_SIDE, PICTURE_SIDE))
-                photo = photo.convert("RGB")
+            photo = read_photo(path)
             photo.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
             pictures.append(np.asarray(photo))
-        except (OSError, ValueError) as error:
+        except ValueError as error:
             tqdm.write(f"skipped {path.name}: {error}")
     return pictures
 

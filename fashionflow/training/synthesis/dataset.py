@@ -29,14 +29,13 @@ from PIL import Image
 from tqdm import tqdm
 
 from ...evaluation.files import write_whole
-from ...photo.reading import read_photo
+from ...photo.reading import PHOTO_SUFFIXES, read_photo
 from ...video.io import read_frames, write_clip
 from .errors import SynthesisError
 from .layers import Layers, flat_layers
 from .sheet import write_contact_sheet
 
 
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 QUALITY = 17  # x264's CRF
 LABELS = "labels.jsonl"
 CLIP_SUFFIX, LAYERS_SUFFIX = ".mp4", ".npz"
