@@ -46,7 +46,7 @@ OWN_RAY = {
 """The environment of a Ray on this machine alone."""
 
 STORE_BYTES = 256 * 2**20
-"""The memory through which photos and clips pass; a clip has some hundred kilobytes."""
+"""The memory through which photos and clips pass; a clip has less than one megabyte, and so has a preview."""
 
 MOST_PATH = 107 - len("/ray/session_2026-11-28_21-12-34_864449_4194304/sockets/plasma_store")
 """The longest path, in bytes, of a folder in which Ray can keep its sockets."""
