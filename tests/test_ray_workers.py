@@ -190,6 +190,7 @@ def test_a_clip_whose_workers_are_lost_three_times_ends_with_a_sentence(job_queu
 
 
 def test_when_no_worker_can_be_started_visitors_are_told_and_the_next_is_served_again(job_queue, monkeypatch):
+    wait_until(lambda: not job_queue._threads)  # those that were lost are there again
     monkeypatch.setattr(ray_pool, "START_SECONDS", 1)
     needs = job_queue.workers[0]._needs
     for worker in job_queue.workers:

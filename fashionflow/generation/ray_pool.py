@@ -34,16 +34,17 @@ if TYPE_CHECKING:
     from ..pipelines import FashionFlowPipeline
 
 
-LOOPBACK = "127.0.0.1"
-
-OWN_RAY = {
+QUIET_RAY = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # a worker that is lost while the page ends must not start Ray anew
+}
+OWN_RAY = QUIET_RAY | {
     # On Windows and macOS Ray uses the loopback address alone unless this is set; unset, it does so everywhere.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     # A worker without a claim on a GPU sees all of them, because its device is named.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-"""The environment of a Ray on this machine alone."""
+"""The environment of every Ray, and of one on this machine alone."""
 
 STORE_BYTES = 256 * 2**20
 """The memory through which photos and clips pass; a clip has less than one megabyte, and so has a preview."""
@@ -98,7 +99,7 @@ def read_pool(devices: str | None, address: str | None, workers: int | None, mod
         )
     if workers is not None and not 1 <= workers <= 1000:
         raise ValueError(f"--workers must be from 1 to 1000, got {workers}.")
-    os.environ.update({"RAY_USAGE_STATS_ENABLED": "0"} if address else OWN_RAY)
+    os.environ.update(QUIET_RAY if address else OWN_RAY)
     if address is None:  # without it, Ray would write one into the home directory; it remembers the first one
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     try:
@@ -120,6 +121,7 @@ class RayPool:
     def __init__(self, devices: list[str] | None, address: str | None, count: int | None, model: Model):
         self._devices, self._address, self._count, self.model = devices, address, count, model
         self.workers: list[RayWorker] = []
+        self.is_closed = False
 
     def start(self, folder: Path, time_estimator: TimeEstimator, measure: bool = True) -> None:
         """Starts Ray and all workers, which load their models meanwhile; on the main thread, because Ray ends its processes with the
@@ -160,6 +162,7 @@ class RayPool:
         """Ends all workers, and the Ray of this machine with them."""
         import ray
 
+        self.is_closed = True
         if self._address is not None and ray.is_initialized():  # their files do not go with the page's folder
             closing = [worker.actor.close.remote() for worker in self.workers if worker.actor is not None]
             if closing:
@@ -195,7 +198,7 @@ class RayPool:
                 num_gpus=0,
                 include_dashboard=False,
                 object_store_memory=STORE_BYTES,
-                _node_ip_address=LOOPBACK,
+                _node_ip_address="127.0.0.1",
                 _temp_dir=str(folder / "ray"),
                 **quiet,
             )
@@ -286,6 +289,8 @@ class RayWorker:
         import ray
         from ray.exceptions import RayError
 
+        if self._pool.is_closed:
+            return False
         if self.actor is not None:
             try:
                 ray.get(self.actor.version.remote(), timeout=ANSWER_SECONDS)
@@ -338,7 +343,8 @@ class RayWorker:
         import ray
 
         if self.actor is not None:
-            ray.kill(self.actor)
+            with contextlib.suppress(Exception):  # it has gone already, or Ray has
+                ray.kill(self.actor)
 
     def _lose(self, error: Exception) -> None:
         logger.error("A worker on %s was lost: %s", self._device, _first_line(error))
