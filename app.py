@@ -23,6 +23,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--model", help="model folder or Hub id; by default FASHIONFLOW_MODEL or the shipped weights")
     parser.add_argument("--device", help="such as cpu or cuda; by default the best available")
     parser.add_argument(
+        "--devices",
+        metavar="NAMES",
+        help="several devices of this machine that make clips at the same time, such as cuda:0,cuda:1; needs Ray",
+    )
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="makes the clips on a Ray cluster that this machine is part of: auto or HOST:PORT; one worker for each of its GPUs",
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="how many workers the Ray cluster runs")
+    parser.add_argument(
         "--tiny-decoder",
         default=os.environ.get("FASHIONFLOW_TINY_DECODER"),
         help="folder or Hub id of a small decoder for the previews",
@@ -83,6 +94,8 @@ def serve(args: argparse.Namespace) -> None:
     """
     from fashionflow.generation import zero_gpu  # Gradio takes seconds to import, and `--help` does not need it
     from fashionflow.generation.queue import JobQueue
+    from fashionflow.generation.ray_actor import Model
+    from fashionflow.generation.ray_pool import read_pool
     from fashionflow.page import LAUNCH_SETTINGS, build_page, hosting
     from fashionflow.page.address import addresses
     from fashionflow.page.gradio_import import own_environment
@@ -97,11 +110,22 @@ def serve(args: argparse.Namespace) -> None:
     path, visitors = read_root_path(args.root_path), read_visitors(args.auth, args.auth_file)
     keep, most_jobs = read_folder(args.keep, host), hosting.read_most_jobs(args.most_jobs)
     check_signing()
+    pool = read_pool(
+        args.devices,
+        args.ray,
+        args.workers,
+        Model(args.model, args.tiny_decoder, args.tiny_clips, args.compile, args.cuda_graphs),
+    )
+    if pool is not None and (args.device is not None or zero_gpu.is_here()):
+        raise ValueError("--devices and --ray go neither with --device nor with ZeroGPU; leave one of them out.")
     try:
         # Where a GPU is lent for each clip alone, there is none to measure.
-        job_queue = JobQueue(describe_model(args.model), measure=not zero_gpu.is_here(), most_jobs=most_jobs)
+        measure = not zero_gpu.is_here() and pool is None  # the workers of a pool measure themselves
+        job_queue = JobQueue(describe_model(args.model), measure=measure, most_jobs=most_jobs)
     except OSError as error:
         raise hosting.HostingError("No temporary folder can be written to; name one that can in TMPDIR.") from error
+    if pool is not None:
+        atexit.register(pool.close)
     atexit.register(job_queue.close)
     # Gradio's files go into the job queue's folder, because Gradio does not delete them if a page is open when it ends. Gradio does not
     # copy files that are already there, such as the job queue's clips.
@@ -117,7 +141,13 @@ def serve(args: argparse.Namespace) -> None:
         raise hosting.not_served(host, port, error) from error
     atexit.register(page.close, verbose=False)
     print(f"The page is at {' and, for this network, at '.join(addresses(host, port))}", flush=True)
-    if not job_queue.is_loaded:
+    if pool is not None:
+        pool.start(job_queue.folder, job_queue.time_estimator)
+        pipe = load(argparse.Namespace(**vars(args) | {"device": "cpu"}))  # which looks at photos
+        pool.wait(pipe, job_queue.time_estimator)
+        job_queue.use(pipe, pool.workers)
+        logging.info("Clips are made by %s", job_queue.report())
+    elif not job_queue.is_loaded:
         job_queue.use(load(args))
     page.block_thread()
 

@@ -1,6 +1,16 @@
 """What is said to people whose photo or clip cannot be used."""
 
-__all__ = ["NOT_WRITTEN", "NO_GPU", "SENTENCES", "NoGPU", "NotWritten", "PhotoError", "UploadError"]
+__all__ = [
+    "NOT_WRITTEN",
+    "NO_GPU",
+    "NO_WORKER",
+    "SENTENCES",
+    "NoGPU",
+    "NoWorker",
+    "NotWritten",
+    "PhotoError",
+    "UploadError",
+]
 
 
 _SMALLER_COPY = (
@@ -82,6 +92,27 @@ class NoGPU(RuntimeError):
         self.key = key
 
 
+NO_WORKER = {
+    "lost": (
+        "The clip was begun three times, and each time the device that made it broke off; try again later, or choose fewer frames."
+    ),
+    "away": "None of the devices that make the clips can be reached; try again later, or tell whoever runs this page.",
+}
+"""What a `NoWorker` says, in English, by its `key`."""
+
+
+class NoWorker(RuntimeError):
+    """The workers of the page could not make a clip. The message says so in one English sentence, and what to do.
+
+    Args:
+        key: which of `NO_WORKER` says it. The page has the same sentences in other languages.
+    """
+
+    def __init__(self, key: str):
+        super().__init__(NO_WORKER[key])
+        self.key = key
+
+
 NOT_WRITTEN = {
     "no-room": (
         "The clip could not be stored, because the disk of this server is full or cannot be written to; try again later."
@@ -105,5 +136,5 @@ class NotWritten(RuntimeError):
         super().__init__(NOT_WRITTEN[key])
         self.key = key
 
-    def __reduce__(self) -> tuple:  # it comes from another process on ZeroGPU
+    def __reduce__(self) -> tuple:  # it may come from another process
         return NotWritten, (self.key,)

@@ -194,8 +194,8 @@ job_queue = JobQueue(pipe)
 request = ClipRequest(pipe.fit_photo(tiny.photo()), ClipSettings(4, 1, 0))
 def make():
     list(job_queue.submit(request).follow())
-    while worker := job_queue._worker:
-        worker.join(0.1)
+    while threads := list(job_queue._threads.values()):
+        threads[0].join(0.1)
 make()
 before = resident()
 pipe.unet.register_forward_pre_hook(lambda *_: [torch.ones(8_000_000) for _ in range(20)] and None)

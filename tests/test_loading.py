@@ -324,7 +324,7 @@ def test_a_pipeline_and_a_job_that_come_together_start_one_worker():
         bringing = threading.Thread(target=job_queue.use, args=(pipe,))
         bringing.start()
         bringing.join(0.3)
-        assert job_queue.is_loaded and job_queue._worker is None
+        assert job_queue.is_loaded and not job_queue._threads
     bringing.join()
-    assert job_queue._worker is not None
+    assert len(job_queue._threads) == 1
     wait_until_idle(job_queue)

@@ -38,6 +38,7 @@ KNOWN = {
     "lookbook.say_": ("longer", "full"),
     "motion.": MOTIONS,
     "refused.": errors.SENTENCES,
+    "no_worker.": errors.NO_WORKER,
     "not_written.": errors.NOT_WRITTEN,
     "stage.": ("title", "tagline", "working", "space", "keys", "unreachable"),
     "stage.key_": [name for _, name in KEYS],

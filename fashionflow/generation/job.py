@@ -67,6 +67,7 @@ class Job:
         state: "waiting", "working", "finished", "stopped" or "failed"; the last three are final.
         results: the result of each clip; `None` for a clip that was not made, or is not made yet.
         error: the reason why the job failed.
+        losses: how many workers were lost while they made the current clip.
         asked_at, ended_at: when the job was requested, and when it ended, on the clock of `time.monotonic`, which does not jump; `None` before
             the end.
     """
@@ -90,6 +91,7 @@ class Job:
         self.state = "waiting"
         self.results: list[Finished | None] = [None] * len(requests)
         self.error: Exception | None = None
+        self.losses = 0
         self.asked_at, self.ended_at = time.monotonic(), None
         self.stop_asked, self.discarded = signals(self.folder)
         self.context = copy_context()  # whoever asked for the job, as Gradio knows them; `None` after the end
@@ -189,7 +191,8 @@ class Job:
     # The methods below are for the job queue's own thread.
 
     def tell(self, event: Event) -> None:
-        """Sends an event to everybody who follows the job; previews that a newer one replaces are dropped.
+        """Sends an event to everybody who follows the job; previews that a newer one replaces are dropped, and a segment that a lost worker
+        has sent before, because players have it already: the same seed gives the same clip.
 
         Raises:
             Stopped: if the job has been discarded.
@@ -197,6 +200,8 @@ class Job:
         if self.discarded.is_set():
             raise Stopped
         with self._changed:
+            if isinstance(event, Segment) and any(_is_segment(old, event) for _, old in self._events):
+                return
             self._events = [(serial, old) for serial, old in self._events if not isinstance(old, (Waiting, Step))]
             self._last_serial += 1
             self._events.append((self._last_serial, event))
@@ -222,6 +227,10 @@ class Job:
             if self.discarded.is_set():
                 self.delete()
             self._changed.notify_all()
+
+
+def _is_segment(event: Event, segment: Segment) -> bool:
+    return isinstance(event, Segment) and (event.clip, event.index) == (segment.clip, segment.index)
 
 
 def signals(folder: Path) -> tuple[Signal, Signal]:

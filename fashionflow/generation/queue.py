@@ -1,4 +1,4 @@
-"""The job queue of a loaded pipeline: it makes one clip at a time on the device, reports events, and stops a job within one step."""
+"""The job queue of a loaded pipeline: it makes one clip at a time on each device, reports events, and stops a job within one step."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import NoWorker
 from ..runtime.model_folder import ModelDescription
 from ..video.playing_rate import frames_shown_for_each
 from . import zero_gpu
@@ -21,7 +22,8 @@ from .job import JOB_PREFIX, Job, Stopped, plain_number
 from .own_folder import OwnFolder, delete_abandoned
 from .request import ClipRequest
 from .settings import ClipSettings
-from .time_estimator import ClipTimes, TimeEstimator
+from .time_estimator import TimeEstimator
+from .workers import MOST_LOSSES, OwnProcess, Worker, WorkerLost, together
 
 
 if TYPE_CHECKING:
@@ -56,8 +58,8 @@ class Estimate:
 
 
 class JobQueue:
-    """Owns a pipeline and its device. It makes one clip at a time, in the order in which jobs are submitted. After each clip of a job
-    with several clips, the other jobs have their turn.
+    """Owns a pipeline and its device, or several workers with a device each. Each makes one clip at a time, in the order in which jobs
+    are submitted. After each clip of a job with several clips, the other jobs have their turn; its clips are made one after the other.
 
     Args:
         model: a loaded pipeline, on its device, that nobody else may run; or the description of a model that is still being loaded.
@@ -71,6 +73,7 @@ class JobQueue:
 
     Attributes:
         model: the description of the model.
+        workers: what makes the clips; empty until the pipeline is there.
         watchers: functions that are called with every submitted job, on the thread that submits it.
     """
 
@@ -91,11 +94,14 @@ class JobQueue:
         self.folder = self._folder.path
         self.watchers: list[Callable[[Job], None]] = []
         self._jobs: dict[str, Job] = {}  # by number
-        self._queue: list[Job] = []  # in the order of their turn; the first one has the device
+        self._queue: list[Job] = []  # in the order of their turn, with those whose clips are being made
+        # Where the current clip of a job is made, and its start on the clock of `time.monotonic`.
+        self._at_work: dict[Job, tuple[Worker, float]] = {}
         self._changed = threading.Condition()
-        self._begun_at = 0.0  # the start of the current clip, on the clock of `time.monotonic`
+        self.workers: list[Worker] = []
+        self._threads: dict[Worker, threading.Thread] = {}  # of the workers that have a clip to make, or look for one
+        self._away: set[Worker] = set()  # those that could not be made ready when they were last asked
         self._strays: set[Path] = set()  # folders of unknown jobs that the last sweep has found
-        self._worker: threading.Thread | None = None
         self._measuring = measure
         if is_loaded:
             self.use(model)
@@ -112,16 +118,18 @@ class JobQueue:
         self._loaded.wait()
         return self._pipe
 
-    def use(self, pipe: FashionFlowPipeline) -> None:
-        """Brings the pipeline of the model that was described, on its device; nobody else may run it."""
+    def use(self, pipe: FashionFlowPipeline, workers: Sequence[Worker] = ()) -> None:
+        """Brings the pipeline of the model that was described, on its device; nobody else may run it. If there are workers, they make the
+        clips, and the pipeline only looks at photos."""
         pipe.set_progress_bar_config(disable=True)
         if zero_gpu.is_here():
             zero_gpu.use(pipe)
         self._pipe = pipe
+        self.workers[:] = workers or [OwnProcess(pipe, self.time_estimator, self._measuring)]
         self._loaded.set()
-        if self._measuring:
-            with self._changed:  # a job that is submitted at this moment starts the same worker
-                self._start_worker()
+        with self._changed:  # a job that is submitted at this moment starts the same threads
+            if self._measuring or self._queue:
+                self._start_threads()
 
     def submit(
         self, requests: ClipRequest | Sequence[ClipRequest], segments: bool = True, visitor: str | None = None
@@ -160,7 +168,7 @@ class JobQueue:
                 raise TooManyJobs(f"One visitor may have {self.most_jobs} jobs in the queue, and has them.")
             self._jobs[job.number] = job
             self._queue.append(job)
-            self._start_worker()
+            self._start_threads()
         for watcher in self.watchers:
             watcher(job)
         return job
@@ -195,8 +203,9 @@ class JobQueue:
         """Ends all jobs, deletes their files, and waits at most `seconds` for the current step."""
         for job in self.jobs:
             self.discard(job)
-        if (worker := self._worker) is not None:
-            worker.join(seconds)
+        until = time.monotonic() + seconds
+        for thread in list(self._threads.values()):
+            thread.join(max(0.0, until - time.monotonic()))
 
     def sweep(self, seconds: float) -> None:
         """Deletes the jobs that ended more than `seconds` ago, and what is left of jobs that nobody knows any more."""
@@ -216,6 +225,11 @@ class JobQueue:
         """The number of jobs that run or wait."""
         return len(self._queue)
 
+    def report(self) -> str:
+        """A line on the model, the devices and the setup; waits until the model is loaded."""
+        self._loaded.wait()
+        return together([worker.report for worker in self.workers])
+
     def estimate(self, settings: Sequence[ClipSettings]) -> Estimate:
         """The time estimate of a job that is submitted now, with the settings of each of its clips."""
         with self._changed:
@@ -224,70 +238,92 @@ class JobQueue:
 
     def _leave_queue(self, job: Job) -> None:
         with self._changed:
-            if job in self._queue and self._queue[0] is not job:  # the worker ends the first one itself
+            worker, _ = self._at_work.get(job, (None, 0.0))
+            if worker is None and job in self._queue:
                 self._queue.remove(job)
                 job.end("stopped")
+        if worker is not None:  # it ends the job itself
+            worker.end_early(job)
 
     def _wait(self, job: Job) -> Waiting:
         with self._changed:
             return Waiting(*self._clips_before(job))
 
     def _clips_before(self, job: Job | None) -> tuple[int, float]:
-        """The number of clips that are made before the next clip of `job` (of a new job, for `None`), and the seconds that they take."""
-        clips, left = 0, []
-        for index, other in enumerate(self._queue):
-            if other is job:
-                break
-            if other.next_clip is None:  # it has made its last clip and is about to leave the queue
+        """The number of clips that are finished before the next clip of `job` (of a new job, for `None`) begins, and the seconds until
+        then."""
+        now, index = time.monotonic(), self._queue.index(job) if job in self._queue else None
+        before = [other for other in self._queue if other in self._at_work and other is not job]
+        before += [other for other in self._queue[:index] if other not in self._at_work]
+        left = []
+        for other in before:
+            if (clip := other.next_clip) is None:  # it has made its last clip and is about to leave the queue
                 continue
-            clips += 1
-            needed = self.time_estimator.seconds(other.requests[other.next_clip].settings)
-            elapsed = time.monotonic() - self._begun_at if index == 0 and other.state == "working" else 0.0
-            left.append(needed - elapsed)
-        return clips, self.time_estimator.waiting(left)
+            begun_at = self._at_work[other][1] if other in self._at_work else now
+            left.append(self.time_estimator.seconds(other.requests[clip].settings) - (now - begun_at))
+        devices = max(1, len(self.workers) - len(self._away))
+        return max(0, len(left) - devices + 1), self.time_estimator.waiting(left, devices)
 
-    def _start_worker(self) -> None:
-        """Starts the worker thread if it does not run. The thread ends when there is no job left, because it keeps the job queue alive."""
-        if self._worker is None:
-            self._worker = threading.Thread(target=self._work, daemon=True, name="animate")
-            self._worker.start()
+    def _start_threads(self) -> None:
+        """Starts the threads that do not run. Each ends when there is no job left for it, because it keeps the job queue alive."""
+        for worker in self.workers:
+            if worker not in self._threads:
+                self._away.discard(worker)
+                self._threads[worker] = threading.Thread(
+                    target=self._work, args=(worker,), daemon=True, name="animate"
+                )
+                self._threads[worker].start()
 
-    def _work(self) -> None:
-        from ..runtime.acceleration import return_freed_memory  # with PyTorch
-
-        if self._measuring:
-            self._measuring = False
-            self._measure()
+    def _work(self, worker: Worker) -> None:
         while True:
+            is_ready = worker.prepare()
             with self._changed:
-                if not self._queue:
-                    self._worker = None
+                job = next((job for job in self._queue if job not in self._at_work), None)
+                if not is_ready:
+                    self._away.add(worker)
+                    if len(self._away) == len(self.workers):
+                        self._end_all()
+                if job is None or not is_ready:
+                    del self._threads[worker]
                     return
-                job = self._queue[0]
-                self._begun_at = time.monotonic()
-            ending = self._make_a_clip(job)
+                self._at_work[job] = worker, time.monotonic()
+            ending = self._make_a_clip(job, worker)
             with self._changed:
+                del self._at_work[job]
                 self._queue.remove(job)
-                if ending is None:
-                    job.pause()
-                    self._queue.append(job)
-                else:
+                if ending is not None:
                     job.end(*ending)
-                idle = not self._queue
+                else:
+                    job.pause()
+                    self._queue.insert(0 if job.losses else len(self._queue), job)
+                    self._start_threads()
+                idle = all(other in self._at_work for other in self._queue)
             if idle:
-                return_freed_memory()  # the memory that was kept between steps and between clips
+                worker.rest()
 
-    def _make_a_clip(self, job: Job) -> tuple[str, Exception | None] | None:
-        """Makes the next clip of a job. Returns how the job ended, or `None` if it has more clips to make."""
+    def _end_all(self) -> None:
+        """Ends all jobs, because no worker is left; the next job that is submitted asks the workers again."""
+        for job in self._queue:
+            job.end("failed", NoWorker("away"))
+        self._queue.clear()
+
+    def _make_a_clip(self, job: Job, worker: Worker) -> tuple[str, Exception | None] | None:
+        """Makes the next clip of a job. Returns how the job ended, or `None` if it has more clips to make, or this one again."""
         if job.stop_asked.is_set():
             return "stopped", None
         job.begin()
         clip = job.next_clip
         try:
             job.tell(Waiting(0, 0.0))
-            times = self._render(job, clip)
+            times = worker.render(job, clip)
+            job.losses = 0
         except Stopped:
             return "stopped", None
+        except WorkerLost:
+            job.losses += 1
+            if job.stop_asked.is_set():
+                return "stopped", None
+            return ("failed", NoWorker("lost")) if job.losses > MOST_LOSSES else None
         except Exception as error:
             return "failed", error
         if times is not None:
@@ -297,23 +333,6 @@ class JobQueue:
         if job.stop_asked.is_set():
             return "stopped", None
         return ("finished", None) if job.next_clip is None else None
-
-    def _render(self, job: Job, clip: int) -> ClipTimes | None:
-        from .renderer import JobRenderer  # with PyTorch
-
-        request, pipe = job.requests[clip], self.pipe
-        expected = self.time_estimator.expected(request.settings)
-        if zero_gpu.is_here():
-            return zero_gpu.render(job, clip, expected, self.time_estimator.duration(request))
-        return JobRenderer(pipe, job, clip, expected).run()
-
-    def _measure(self) -> None:
-        try:
-            self.time_estimator.measure(self.pipe)
-        except Exception:  # clips can be made without a time estimate
-            logger.exception(
-                "The time of a clip could not be measured; the time estimate will be learnt from the first clips."
-            )
 
 
 def _sweep_until_gone(queue_or_none: weakref.ref) -> None:

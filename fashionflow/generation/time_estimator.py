@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from statistics import median
+from dataclasses import astuple, dataclass
+from statistics import fmean, median
 from typing import TYPE_CHECKING
 
 from ..video.playing_rate import frames_shown_for_each
@@ -81,9 +82,13 @@ class TimeEstimator:
         """Both times of a clip."""
         return ClipTimes(self.denoising(settings), self.decoding(settings))
 
-    def waiting(self, ahead: Iterable[float]) -> float:
-        """Seconds until the device is free, from the remaining seconds of each job before; an overdue job counts as 0."""
-        return sum((max(0.0, seconds) for seconds in ahead), 0.0)
+    def waiting(self, ahead: Iterable[float], devices: int = 1) -> float:
+        """Seconds until one of the devices is free for the next clip, from the remaining seconds of each clip before, in the order in which
+        they begin; an overdue clip counts as 0."""
+        free = [0.0] * devices  # a heap: when each device is free
+        for seconds in ahead:
+            heapq.heapreplace(free, free[0] + max(0.0, seconds))
+        return free[0]
 
     def duration(self, *args, **kwargs) -> int:
         """Whole seconds to request from ZeroGPU, with the margin stated above.
@@ -134,12 +139,17 @@ class TimeEstimator:
         from .profiler import measure  # with PyTorch
 
         rates = measure(pipe, budget, self._rates)
+        self.take([rates], pipe.config.frame_rate, pipe.config.deep_interval)
+        return rates
+
+    def take(self, rates: Sequence[Rates], frame_rate: float, deep_interval: int) -> None:
+        """Uses what was measured on one device or several: the mean of their `rates`. The other two are from the pipeline's config."""
         with self._lock:
-            self._rates, self._factor, self._measured = rates, frames_shown_for_each(pipe.config.frame_rate), True
-            self._deep_interval = pipe.config.deep_interval
+            self._rates = Rates(*map(fmean, zip(*map(astuple, rates), strict=True)))
+            self._factor, self._measured = frames_shown_for_each(frame_rate), True
+            self._deep_interval = deep_interval
             self._denoised.clear()
             self._decoded.clear()
-        return rates
 
     def _expected_denoising(self, settings: ClipSettings) -> float:
         passes = 2 if settings.guidance > 1 else 1

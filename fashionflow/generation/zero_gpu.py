@@ -15,18 +15,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
-from pathlib import Path
-from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from ..errors import NoGPU, NotWritten
 from ..runtime.memory_modes import OutOfMemory
+from . import calls
+from .calls import Call, Ending
 from .events import Event, Waiting
 from .job import Job, Stopped, signals
-from .request import ClipRequest
 from .time_estimator import ClipTimes
 
 
@@ -61,58 +58,13 @@ def is_here() -> bool:
     return os.environ.get(VARIABLE, "").lower() in ("1", "t", "true")
 
 
-@dataclass(frozen=True)
-class Call:
-    """All that the process with the GPU is told about a clip. `duration` is the number of seconds for which it needs the GPU; the rest is
-    as in `Job` and in `JobRenderer`."""
-
-    request: ClipRequest
-    clip: int
-    folder: Path
-    segments: bool
-    asked_at: float
-    time_estimate: float | None
-    expected: ClipTimes
-    duration: int
+def duration(call: Call, seconds: int) -> int:
+    return seconds
 
 
-class JobOfCall:
-    """What `JobRenderer` needs of the job, in the process with the GPU."""
-
-    def __init__(self, call: Call):
-        self.requests, self.folder, self.segments = {call.clip: call.request}, call.folder, call.segments
-        self.asked_at, self.time_estimate = call.asked_at, call.time_estimate
-        self.stop_asked, self.discarded = signals(call.folder)
-        self.events: SimpleQueue[Event | None] = SimpleQueue()
-
-    def tell(self, event: Event) -> None:
-        if self.discarded.is_set():
-            raise Stopped
-        self.events.put(event)
-
-
-def duration(call: Call) -> int:
-    return call.duration
-
-
-def make_clip(call: Call) -> Iterator[Event | ClipTimes | Stopped | OutOfMemory | NotWritten | None]:
-    """Makes a clip in the process with the GPU. Yields its events, and then how it ended: what `JobRenderer.run` returns, or raises."""
-    from .renderer import JobRenderer  # with PyTorch
-
-    job = JobOfCall(call)
-    renderer = JobRenderer(_pipe, job, call.clip, call.expected)
-    with ThreadPoolExecutor(1) as thread:
-        running = thread.submit(renderer.run)
-        running.add_done_callback(lambda _: job.events.put(None))
-        try:
-            yield from iter(job.events.get, None)
-        except GeneratorExit:  # nobody wants the clip any more
-            job.discarded.set()
-            raise
-    try:
-        yield running.result()
-    except (Stopped, OutOfMemory, NotWritten) as error:  # `spaces` would pass on only the name of the class
-        yield error
+def make_clip(call: Call, seconds: int) -> Iterator[Event | Ending]:
+    """Makes a clip in the process with the GPU, which it needs for `seconds`; yields as `calls.make_clip` does."""
+    yield from calls.make_clip(_pipe, call, *signals(call.folder))
 
 
 if is_here():
@@ -139,48 +91,32 @@ def render(job: Job, clip: int, expected: ClipTimes, seconds: int) -> ClipTimes 
         NoGPU: if there was none, or not for long enough.
         Stopped, OutOfMemory, NotWritten: as `JobRenderer.run`.
     """
-    call = Call(
-        request=job.requests[clip],
-        clip=clip,
-        folder=job.folder,
-        segments=job.segments,
-        asked_at=job.asked_at,
-        time_estimate=job.time_estimate,
-        expected=expected,
-        duration=seconds,
-    )
-    return job.context.run(_follow, job, call)
+    return job.context.run(_follow, job, Call.of(job, clip, expected), seconds)
 
 
-def _follow(job: Job, call: Call) -> ClipTimes | None:
+def _follow(job: Job, call: Call, seconds: int) -> ClipTimes | None:
     """Makes the clip, whether or not the visitor stays: a closed tab may be a phone that sleeps. A program that has gone discards its
     job."""
     from gradio.context import LocalContext
 
     try:
-        return _follow_once(job, call)
+        return _follow_once(job, call, seconds)
     except VisitorGone:
         LocalContext.event_id.set(None)  # by which `spaces` finds out; it asks for a GPU anew
     job.tell(Waiting(0, 0.0))  # now Gradio notices that a program has gone
-    return _follow_once(job, call)
+    return _follow_once(job, call, seconds)
 
 
-def _follow_once(job: Job, call: Call) -> ClipTimes | None:
-    ending = None
+def _follow_once(job: Job, call: Call, seconds: int) -> ClipTimes | None:
     try:
-        with closing(make_clip(call)) as items:
-            for item in items:
-                if isinstance(item, Event):
-                    job.tell(item)
-                else:
-                    ending = item
+        with closing(make_clip(call, seconds)) as items:
+            return calls.follow(job, items)
+    except (Stopped, OutOfMemory, NotWritten):
+        raise
     except Exception as error:
         if (ours := _explained(error)) is None:
             raise
         raise ours from error
-    if isinstance(ending, Exception):
-        raise ending
-    return ending
 
 
 def _explained(error: Exception) -> Exception | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import gradio as gr
 from PIL import Image
 
-from ..errors import NoGPU, NotWritten
+from ..errors import NoGPU, NotWritten, NoWorker
 from ..generation.events import Event, Finished, Segment, Step, SteppedDown, Waiting
 from ..generation.job import Job, spoken_number
 from ..generation.queue import AVAILABLE_SECONDS
@@ -206,7 +206,7 @@ class Run:
                         yield self.changes(**visit.ending)
                     return
         except Exception as error:
-            known = isinstance(error, (NotWritten, NoGPU, OutOfMemory))
+            known = isinstance(error, (NotWritten, NoGPU, NoWorker, OutOfMemory))
             logger.error("A clip could not be made: %s", error, exc_info=not known)
             ending = wording.status(wording.failure(words, error), problem=True)
         if visit.number == job.number:  # not the end of another tab's job, or of an earlier run in this tab

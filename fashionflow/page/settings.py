@@ -154,10 +154,8 @@ class Settings:
         return gr.update(choices=choices)
 
     def running(self) -> str:
-        """The device and the setup of the pipeline."""
-        from ..runtime.loading import running_report  # with PyTorch
-
-        return running_report(self.context.job_queue.pipe)
+        """The devices and the setup of the pipeline."""
+        return self.context.job_queue.report()
 
     def read(self, values: list) -> ClipSettings:
         """Builds a request for the job queue from the browser's values, in the order of `NAMES`. A value such as 12 may arrive as

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from ..errors import NoGPU, NotWritten
+from ..errors import NoGPU, NotWritten, NoWorker
 from ..generation.events import Finished, Segment, Step, SteppedDown, Waiting
 from ..generation.queue import Estimate
 from ..runtime.memory_modes import OutOfMemory
@@ -83,6 +83,8 @@ def failure(words: Words, error: Exception | None) -> str:
     """One sentence about the error of a job, and what to do."""
     if isinstance(error, NoGPU):
         return words(f"gpu.{error.key}")
+    if isinstance(error, NoWorker):
+        return words(f"no_worker.{error.key}")
     if isinstance(error, NotWritten):
         return words(f"not_written.{error.key}")
     return words("status.out_of_memory" if isinstance(error, OutOfMemory) else "status.failed")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import gradio as gr
 
-from ...errors import NoGPU, NotWritten
+from ...errors import NoGPU, NotWritten, NoWorker
 from ...generation.events import Finished
 from ...generation.queue import MOST_CLIPS
 from ...generation.request import ClipRequest
@@ -43,7 +43,7 @@ class Endpoints:
             request = self._request(given)
             job = self.context.submit(request, ENGLISH)
         try:
-            with plain_sentences(ENGLISH("status.failed"), theirs=(OutOfMemory, NoGPU, NotWritten)):
+            with plain_sentences(ENGLISH("status.failed"), theirs=(OutOfMemory, NoGPU, NotWritten, NoWorker)):
                 # Something is yielded at every event, because that is when Gradio can cancel.
                 for event in job.follow():
                     yield (str(event.path) if isinstance(event, Finished) else None), request.settings.seed

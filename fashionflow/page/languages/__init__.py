@@ -13,7 +13,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from ...errors import NO_GPU, NOT_WRITTEN, UploadError
+from ...errors import NO_GPU, NO_WORKER, NOT_WRITTEN, UploadError
 from ...errors import SENTENCES as REFUSALS
 from ...photo.checks import SENTENCES
 
@@ -38,6 +38,7 @@ def texts() -> dict[str, dict[str, str]]:
     gathered[FALLBACK].update({f"advice.{key}": sentence for key, sentence in SENTENCES.items()})
     gathered[FALLBACK].update({f"refused.{key}": sentence for key, sentence in REFUSALS.items()})
     gathered[FALLBACK].update({f"gpu.{key}": sentence for key, sentence in NO_GPU.items()})
+    gathered[FALLBACK].update({f"no_worker.{key}": sentence for key, sentence in NO_WORKER.items()})
     gathered[FALLBACK].update({f"not_written.{key}": sentence for key, sentence in NOT_WRITTEN.items()})
     return gathered
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ...errors import NoGPU, NotWritten
+from ...errors import NoGPU, NotWritten, NoWorker
 from ...generation.events import Finished, Segment, Step, Waiting
 from ...generation.job import Job
 from ...generation.request import ClipRequest
@@ -159,7 +159,7 @@ def progress(
 def ending(words: Words, job: Job) -> str:
     """A message on how a job ended, for a job that has ended."""
     made, total = sum(result is not None for result in job.results), len(job.results)
-    if isinstance(job.error, (NoGPU, NotWritten)):
+    if isinstance(job.error, (NoGPU, NotWritten, NoWorker)):
         stopped = words("lookbook.stopped", made=made, total=total)
         return wording.status(wording.failure(words, job.error), stopped, problem=True)
     keys = {"finished": "lookbook.done", "stopped": "lookbook.stopped", "failed": "lookbook.failed"}
