@@ -66,6 +66,9 @@ def test_slurm_gets_a_script_of_bash_and_ray_the_options_that_it_has():
 
 def test_the_image_copies_what_is_there_and_the_extra_is_the_list():
     text = (CLUSTER / "Dockerfile").read_text()
-    (source,) = re.findall(r"^COPY --chown=user (\S+) \./$", text, re.MULTILINE)
-    assert (ROOT / source).is_file() and f"!{source}" in (ROOT / ".dockerignore").read_text().split()
+    (copied,) = re.findall(r"^COPY --chown=user (.+) \./$", text, re.MULTILINE)
+    needed = re.findall(r"--(?:constraint|requirement) (\S+)", text)
+    assert sorted(copied.split()) == sorted(needed)
+    for source in needed:
+        assert (ROOT / source).is_file() and f"!{source}" in (ROOT / ".dockerignore").read_text().split()
     assert Requirement(RAY).name == "ray" and f'ray = ["{RAY}"]' in (ROOT / "pyproject.toml").read_text()
