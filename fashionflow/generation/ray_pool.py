@@ -27,7 +27,7 @@ from .events import Event, Finished, Segment
 from .job import Job
 from .ray_actor import ClipActor, Loaded, Model, Parcel
 from .time_estimator import ClipTimes, TimeEstimator
-from .workers import WorkerLost
+from .workers import WorkerLost, cores_for_each
 
 
 if TYPE_CHECKING:
@@ -224,8 +224,7 @@ class RayPool:
                 )
             return [("cuda", {"num_gpus": 1, "num_cpus": 1, "scheduling_strategy": "SPREAD"})] * count
         nodes = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
-        fitting = (cores for cores in range(max(nodes), 0, -1) if sum(node // cores for node in nodes) >= self._count)
-        if (cores := next(fitting, None)) is None:
+        if (cores := cores_for_each(nodes, self._count)) == 0:
             raise ValueError(
                 f"--workers is {self._count}, but the Ray cluster at {self._address!r} has {sum(nodes)} processor cores."
             )

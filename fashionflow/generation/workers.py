@@ -102,3 +102,9 @@ def together(reports: Sequence[str]) -> str:
         ", ".join(dict.fromkeys(column)) for column in zip(*(each.split(" · ") for each in reports), strict=True)
     ]
     return " · ".join(columns + [f"{len(reports)} workers"] * (len(reports) > 1))
+
+
+def cores_for_each(nodes: list[int], workers: int) -> int:
+    """The most cores that each of so many workers can have, given the cores of each machine; 0 if there are too few."""
+    counts = range(max(nodes, default=0), 0, -1)
+    return next((cores for cores in counts if sum(node // cores for node in nodes) >= workers), 0)

@@ -12,10 +12,11 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
 from ...generation.own_folder import OwnFolder, delete_abandoned
+from ...generation.workers import cores_for_each
 from .errors import CatalogueError
 from .store import Store, reason_of
 from .tasks import Outcome, Task
@@ -233,9 +234,3 @@ def share_out(options: WorkerOptions) -> tuple[int, dict[str, int]]:
         most = int(sum(node.get("CPU", 0) for node in nodes))
         raise CatalogueError(f"`workers` must be at most {most}, the number of cores there are, got {workers}.")
     return workers, {"num_cpus": cores}
-
-
-def cores_for_each(nodes: list[int], workers: int) -> int:
-    """The most cores that each of so many workers can have, given the cores of each machine; 0 if there are too few."""
-    fits: Callable[[int], bool] = lambda cores: sum(node // cores for node in nodes) >= workers  # noqa: E731
-    return next((cores for cores in range(max(nodes, default=0), 0, -1) if fits(cores)), 0)
