@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from .__main__ import Parser, add_clip_settings
-from .generation.settings import LIMITS, ClipSettings
-from .pipelines.motions import MOTIONS
+from .generation.settings import LIMITS, settings_of
 from .runtime.ending import requests_to_end
 
 
 if TYPE_CHECKING:
     from .evaluation.catalogue.run import Progress
-    from .runtime.model_folder import ModelDescription
 
 
 DEFAULT_SEED = 0
@@ -48,28 +46,6 @@ def make_parser() -> Parser:
     return parser
 
 
-def settings_of(arguments: Namespace, model: ModelDescription) -> ClipSettings:
-    """The settings of clips about which a table says nothing."""
-    return ClipSettings(
-        frames=model.default_num_frames if arguments.frames is None else arguments.frames,
-        motion=MOTIONS[0] if arguments.motion is None and model.has_motion else arguments.motion,
-        **{
-            name: getattr(arguments, name)
-            for name in (
-                "steps",
-                "seed",
-                "turn_angle",
-                "sampler",
-                "guidance",
-                "frame_rate",
-                "interpolation",
-                "quality",
-                "memory",
-            )
-        },
-    )
-
-
 def run(arguments: Namespace) -> Progress:
     """Makes the catalogue, with a progress bar on the terminal.
 
@@ -88,7 +64,7 @@ def run(arguments: Namespace) -> Progress:
         return make_catalogue(
             arguments.photos,
             arguments.out,
-            lambda model: settings_of(arguments, model),
+            lambda model: settings_of(arguments, model, arguments.seed),
             lambda tasks, store: make_with_ray(tasks, store, options),
             arguments.model,
             arguments.retry_failed,

@@ -15,7 +15,6 @@ from tqdm import tqdm
 
 from ..photo.reading import PHOTO_SUFFIXES, PhotoError, read_photo
 from ..pipelines import FashionFlowPipeline
-from ..pipelines.motions import MOTIONS
 from ..runtime.acceleration import DEFAULTS
 from ..runtime.ending import requests_to_end
 from ..runtime.loading import device_report, load_pipeline
@@ -25,7 +24,7 @@ from ..video.files import check_can_be_written
 from ..video.metadata import check_signing
 from .one_clip import clip_request, make_clip
 from .request import ClipRequest
-from .settings import LIMITS, RANDOM_SEED, ClipSettings
+from .settings import LIMITS, RANDOM_SEED, ClipSettings, settings_of
 
 
 def run(arguments: Namespace) -> int:
@@ -159,19 +158,7 @@ def _load(arguments: Namespace) -> FashionFlowPipeline:
 def _settings(arguments: Namespace, model: ModelDescription) -> ClipSettings:
     """The settings that were asked for. A seed that nobody chose is drawn."""
     seed = random.SystemRandom().randint(0, LIMITS["seed"].largest) if _draws_seed(arguments) else arguments.seed
-    return ClipSettings(
-        frames=model.default_num_frames if arguments.frames is None else arguments.frames,
-        steps=arguments.steps,
-        seed=seed,
-        motion=MOTIONS[0] if arguments.motion is None and model.has_motion else arguments.motion,
-        turn_angle=arguments.turn_angle,
-        sampler=arguments.sampler,
-        guidance=arguments.guidance,
-        frame_rate=arguments.frame_rate,
-        interpolation=arguments.interpolation,
-        quality=arguments.quality,
-        memory=arguments.memory,
-    )
+    return settings_of(arguments, model, seed)
 
 
 def _request(

@@ -16,6 +16,8 @@ from ..video.playing_rate import frames_shown_for_each
 
 
 if TYPE_CHECKING:
+    from argparse import Namespace
+
     import torch
 
     from ..runtime.model_folder import ModelDescription
@@ -151,3 +153,20 @@ class ClipSettings:
         `own_rate` is the model's own frame rate."""
         factor = self.interpolation or frames_shown_for_each(own_rate)
         return factor, (self.frame_rate or own_rate) * factor
+
+
+def settings_of(arguments: Namespace, model: ModelDescription, seed: int) -> ClipSettings:
+    """The settings that a command line asks for; `fashionflow.__main__.add_clip_settings` describes its arguments."""
+    return ClipSettings(
+        frames=model.default_num_frames if arguments.frames is None else arguments.frames,
+        steps=arguments.steps,
+        seed=seed,
+        motion=MOTIONS[0] if arguments.motion is None and model.has_motion else arguments.motion,
+        turn_angle=arguments.turn_angle,
+        sampler=arguments.sampler,
+        guidance=arguments.guidance,
+        frame_rate=arguments.frame_rate,
+        interpolation=arguments.interpolation,
+        quality=arguments.quality,
+        memory=arguments.memory,
+    )
